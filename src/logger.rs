@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 
 use env_logger::fmt::Formatter;
-use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
+use log::{Log, Metadata, Record};
 use serde::Serializer as _;
 use serde::ser::SerializeMap;
 
 use crate::cli::log::{LogArgs, LogFormat};
+use crate::meter;
 
 /// Keys that every line of JSON begins with; a key-value of one of these names gets `kv_` before
 /// it.
@@ -27,7 +28,28 @@ pub(crate) fn install(args: &LogArgs) {
     if args.format == LogFormat::Json {
         builder.format(write_json);
     }
-    builder.init();
+    let logger = builder.build();
+    log::set_max_level(logger.filter());
+    log::set_boxed_logger(Box::new(BesideBar(logger))).expect("there is one logger");
+}
+
+/// A logger whose lines and a bar do not write over each other.
+struct BesideBar(env_logger::Logger);
+
+impl Log for BesideBar {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.0.matches(record) {
+            meter::beside_bar(|| self.0.log(record));
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
 }
 
 fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {

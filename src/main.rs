@@ -5,6 +5,7 @@
 //!   main ─▶ config ─┬▶ serve ─▶ vestibule_actors::start(config, engine, procedures)
 //!            (cli)  │               vestibule_engine: memory image, journal, what CALL reaches
 //!                   ├▶ commands: check, dump, load
+//!                   ├▶ ctl, probe: ask a server that runs
 //!                   └▶ vestibule_bench: measures any IPROTO server
 //! ```
 //!
@@ -13,6 +14,9 @@
 //! | `cli` | options, and what they are made into |
 //! | `config` | file, environment and command line together |
 //! | `secret` | files with passwords |
+//! | `terminal` | text of others, as a terminal may be shown it |
+//! | `json` | MessagePack as JSON and back |
+//! | `meter` | how far something long is |
 //! | `descriptors` | the limit of open files, raised |
 //! | `identity` | the UUID of the instance |
 //! | `logger` | what is logged, to stderr |
@@ -20,23 +24,34 @@
 //! | `notify` | what a service manager is told |
 //! | `serve` | the server |
 //! | `commands` | what works on a data directory while no server does |
+//! | `ctl` | what operates a server that runs |
+//! | `probe` | what asks a server's side door |
+//! | `manual` | completions and pages of the manual |
 //!
 //! To embed the actors with an engine of your own, use [`vestibule_actors`] alone.
 
 mod cli;
 mod commands;
 mod config;
+mod ctl;
 mod descriptors;
 mod identity;
+mod json;
 mod logger;
+mod manual;
+mod meter;
 mod notify;
+mod probe;
 mod secret;
 mod serve;
 mod signals;
+mod terminal;
 
 use std::process::ExitCode;
 
-use crate::cli::{Command, EXIT_USAGE};
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command, EXIT_USAGE};
 use crate::config::Settings;
 
 fn main() -> ExitCode {
@@ -77,9 +92,24 @@ fn run(settings: &Settings) -> Result<ExitCode, String> {
         Some(Command::Config(command)) => config::run(command, settings)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|fault| text(&fault)),
+        Some(Command::Ctl(args)) => Ok(ctl::ctl(args)),
+        Some(Command::Probe(args)) => Ok(probe::probe(args)),
+        Some(Command::Completions(args)) => {
+            written(manual::completions(Cli::command(), args.shell))
+        }
+        Some(Command::Man(args)) if args.chapter => written(manual::chapter(Cli::command())),
+        Some(Command::Man(args)) => written(match &args.output {
+            Some(directory) => manual::pages(Cli::command(), directory),
+            None => manual::page(Cli::command(), &args.command),
+        }),
         #[cfg(feature = "bench")]
         Some(Command::Bench(args)) => vestibule_bench::run(&args.with_password()?)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|fault| text(&fault)),
     }
+}
+
+fn written(written: std::io::Result<()>) -> Result<ExitCode, String> {
+    let written = written.map(|()| ExitCode::SUCCESS);
+    written.map_err(|fault| fault.to_string())
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use vestibule_actors::engine::Progress;
+use vestibule_actors::serving::State;
 use vestibule_actors::{RuntimeHandle, StopReport, start};
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 use vestibule_http::{HttpAddress, HttpHandle, Sources};
@@ -14,7 +16,11 @@ use vestibule_http::{HttpAddress, HttpHandle, Sources};
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
 use crate::config::OptionRow;
+use crate::meter::{self, Meter};
 use crate::{commands, descriptors, identity, logger, notify, signals};
+
+/// Time between two looks at how far a recovery is.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Serves until it is stopped by a signal or by `vestibule.drain`.
 ///
@@ -55,12 +61,34 @@ pub(crate) fn serve(args: &ServeArgs, options: Vec<OptionRow>) -> io::Result<Exi
         // A server whose output nobody reads serves all the same.
         let _ = io::stdout().write_all(welcome(&runtime, args, addresses).as_bytes());
         actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
+        if meter::is_seen() {
+            actix_rt::spawn(show_recovery(runtime.clone()));
+        }
         tokio::select! {
             outcome = signals::stop_on_signal(&runtime) => outcome?,
             _ = runtime.stopped() => {}
         }
         Ok(exit_code(&runtime.stopped().await))
     })
+}
+
+/// A bar for those who start it in a terminal, until the data are there.
+async fn show_recovery(runtime: RuntimeHandle<EmbeddedEngine>) {
+    let serving = runtime.serving();
+    if serving.state != State::Loading {
+        return;
+    }
+    let mut recovered = std::pin::pin!(runtime.changed(serving));
+    let mut meter = Meter::start("recovering", "%");
+    loop {
+        if let Some(share) = runtime.status().progress {
+            meter.show(Progress::of((share * 1000.0) as u64, 1000));
+        }
+        tokio::select! {
+            _ = &mut recovered => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
 }
 
 fn prepare_data(data: &Path) -> io::Result<()> {

@@ -6,13 +6,14 @@ use log::LevelFilter;
 use crate::cli::choices::{Described, one_of};
 
 /// Crates that log, by the first segment of their targets.
-const TARGETS: [&str; 8] = [
+const TARGETS: [&str; 9] = [
     "vestibule",
     "vestibule_actors",
     "vestibule_engine",
     "vestibule_http",
     "vestibule_wire",
     "vestibule_bench",
+    "vestibule_client",
     "actix",
     "mio",
 ];

@@ -10,14 +10,20 @@
 //! | `file` | the option `--config` |
 //! | `config` | what `vestibule config` can do |
 //! | `data` | options of `check`, `dump` and `load` |
+//! | `ctl` | options of `ctl` |
+//! | `probe` | options of `probe` |
+//! | `manual` | options of `completions` and `man` |
 //! | `serve` | options of `serve`, and the configuration that they make |
 //! | `mod` | the commands, and what their exit codes mean |
 
 mod choices;
 pub(crate) mod config;
+pub(crate) mod ctl;
 pub(crate) mod data;
 pub(crate) mod file;
 pub(crate) mod log;
+pub(crate) mod manual;
+pub(crate) mod probe;
 pub(crate) mod serve;
 mod switch;
 pub(crate) mod values;
@@ -32,7 +38,10 @@ use clap::{Parser, Subcommand};
 use vestibule_bench::BenchArgs;
 
 use crate::cli::config::ConfigCommand;
+use crate::cli::ctl::CtlArgs;
 use crate::cli::data::{CheckArgs, DumpArgs, LoadArgs};
+use crate::cli::manual::{CompletionArgs, ManArgs};
+use crate::cli::probe::ProbeArgs;
 use crate::cli::serve::ServeArgs;
 #[cfg(feature = "bench")]
 use crate::secret;
@@ -127,6 +136,14 @@ pub(crate) enum Command {
     /// Tell of the options of a server: what is wrong with them, what they are, what there are.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask a server for its state, or to change it: solo, drain, demote, promote, kill.
+    Ctl(Box<CtlArgs>),
+    /// Ask a server whether it is live, ready or started, for containers and load balancers.
+    Probe(ProbeArgs),
+    /// Write the completions of a shell.
+    Completions(CompletionArgs),
+    /// Write a page of the manual, or all of them.
+    Man(ManArgs),
     /// Measure rate and latency of any IPROTO server.
     #[cfg(feature = "bench")]
     Bench(Box<BenchCommand>),

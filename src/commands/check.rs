@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use super::directory::require_data;
 use super::error::ToolError;
-use super::meter::Meter;
 use crate::cli::data::{CheckArgs, EXIT_UNCHECKED};
+use crate::meter::{Meter, Waiting};
 use vestibule_engine::journal::{MARK, STAGING};
 use vestibule_engine::offline::{Contents, FileFound, Findings, is_data};
 use vestibule_wire::Uuid;
@@ -76,7 +76,9 @@ pub(super) fn examine(data: &Path, out: &mut dyn Write) -> Result<usize, Failure
         meter.show(progress)
     });
     drop(meter);
+    let waiting = Waiting::start("checking references");
     contents.check_references(&mut |damage| damages.push(damage));
+    drop(waiting);
     for (id, name, rows) in contents.spaces() {
         writeln!(out, "space {id} '{name}': {rows} rows")?;
     }

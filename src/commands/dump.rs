@@ -10,9 +10,9 @@ use vestibule_wire::msgpack::Reader;
 
 use super::directory::require_data;
 use super::error::ToolError;
-use super::json::{self, DUMP_VERSION};
-use super::meter::Meter;
 use crate::cli::data::DumpArgs;
+use crate::json::{self, DUMP_VERSION};
+use crate::meter::Meter;
 use vestibule_engine::internal::private_file;
 use vestibule_engine::offline::{Contents, FileFound, Findings};
 

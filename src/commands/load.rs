@@ -12,9 +12,9 @@ use vestibule_wire::request::IdOrName;
 
 use super::directory::refuse_tarantools;
 use super::error::ToolError;
-use super::json::{DUMP_VERSION, Packed};
-use super::meter::Meter;
 use crate::cli::data::LoadArgs;
+use crate::json::{DUMP_VERSION, Packed};
+use crate::meter::{Meter, Waiting};
 use vestibule_engine::offline::{Converted, Import, Put, TarantoolData, is_tarantool};
 use vestibule_engine::{EngineOptions, JournalSync};
 
@@ -171,6 +171,7 @@ impl<I: BufRead> Lines<I> {
     pub(super) fn load_into(mut self, mut import: Import) -> Result<Loaded, ToolError> {
         match self.put_all(&mut import) {
             Ok(loaded) => {
+                let _waiting = Waiting::start("checking what was loaded, and taking it over");
                 import.finish().map_err(ToolError::Data)?;
                 Ok(loaded)
             }

@@ -23,17 +23,13 @@
 //! |---|---|
 //! | `error` | why a command could not do its work |
 //! | `directory` | whether a directory holds data, and whose it is |
-//! | `meter` | how far a command is |
-//! | `json` | MessagePack as JSON and back |
 //! | `check`, `dump`, `load` | the commands |
 
 mod check;
 mod directory;
 mod dump;
 mod error;
-mod json;
 mod load;
-mod meter;
 #[cfg(test)]
 mod tests;
 

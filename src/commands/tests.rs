@@ -9,9 +9,9 @@ use vestibule_wire::msgpack::{Reader, write_uint};
 
 use super::directory::require_data;
 use super::error::ToolError;
-use super::json::{self, tests::any_value};
 use super::load::{Lines, Loaded, line_size_max};
 use super::{check, dump};
+use crate::json::{self, tests::any_value};
 use vestibule_engine::journal::STAGING;
 use vestibule_engine::offline::{Contents, Findings, Import};
 use vestibule_engine::{EngineOptions, JournalSync};

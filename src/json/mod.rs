@@ -30,7 +30,7 @@ mod shared;
 mod write;
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 pub(crate) use read::Packed;
 pub(crate) use shared::DUMP_VERSION;

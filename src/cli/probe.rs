@@ -1,0 +1,131 @@
+//! Options of `vestibule probe`.
+
+use std::time::Duration;
+
+use clap::Args;
+use vestibule_http::HttpAddress;
+
+use crate::cli::choices::{Described, one_of};
+use crate::cli::ctl::some_time;
+use crate::cli::values::{duration, time_text};
+
+/// How long a server has to answer, unless told otherwise: what Docker and Kubernetes give a probe
+/// is more, or can be made so.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3);
+
+/// Options of `vestibule probe`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vestibule probe ready --writes
+  vestibule probe live --tx-stalled 1m --http unix:/run/vestibule/http.sock
+
+It asks the address of the server's --http-listen, and writes what that says. For images without \
+curl: HEALTHCHECK CMD [\"vestibule\", \"probe\", \"ready\"].
+
+Exit codes: 0 yes; 1 no, or no answer; 2 bad usage.")]
+pub(crate) struct ProbeArgs {
+    /// What is asked.
+    #[arg(value_parser = one_of(Probe::ALL, Probe::described))]
+    pub(crate) probe: Probe,
+    /// The server's side door: HOST:PORT or unix:/PATH.
+    #[arg(
+        long,
+        env = "VESTIBULE_PROBE_HTTP",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8081"
+    )]
+    pub(crate) http: HttpAddress,
+    /// Of `ready`: no also while changes are refused, in solo or on a replica.
+    #[arg(long)]
+    pub(crate) writes: bool,
+    /// Of `live`: no also if the engine's thread has stood still for so long.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) tx_stalled: Option<Duration>,
+    /// How long it has to answer.
+    #[arg(
+        long,
+        env = "VESTIBULE_PROBE_TIMEOUT",
+        value_name = "TIME",
+        value_parser = some_time,
+        default_value = time_text(TIMEOUT_DEFAULT),
+    )]
+    pub(crate) timeout: Duration,
+}
+
+/// What is asked of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    Live,
+    Ready,
+    Startup,
+}
+
+impl Probe {
+    const ALL: [Self; 3] = [Self::Live, Self::Ready, Self::Startup];
+
+    fn described(self) -> Described {
+        let (name, help) = match self {
+            Self::Live => ("live", "Whether its network side lives; if not, restart it"),
+            Self::Ready => ("ready", "Whether it is to be sent clients; solo is ready"),
+            Self::Startup => ("startup", "Whether it has loaded its data once"),
+        };
+        Described { name, help }
+    }
+}
+
+impl ProbeArgs {
+    /// The path that is asked for, with its question.
+    ///
+    /// # Errors
+    ///
+    /// An option that belongs to another probe.
+    pub(crate) fn path(&self) -> Result<String, String> {
+        let of = |option, probe| Err(format!("{option} is a question of `probe {probe}` only"));
+        match self.probe {
+            Probe::Live | Probe::Startup if self.writes => of("--writes", "ready"),
+            Probe::Ready | Probe::Startup if self.tx_stalled.is_some() => {
+                of("--tx-stalled", "live")
+            }
+            Probe::Ready if self.writes => Ok("/readyz?writes".to_owned()),
+            Probe::Ready => Ok("/readyz".to_owned()),
+            Probe::Startup => Ok("/startupz".to_owned()),
+            Probe::Live => Ok(match self.tx_stalled {
+                Some(time) => format!("/livez?tx_stalled={}ms", time.as_millis()),
+                None => "/livez".to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::{Cli, Command};
+
+    fn path(args: &[&str]) -> Result<String, String> {
+        let args = [&["vestibule", "probe"], args].concat();
+        match Cli::try_parse_from(args).unwrap().command {
+            Some(Command::Probe(args)) => args.path(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_probe_has_its_path_and_its_question() {
+        for (args, expected) in [
+            (&["live"][..], "/livez"),
+            (
+                &["live", "--tx-stalled", "90s"],
+                "/livez?tx_stalled=90000ms",
+            ),
+            (&["ready"], "/readyz"),
+            (&["ready", "--writes"], "/readyz?writes"),
+            (&["startup"], "/startupz"),
+        ] {
+            assert_eq!(path(args).as_deref(), Ok(expected));
+        }
+        assert!(path(&["live", "--writes"]).is_err());
+        assert!(path(&["ready", "--tx-stalled", "1s"]).is_err());
+    }
+}
