@@ -17,12 +17,23 @@ pub const QUEUED_BYTES_MAX_DEFAULT: usize = 16 << 20;
 /// connection.
 pub const REPLY_SIZE_MAX_DEFAULT: usize = 256 << 20;
 
-/// Bytes that are written at once when many requests wait. A request of that size is written
-/// without being copied.
+/// Bytes that are written at once when many requests wait, if the socket takes as many.
 pub(crate) const WRITE_BATCH_SIZE: usize = 64 << 10;
 
-/// Room that is made before a read, in bytes.
+/// Bytes of a request, or a piece of one, that is written without being copied to others.
+pub(crate) const COPIED_PIECE_MAX: usize = 32 << 10;
+
+/// Room that is made for reads, in bytes.
 pub(crate) const READ_SIZE: usize = 64 << 10;
+
+/// Room that a read has at least, in bytes.
+pub(crate) const READ_SIZE_MIN: usize = 16 << 10;
+
+/// Fewest bytes of a piece of a reply in chunks whose rest is read straight to the reply.
+pub(crate) const STRAIGHT_READ_MIN: usize = 32 << 10;
+
+/// Bytes that are read behind a piece that was read so: the head of the next, which is read so too.
+pub(crate) const HEAD_READ_SIZE: usize = 4 << 10;
 
 /// Bytes of replies in chunks that a server may send before they are admitted (256 KiB).
 ///
@@ -114,5 +125,6 @@ pub const POOL_MEMBERS_MAX: usize = 256;
 /// How often an instance that tells no events is asked for its role, unless configured otherwise.
 pub const ROLE_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 
+const _: () = assert!(READ_SIZE_MIN <= READ_SIZE);
 const _: () = assert!(WRITE_BATCH_SIZE <= QUEUED_BYTES_MAX_DEFAULT);
 const _: () = assert!(BACKOFF_MIN_DEFAULT.as_millis() < BACKOFF_MAX_DEFAULT.as_millis());

@@ -152,7 +152,7 @@ async fn connect(chunks: bool) -> Client {
 }
 
 /// Encoding, waiting for the reply, and the reply.
-const PING_MAX: f64 = 6.0;
+const PING_MAX: f64 = 4.0;
 
 #[tokio::test]
 async fn a_request_takes_the_same_few_allocations_whoever_shares_its_connection() {

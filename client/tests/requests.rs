@@ -176,14 +176,15 @@ async fn time_that_runs_out_while_waiting_for_a_reply_leaves_the_outcome_unknown
 
 #[tokio::test]
 async fn time_that_runs_out_between_refusals_leaves_it_refused() {
-    let server = server(|_| Answer::Error(busy(0.01))).await;
+    // The first wait is longer than the time that there is.
+    let server = server(|_| Answer::Error(busy(60.0))).await;
     let client = builder(&server)
-        .retry(Retry::within(Duration::from_secs(60)))
+        .retry(Retry::within(Duration::from_secs(600)))
         .connect();
     let client = client.await.unwrap();
     let error = client
         .call::<u8>("f", ())
-        .timeout(Duration::from_millis(50))
+        .timeout(Duration::from_millis(500))
         .await
         .unwrap_err();
     assert!(error.is_timeout() && error.is_busy());

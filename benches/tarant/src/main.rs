@@ -4,6 +4,7 @@
 //! ```text
 //!   vestibule serve &
 //!   tarant-peer 127.0.0.1:3301 --seconds 2 --rounds 5
+//!   tarant-peer 127.0.0.1:3301 --only ping --in-flight 1 --client ours
 //! ```
 //!
 //! As many tasks as requests are to be in flight ask one after the other, on one thread. Both
@@ -29,6 +30,11 @@ type Row = (u64, String);
 const SPACE: &str = "tarant_peer";
 const KEYS: u64 = 1000;
 const IN_FLIGHT: [usize; 3] = [1, 64, 512];
+/// Keys of large rows are from here on.
+const LARGE_FROM: u64 = 1 << 20;
+const LARGE_KEYS: u64 = 4;
+const LARGE_SIZE: usize = 1_000_000;
+const LARGE_IN_FLIGHT: [usize; 2] = [1, 8];
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Ticks of processor time in a second, as Linux tells them.
 const TICKS: f64 = 100.0;
@@ -39,9 +45,46 @@ enum Operation {
     Ping,
     Get,
     Replace,
+    /// A row of a megabyte by its key.
+    Fetch,
+    /// A REPLACE of such a row.
+    Store,
 }
 
-const OPERATIONS: [Operation; 3] = [Operation::Ping, Operation::Get, Operation::Replace];
+const OPERATIONS: [Operation; 5] = [
+    Operation::Ping,
+    Operation::Get,
+    Operation::Replace,
+    Operation::Fetch,
+    Operation::Store,
+];
+
+impl Operation {
+    const fn is_large(self) -> bool {
+        matches!(self, Self::Fetch | Self::Store)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Get => "get",
+            Self::Replace => "replace",
+            Self::Fetch => "fetch",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// What is measured, and for how long.
+struct Plan {
+    time: Duration,
+    rounds: usize,
+    operations: Vec<Operation>,
+    /// Instead of the usual numbers.
+    in_flight: Option<usize>,
+    /// By which clients: ours, theirs.
+    clients: [bool; 2],
+}
 
 /// A client, as tasks use it.
 trait Asker: Clone + 'static {
@@ -60,6 +103,9 @@ struct Ours(vestibule_client::Client, vestibule_client::Space<Row>);
 struct Theirs(tarant::Client, tarant::Space<Row>);
 
 fn row(key: u64) -> Row {
+    if key >= LARGE_FROM {
+        return (key, "l".repeat(LARGE_SIZE));
+    }
     (key, "twenty bytes of text".to_owned())
 }
 
@@ -75,8 +121,8 @@ impl Asker for Ours {
     async fn ask(&self, operation: Operation, key: u64) -> Result<(), Failure> {
         match operation {
             Operation::Ping => self.0.ping().await?,
-            Operation::Get => drop(self.1.get(key).await?.ok_or("no row")?),
-            Operation::Replace => drop(self.1.replace(&row(key)).await?),
+            Operation::Get | Operation::Fetch => drop(self.1.get(key).await?.ok_or("no row")?),
+            Operation::Replace | Operation::Store => drop(self.1.replace(&row(key)).await?),
         }
         Ok(())
     }
@@ -95,8 +141,8 @@ impl Asker for Theirs {
     async fn ask(&self, operation: Operation, key: u64) -> Result<(), Failure> {
         match operation {
             Operation::Ping => self.0.ping().await?,
-            Operation::Get => drop(self.1.get(key).await?.ok_or("no row")?),
-            Operation::Replace => self.1.replace(&row(key)).await?,
+            Operation::Get | Operation::Fetch => drop(self.1.get(key).await?.ok_or("no row")?),
+            Operation::Replace | Operation::Store => self.1.replace(&row(key)).await?,
         }
         Ok(())
     }
@@ -149,7 +195,10 @@ async fn ask_until<A: Asker>(
             spawn_local(async move {
                 let mut key = task * 7919;
                 while Instant::now() < end {
-                    key = (key + 7) % KEYS;
+                    key = match operation.is_large() {
+                        true => LARGE_FROM + (key + 1) % LARGE_KEYS,
+                        false => (key + 7) % KEYS,
+                    };
                     let asked = client.ask(operation, key).await;
                     asked.map_err(|fault| fault.to_string())?;
                     count.set(count.get() + 1);
@@ -188,7 +237,7 @@ async fn set_up(address: &str) -> Result<(), Failure> {
         }
     }
     let space = client.space::<Row>(SPACE);
-    for key in 0..KEYS {
+    for key in (0..KEYS).chain(LARGE_FROM..LARGE_FROM + LARGE_KEYS) {
         space.replace(&row(key)).await?;
     }
     Ok(())
@@ -199,7 +248,10 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn tell(name: &str, operation: Operation, in_flight: usize, runs: &[Figures]) -> f64 {
+fn tell(name: &str, operation: Operation, in_flight: usize, runs: &[Figures]) -> Option<f64> {
+    if runs.is_empty() {
+        return None;
+    }
     let of = |part: fn(&Figures) -> f64| median(runs.iter().map(part).collect());
     let rate = of(|own| own.per_second);
     println!(
@@ -207,39 +259,70 @@ fn tell(name: &str, operation: Operation, in_flight: usize, runs: &[Figures]) ->
         of(|own| own.processor_us),
         of(|own| own.allocations),
     );
-    rate
+    Some(rate)
+}
+
+fn plan(options: &[String]) -> Result<Plan, Failure> {
+    let mut plan = Plan {
+        time: Duration::from_secs(2),
+        rounds: 5,
+        operations: OPERATIONS.to_vec(),
+        in_flight: None,
+        clients: [true; 2],
+    };
+    for option in options.chunks(2) {
+        let [name, value] = option else {
+            return Err(format!("{option:?} has no value").into());
+        };
+        match &**name {
+            "--seconds" => plan.time = Duration::from_secs_f64(value.parse()?),
+            "--rounds" => plan.rounds = value.parse::<usize>()?.max(1),
+            "--only" => plan.operations.retain(|own| own.name() == value),
+            "--in-flight" => plan.in_flight = Some(value.parse::<usize>()?.max(1)),
+            "--client" => plan.clients = [value != "theirs", value != "ours"],
+            _ => return Err(format!("{name} is no option").into()),
+        }
+    }
+    Ok(plan)
 }
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, options @ ..] = &arguments[..] else {
-        return Err("usage: tarant-peer ADDRESS [--seconds S] [--rounds N]".into());
+        let options = "--seconds S, --rounds N, --only OPERATION, --in-flight N, --client ours|theirs";
+        return Err(format!("usage: tarant-peer ADDRESS, and {options}").into());
     };
-    let (mut time, mut rounds) = (Duration::from_secs(2), 5);
-    for option in options.chunks(2) {
-        match option {
-            [name, value] if name == "--seconds" => time = Duration::from_secs_f64(value.parse()?),
-            [name, value] if name == "--rounds" => rounds = value.parse::<usize>()?.max(1),
-            other => return Err(format!("{other:?} is no option").into()),
-        }
-    }
+    let plan = plan(options)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(set_up(address))?;
-    for operation in OPERATIONS {
-        for in_flight in IN_FLIGHT {
+    for operation in plan.operations {
+        let usual: &[usize] = match operation.is_large() {
+            true => &LARGE_IN_FLIGHT,
+            false => &IN_FLIGHT,
+        };
+        let own = plan.in_flight.as_slice();
+        for in_flight in if own.is_empty() { usual } else { own } {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            for _ in 0..rounds {
-                ours.push(run::<Ours>(address, operation, in_flight, time)?);
-                theirs.push(run::<Theirs>(address, operation, in_flight, time)?);
+            for _ in 0..plan.rounds {
+                if plan.clients[0] {
+                    ours.push(run::<Ours>(address, operation, *in_flight, plan.time)?);
+                }
+                if plan.clients[1] {
+                    theirs.push(run::<Theirs>(address, operation, *in_flight, plan.time)?);
+                }
             }
-            let ours = tell(Ours::NAME, operation, in_flight, &ours);
-            let theirs = tell(Theirs::NAME, operation, in_flight, &theirs);
-            println!(
-                "{operation:?} {in_flight:>3} in flight  ours / theirs: {:.2}",
-                ours / theirs
-            );
+            let rates = [
+                tell(Ours::NAME, operation, *in_flight, &ours),
+                tell(Theirs::NAME, operation, *in_flight, &theirs),
+            ];
+            if let [Some(ours), Some(theirs)] = rates {
+                println!(
+                    "{operation:?} {in_flight:>3} in flight  ours / theirs: {:.2}",
+                    ours / theirs
+                );
+            }
         }
     }
     Ok(())

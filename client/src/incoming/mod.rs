@@ -1,29 +1,36 @@
 //! Bytes of a server, cut into frames without being copied, and what is to be said of its chunks.
 //!
 //! Replies in chunks are put together here: what leaves is whole. All are admitted, each a bounded
-//! part ahead of what has come, and no longer than a reply may be.
+//! part ahead of what has come, and no longer than a reply may be. The rest of a large piece is
+//! read straight to where its reply is put together.
+//!
+//! | module | what |
+//! |---|---|
+//! | `chunks` | replies in chunks, until they are whole |
+//! | `tests` | what comes out, for any cuts and damage |
 
-use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use vestibule_wire::client::{MalformedReply, ReplyFrame};
 use vestibule_wire::frame::PREFIX_SIZE;
-use vestibule_wire::groups::chunk::{Chunk, First, HEAD_SIZE_MAX, MalformedChunk};
-use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
-use vestibule_wire::keys::CODE_EVENT;
-use vestibule_wire::limits::{CHUNK_PAYLOAD_MAX, GROUP_QUANTUM};
+use vestibule_wire::groups::chunk::{Chunk, HEAD_SIZE_MAX, MalformedChunk, PieceBegun};
+use vestibule_wire::groups::{Agreement, DamagedSequence};
+use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
+
+use chunks::Chunks;
 
 use crate::error::ServerError;
-use crate::limits::{CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW, READ_SIZE};
+use crate::limits::{CHUNK_MESSAGES_MAX, CHUNK_WINDOW, HEAD_READ_SIZE, READ_SIZE, READ_SIZE_MIN};
 
+mod chunks;
 #[cfg(test)]
 mod tests;
 
 /// Longest frame of a chunk, without its length.
 const CHUNK_SIZE_MAX: usize = HEAD_SIZE_MAX + CHUNK_PAYLOAD_MAX;
-
-/// A reply has told whose it is within this number of bytes.
-const REPLY_HEADER_MAX: usize = 1024;
 
 /// What is held of replies in chunks.
 pub(crate) const AGREED: Agreement = Agreement {
@@ -107,27 +114,6 @@ impl Reply {
     }
 }
 
-/// Replies in chunks that are not whole.
-#[derive(Debug)]
-struct Chunks {
-    receiver: Receiver,
-    /// The wanted ones, by their numbers.
-    open: HashMap<u32, Opened>,
-    /// One of them has told whose it is since it was asked who is waited for, and how many
-    /// requests were given up by then.
-    has_told: bool,
-    given_up: u64,
-}
-
-#[derive(Debug)]
-struct Opened {
-    /// Whose reply it is, once its header is there.
-    sync: Option<u64>,
-    /// Nobody has asked for it by its sync.
-    is_event: bool,
-    total: usize,
-}
-
 /// What was received and is not a whole frame yet.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -150,20 +136,32 @@ impl Incoming {
 
     /// Takes chunks from now on, as far as was [`AGREED`].
     pub(crate) fn take_chunks(&mut self) {
-        self.chunks = Some(Chunks {
-            receiver: Receiver::new(AGREED),
-            open: HashMap::new(),
-            has_told: false,
-            given_up: 0,
-        });
+        self.chunks = Some(Chunks::new());
     }
 
-    /// Where to read to: with room for the rest of a frame whose length is known.
-    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
-        let room = self
-            .missing()
-            .clamp(READ_SIZE, self.size_max.max(READ_SIZE));
-        self.bytes.reserve(room);
+    /// Reads what comes next to where it belongs; how many bytes.
+    pub(crate) async fn read<R: AsyncRead + Unpin>(&mut self, reader: &mut R) -> io::Result<usize> {
+        let mut most = usize::MAX;
+        if let Some(chunks) = &mut self.chunks {
+            if chunks.is_straight() {
+                let answer = &mut self.answer;
+                return poll_fn(|cx| chunks.poll_fill(cx, reader, answer)).await;
+            }
+            if chunks.takes_head() {
+                most = HEAD_READ_SIZE;
+            }
+        }
+        reader.read_buf(&mut self.buffer().limit(most)).await
+    }
+
+    /// Where to read to: with room for the rest of a frame whose length is known. Small replies
+    /// share what is left of a buffer: a new one is taken when that is little.
+    fn buffer(&mut self) -> &mut BytesMut {
+        let missing = self.missing().min(self.size_max);
+        let left = self.bytes.capacity() - self.bytes.len();
+        if left < missing.max(READ_SIZE_MIN) {
+            self.bytes.reserve(missing.max(READ_SIZE));
+        }
         &mut self.bytes
     }
 
@@ -187,21 +185,7 @@ impl Incoming {
         let Some(chunks) = &mut self.chunks else {
             return;
         };
-        let are_more = std::mem::replace(&mut chunks.given_up, given_up) != given_up;
-        let is_news = std::mem::take(&mut chunks.has_told) || are_more;
-        if !is_news || chunks.open.is_empty() {
-            return;
-        }
-        let is_wanted = wanted();
-        let (receiver, answer) = (&mut chunks.receiver, &mut self.answer);
-        chunks.open.retain(|number, opened| {
-            let sync = opened.sync.filter(|_| !opened.is_event);
-            let is_wanted = sync.is_none_or(&is_wanted);
-            if !is_wanted {
-                answer.extend(receiver.stop(*number, None).unwrap_or_default());
-            }
-            is_wanted
-        });
+        chunks.stop_unwanted(given_up, wanted, &mut self.answer);
     }
 
     /// What is to be said of the chunks that have come.
@@ -215,7 +199,14 @@ impl Incoming {
             Some(_) => self.size_max.max(CHUNK_SIZE_MAX),
             None => self.size_max,
         };
-        while let Some(frame) = ReplyFrame::read(&self.bytes, size_max)? {
+        loop {
+            if let Some(chunks) = &mut self.chunks {
+                chunks.take_rest(&mut self.bytes)?;
+            }
+            let Some(frame) = ReplyFrame::read(&self.bytes, size_max)? else {
+                self.begin_piece()?;
+                return Ok(None);
+            };
             let ReplyFrame {
                 code,
                 sync,
@@ -246,120 +237,23 @@ impl Incoming {
                 body,
             })));
         }
-        Ok(None)
-    }
-}
-
-impl Chunks {
-    /// Takes what is said of a message that is cut; `answer` grows by what is to be sent back.
-    fn take(
-        &mut self,
-        chunk: Chunk<'_>,
-        size_max: usize,
-        answer: &mut Vec<u8>,
-    ) -> Result<Option<Arrived>, Fault> {
-        Ok(match chunk {
-            Chunk::Data {
-                number,
-                first,
-                piece,
-            } => self.data(number, first, piece, size_max, answer)?,
-            Chunk::Credit { number, limit } => Some(Arrived::Credit { number, limit }),
-            Chunk::Stop { number, error } => Some(Arrived::Stop {
-                number,
-                error: ReplyFrame::error_in(error),
-            }),
-            Chunk::Reset { number, error } => {
-                self.receiver.reset(number);
-                let sync = self.open.remove(&number).and_then(|opened| opened.sync);
-                sync.map(|sync| Arrived::GivenUp {
-                    sync,
-                    error: ReplyFrame::error_in(error),
-                })
-            }
-        })
     }
 
-    fn data(
-        &mut self,
-        number: u32,
-        first: Option<First>,
-        piece: &[u8],
-        size_max: usize,
-        answer: &mut Vec<u8>,
-    ) -> Result<Option<Arrived>, Fault> {
-        match self.receiver.data(number, first, piece)? {
-            Received::Opened(First { total, .. }) => {
-                let total = total as usize;
-                let (sync, is_event) = (None, false);
-                self.open.insert(
-                    number,
-                    Opened {
-                        sync,
-                        is_event,
-                        total,
-                    },
-                );
-                self.went_on(number, size_max, answer)
-            }
-            Received::Piece => self.went_on(number, size_max, answer),
-            Received::Complete {
-                content, credit, ..
-            } => {
-                self.open.remove(&number);
-                if let Some(credit) = credit {
-                    answer.extend_from_slice(credit.as_bytes());
-                }
-                let size = content.len();
-                let reply = Reply::from_content(content)?;
-                let sync = reply.sync;
-                Ok(Some(if size > size_max {
-                    Arrived::TooLong { sync, size }
-                } else {
-                    Arrived::Reply(reply)
-                }))
-            }
-            Received::Dropped => Ok(None),
-        }
-    }
-
-    /// Admits more of a message, or refuses it when its header says whose it is.
-    fn went_on(
-        &mut self,
-        number: u32,
-        size_max: usize,
-        answer: &mut Vec<u8>,
-    ) -> Result<Option<Arrived>, Fault> {
-        let Some(opened) = self.open.get_mut(&number) else {
-            return Ok(None);
+    /// Takes what has come of a large piece, if its rest is to be read straight to its reply.
+    fn begin_piece(&mut self) -> Result<(), Fault> {
+        let Some(chunks) = &mut self.chunks else {
+            return Ok(());
         };
-        let size = opened.total;
-        if opened.sync.is_none() {
-            let begun = self.receiver.begun(number).map_or(&[][..], Vec::as_slice);
-            match ReplyFrame::read_content(begun) {
-                Ok(frame) => {
-                    opened.sync = Some(frame.sync);
-                    opened.is_event = frame.code == CODE_EVENT;
-                    self.has_told = true;
-                }
-                // The first piece may be as short as its sender likes.
-                Err(_) if begun.len() < REPLY_HEADER_MAX => {}
-                Err(fault) => return Err(fault.into()),
-            }
-        }
-        let credit = match opened.sync {
-            Some(sync) if size > size_max => {
-                self.open.remove(&number);
-                let stop = self.receiver.stop(number, None);
-                answer.extend(stop.unwrap_or_default());
-                return Ok(Some(Arrived::TooLong { sync, size }));
-            }
-            None if size > size_max => self.receiver.admit(number, GROUP_QUANTUM),
-            _ => self.receiver.admit_ahead(number, CHUNK_CREDIT),
+        let Some(([_, length @ ..], content)) = self.bytes.split_first_chunk::<PREFIX_SIZE>()
+        else {
+            return Ok(());
         };
-        if let Some(credit) = credit {
-            answer.extend_from_slice(credit.as_bytes());
+        let length = u32::from_be_bytes(*length) as usize;
+        if let Some(begun) = PieceBegun::read(content, length)
+            && chunks.begin_piece(begun, &mut self.answer)?
+        {
+            self.bytes.clear();
         }
-        Ok(None)
+        Ok(())
     }
 }

@@ -1,7 +1,10 @@
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use super::*;
-use bytes::Bytes;
 use proptest::prelude::*;
 use vestibule_wire::ErrorCode;
+use vestibule_wire::groups::chunk::First;
 use vestibule_wire::groups::{Group, Sender, chunk};
 use vestibule_wire::reply::ReplyHeader;
 
@@ -15,6 +18,27 @@ fn frames(syncs: std::ops::Range<u64>) -> Vec<u8> {
         header.write_error(&mut out, &ServerError::no_such_space(sync));
     }
     out
+}
+
+/// Has all of these bytes read, and returns what has come.
+fn feed(incoming: &mut Incoming, mut bytes: &[u8]) -> Vec<Arrived> {
+    let mut arrived = Vec::new();
+    while !bytes.is_empty() {
+        read(incoming, &mut bytes);
+        while let Some(one) = incoming.next().expect("as a server sends") {
+            arrived.push(one);
+        }
+    }
+    arrived
+}
+
+/// Has some of these bytes read; returns how many.
+fn read(incoming: &mut Incoming, bytes: &mut &[u8]) -> usize {
+    let read = pin!(incoming.read(bytes));
+    match read.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(count) => count.expect("they are there"),
+        Poll::Pending => panic!("they are there"),
+    }
 }
 
 #[test]
@@ -33,8 +57,12 @@ fn room_is_made_for_the_rest_of_a_long_reply() {
 }
 
 /// What a server says that sends these replies in chunks, until all is said: it hears what is
-/// answered. The window is that of the client.
-fn in_chunks(incoming: &mut Incoming, replies: &[Vec<u8>], cut: usize) -> Vec<Arrived> {
+/// answered. A group that is alone sends pieces of up to `alone` bytes, and `cut` come at a time.
+fn in_chunks(
+    incoming: &mut Incoming,
+    replies: &[Vec<u8>],
+    (alone, cut): (usize, usize),
+) -> Vec<Arrived> {
     let mut sender = Sender::<Bytes>::default();
     sender.cut(AGREED);
     for (at, reply) in replies.iter().enumerate() {
@@ -44,15 +72,12 @@ fn in_chunks(incoming: &mut Incoming, replies: &[Vec<u8>], cut: usize) -> Vec<Ar
     let mut arrived = Vec::new();
     loop {
         let mut bytes = Vec::new();
-        while let Some(piece) = sender.pick_up_to(cut) {
+        while let Some(piece) = sender.pick_up_to(alone) {
             bytes.extend_from_slice(piece.head.as_bytes());
             bytes.extend_from_slice(&piece.payload);
         }
         for part in bytes.chunks(cut) {
-            incoming.buffer().extend_from_slice(part);
-            while let Some(one) = incoming.next().expect("as a server sends") {
-                arrived.push(one);
-            }
+            arrived.extend(feed(incoming, part));
         }
         let answer = incoming.take_answer();
         if answer.is_empty() && sender.is_empty() {
@@ -103,7 +128,7 @@ fn a_reply_in_chunks_beyond_the_bound_is_refused_and_the_others_come() {
     let sizes = [90_000, 700_000, 700_000, 300_000, 10, 20_000];
     let replies: Vec<_> = (0..).zip(sizes).map(|(at, size)| large(at, size)).collect();
     let (mut came, mut refused) = (Vec::new(), Vec::new());
-    for one in in_chunks(&mut incoming, &replies, 5000) {
+    for one in in_chunks(&mut incoming, &replies, (5000, 5000)) {
         match one {
             Arrived::Reply(reply) => came.push(reply.sync),
             Arrived::TooLong { sync, size } => refused.push((sync, size > 100_000)),
@@ -116,7 +141,7 @@ fn a_reply_in_chunks_beyond_the_bound_is_refused_and_the_others_come() {
     assert_eq!(came, [0, 4, 5]);
     assert_eq!(refused, [(1, true), (2, true), (3, true)]);
     let chunks = incoming.chunks.unwrap();
-    assert_eq!((chunks.open.len(), chunks.receiver.allocated()), (0, 0));
+    assert_eq!((chunks.open(), chunks.allocated()), (0, 0));
 }
 
 #[test]
@@ -201,7 +226,61 @@ fn a_reply_that_nobody_waits_for_any_more_is_refused_while_it_comes() {
     assert_eq!(stop_unwanted(1), (2, stop), "one was given up");
     assert_eq!(stop_unwanted(1), (2, none));
     let chunks = incoming.chunks.unwrap();
-    assert_eq!(chunks.open.len(), 1);
+    assert_eq!(chunks.open(), 1);
+}
+
+/// A reply of 600 KB in a client that has read a piece of it and half of the next one, which is
+/// read straight to its reply; and the rest of that piece.
+fn half_way() -> (Incoming, Vec<u8>) {
+    let mut incoming = chunked(1 << 20);
+    let reply = large(5, 600_000);
+    let (group, total) = (Group::Read, reply.len() as u32 - 5);
+    let pieces = reply[5..].chunks(CHUNK_PAYLOAD_MAX);
+    let mut bytes = Vec::new();
+    for (at, piece) in pieces.take(2).enumerate() {
+        let first = (at == 0).then_some(First { group, total });
+        bytes.extend_from_slice(chunk::data(1, first, piece.len() as u32).as_bytes());
+        bytes.extend_from_slice(piece);
+    }
+    let rest = bytes.split_off(bytes.len() - CHUNK_PAYLOAD_MAX / 2);
+    assert!(feed(&mut incoming, &bytes).is_empty());
+    (incoming, rest)
+}
+
+#[test]
+fn the_rest_of_a_large_piece_is_read_straight_to_its_reply_and_not_beyond() {
+    let (mut incoming, rest) = half_way();
+    let credit = chunk::credit(2, 9);
+    let bytes = [&rest[..], credit.as_bytes()].concat();
+    let mut left = &bytes[..];
+    assert_eq!(read(&mut incoming, &mut left), rest.len());
+    assert!(
+        incoming.bytes.is_empty(),
+        "nothing is read beside the reply"
+    );
+    let begun = incoming.chunks.as_ref().map(|own| own.allocated());
+    assert!(begun.is_some_and(|own| own <= 4 * CHUNK_PAYLOAD_MAX));
+    assert!(!incoming.take_answer().is_empty(), "more of it is admitted");
+    let came = feed(&mut incoming, left);
+    assert!(matches!(
+        came[..],
+        [Arrived::Credit {
+            number: 2,
+            limit: 9
+        }]
+    ));
+}
+
+#[test]
+fn a_reply_that_is_given_up_in_the_middle_of_a_piece_has_the_rest_dropped() {
+    let (mut incoming, rest) = half_way();
+    let _ = incoming.take_answer();
+    incoming.stop_unwanted(1, || |_| false);
+    assert_eq!(incoming.take_answer(), chunk::stop(1, None));
+    let behind = [chunk::reset(1, None), frames(7..8)].concat();
+    let came = feed(&mut incoming, &[rest, behind].concat());
+    assert!(matches!(&came[..], [Arrived::Reply(reply)] if reply.sync == 7));
+    assert_eq!(incoming.chunks.map(|own| own.allocated()), Some(0));
 }
 
 #[test]
@@ -241,14 +320,15 @@ fn chunks_that_nobody_asked_for_are_no_chunks() {
 proptest! {
     #[test]
     fn replies_in_chunks_come_whole_and_those_of_a_stream_in_order(
-        sizes in prop::collection::vec(1..150_000usize, 1..12),
-        cut in 1..40_000usize,
+        sizes in prop::collection::vec(1..600_000usize, 1..8),
+        alone in 1..CHUNK_PAYLOAD_MAX + 1,
+        cut in 1..200_000usize,
     ) {
         let mut incoming = chunked(1 << 20);
         let replies: Vec<_> = (0..).zip(&sizes).map(|(at, size)| large(at, *size)).collect();
         let mut last = [None; 3];
         let mut count = 0;
-        for one in in_chunks(&mut incoming, &replies, cut) {
+        for one in in_chunks(&mut incoming, &replies, (alone, cut)) {
             let Arrived::Reply(reply) = one else { panic!("{one:?}") };
             let expected = ReplyFrame::read(&replies[reply.sync as usize], 1 << 20);
             prop_assert_eq!(reply.frame().body, expected.unwrap().unwrap().body);

@@ -193,7 +193,7 @@ impl Link {
             let stream = pin.and_then(|pin| Group::stream(pin.stream_id));
             let group = stream.unwrap_or_else(|| operation.group());
             state.outgoing.push(group, sync, frame, room);
-            self.wake(&mut state);
+            self.send(&mut state, room);
             sync
         };
         drop(turn);
@@ -238,4 +238,67 @@ pub(crate) fn lacks(session: &Session, feature: Feature) -> Error {
     let (major, minor, patch) = session.version;
     let text = format!("the server, of version {major}.{minor}.{patch}, lacks {feature:?}");
     Error::not_sent(ErrorKind::Unsupported, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use tokio::net::UnixStream;
+    use vestibule_wire::Uuid;
+    use vestibule_wire::client::RequestHeader;
+    use vestibule_wire::features::Features;
+    use vestibule_wire::request::Body;
+
+    use super::*;
+    use crate::link::transport::WriteHalf;
+    use crate::options::Options;
+    use crate::outgoing::Batch;
+
+    fn ping_bytes(sync: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        RequestHeader::with_sync(sync).write(&mut bytes, &Body::Ping);
+        bytes
+    }
+
+    /// Nothing but the caller runs here.
+    #[tokio::test]
+    async fn who_asks_alone_writes_and_who_asks_beside_another_leaves_it_to_who_writes() {
+        let link = Link::new("h".parse().unwrap(), Options::default());
+        let (own, peer) = UnixStream::pair().unwrap();
+        own.writable().await.unwrap();
+        let mut peer = peer.into_std().unwrap();
+        let (reader, writer) = own.into_split();
+        link.up(Session {
+            epoch: 1,
+            features: Features::NONE,
+            chunks: None,
+            version: (2, 6, 0),
+            instance_uuid: Uuid::from_bytes([1; 16]),
+        });
+        let lent = link.lend(&WriteHalf::from(writer));
+        // Who writes has looked, and sleeps.
+        let _ = link.lock().outgoing.take(&mut Batch::default(), 1);
+        let operation = Operation::from(Action::Ping);
+        let tracker = Tracker::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first = pin!(link.ask(Asked::own(&operation, &tracker)));
+        let mut second = pin!(link.ask(Asked::own(&operation, &tracker)));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let sync = u64::from(u32::MAX) + 1;
+        let mut bytes = vec![0; 100];
+        let count = peer.read(&mut bytes).expect("it was written at once");
+        assert_eq!(bytes[..count], ping_bytes(sync));
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        let fault = peer.read(&mut bytes).unwrap_err();
+        assert_eq!(fault.kind(), std::io::ErrorKind::WouldBlock);
+        let mut batch = Batch::default();
+        let _ = link.lock().outgoing.take(&mut batch, 100);
+        assert_eq!(batch.rest(), ping_bytes(sync + 1));
+        drop(lent);
+        drop(reader);
+        assert_eq!(peer.read(&mut bytes).expect("it is closed"), 0);
+    }
 }

@@ -3,16 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
+use vestibule_wire::groups::Pace;
 use vestibule_wire::request::Body;
 
 use super::deliver::Answers;
 use super::handshake::{broken, ended, malformed};
-use super::shared::Link;
+use super::shared::{Link, Phase};
 use crate::error::{Error, ErrorKind};
 use crate::incoming::Incoming;
-use crate::limits::{GOODBYE_TIME_MAX, WRITE_BATCH_SIZE};
+use crate::limits::GOODBYE_TIME_MAX;
 use crate::outgoing::Batch;
 
 /// When something was last received: anything is a sign of life.
@@ -90,7 +91,7 @@ async fn read<R: AsyncRead + Unpin>(
         if let Some(fault) = fault {
             return malformed(fault);
         }
-        match reader.read_buf(incoming.buffer()).await {
+        match incoming.read(&mut reader).await {
             Ok(0) => return ended(),
             Ok(_) => life.hear(),
             Err(fault) => return broken(fault),
@@ -100,28 +101,40 @@ async fn read<R: AsyncRead + Unpin>(
 
 async fn write<W: AsyncWrite + Unpin>(link: &Link, writer: &mut W) -> Error {
     let mut batch = Batch::default();
+    // How much the socket has taken since it was full, or there was nothing for it.
+    let (mut pace, mut taken) = (Pace::default(), 0);
     loop {
-        let freed = link.lock().outgoing.take(&mut batch, WRITE_BATCH_SIZE);
+        let (freed, is_leaving) = {
+            let mut state = link.lock();
+            let freed = state.outgoing.take(&mut batch, pace.ahead(taken));
+            (freed, !matches!(state.phase, Phase::Up(_)))
+        };
         link.free(freed);
         if batch.size() == 0 {
             // A socket has taken what it took; TLS may hold the last of it.
             if let Err(fault) = writer.flush().await {
                 return broken(fault);
             }
-            link.to_leave.notify_one();
+            if is_leaving {
+                link.to_leave.notify_one();
+            }
+            pace.on_open(std::mem::take(&mut taken));
             link.to_write.notified().await;
             continue;
         }
-        for mut rest in batch.parts() {
-            while !rest.is_empty() {
-                match writer.write(rest).await {
-                    Ok(0) => return ended(),
-                    Ok(count) => {
-                        link.lock().outgoing.wrote(count);
-                        rest = &rest[count..];
+        while batch.size() > 0 {
+            let rest = batch.rest();
+            match writer.write(rest).await {
+                Ok(0) => return ended(),
+                Ok(count) => {
+                    taken += count;
+                    if count < rest.len() {
+                        pace.on_full(std::mem::take(&mut taken));
                     }
-                    Err(fault) => return broken(fault),
+                    batch.skip(count);
+                    link.lock().outgoing.wrote(count);
                 }
+                Err(fault) => return broken(fault),
             }
         }
     }
@@ -164,8 +177,14 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
+    use vestibule_wire::client::RequestHeader;
+    use vestibule_wire::groups::chunk::HEAD_SIZE_MAX;
+    use vestibule_wire::groups::{Agreement, Group};
+    use vestibule_wire::limits::GROUP_QUANTUM;
+
     use super::*;
     use crate::options::Options;
+    use crate::outgoing::Room;
 
     /// What TLS may do: it takes everything, and has sent nothing before it is flushed or shut
     /// down.
@@ -202,6 +221,79 @@ mod tests {
             own.sent.append(&mut own.taken);
             own.is_shut_down = true;
             Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A socket that takes little at a time. A ping is asked for now and then.
+    struct Slow {
+        link: std::sync::Arc<Link>,
+        taken: Vec<u8>,
+        /// Numbers of the pings, and how much it had taken when they were asked for.
+        asked: Vec<(u64, usize)>,
+    }
+
+    const LITTLE: usize = 3000;
+    const MUCH: usize = 1 << 20;
+    const PINGS_EVERY: usize = 50_000;
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.taken.len() > 2 * MUCH {
+                return Poll::Pending;
+            }
+            let count = bytes.len().min(LITTLE);
+            self.taken.extend_from_slice(&bytes[..count]);
+            let taken = self.taken.len();
+            if taken / PINGS_EVERY > self.asked.len() && taken < MUCH {
+                let sync = self.link.post(&mut self.link.lock(), 0, &Body::Ping);
+                self.asked.push((sync, taken));
+            }
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// On a slow link a batch of 64 KiB would be milliseconds ahead of it.
+    #[tokio::test]
+    async fn over_a_slow_socket_a_ping_waits_for_one_chunk() {
+        let link = Link::new("h".parse().unwrap(), Options::default());
+        {
+            let mut state = link.lock();
+            state.outgoing.cut(Agreement {
+                window: 16 * MUCH,
+                messages_max: 8,
+            });
+            let frame = vec![0; 4 * MUCH];
+            state.outgoing.push(Group::Write, 1, frame, Room::default());
+        }
+        let mut writer = Slow {
+            link: link.clone(),
+            taken: Vec::new(),
+            asked: Vec::new(),
+        };
+        tokio::select! {
+            biased;
+            error = write(&link, &mut writer) => panic!("{error}"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(writer.asked.len() > 10);
+        for (sync, asked_at) in writer.asked {
+            let mut ping = Vec::new();
+            RequestHeader::with_sync(sync).write(&mut ping, &Body::Ping);
+            let came = writer.taken.windows(ping.len()).position(|own| own == ping);
+            let waited = came.expect("it was sent") - asked_at;
+            assert!(waited <= GROUP_QUANTUM + HEAD_SIZE_MAX, "{waited}");
         }
     }
 

@@ -189,7 +189,7 @@ async fn reply_to<S: AsyncRead + Unpin>(
                 return Err(refusal(&reply));
             }
         }
-        let count = socket.read_buf(incoming.buffer()).await.map_err(broken)?;
+        let count = incoming.read(socket).await.map_err(broken)?;
         if count == 0 {
             return Err(ended());
         }
@@ -204,7 +204,7 @@ async fn wait<S: AsyncRead + Unpin>(
 ) -> Result<(), Error> {
     let until = tokio::time::Instant::now() + time;
     loop {
-        match tokio::time::timeout_at(until, socket.read_buf(incoming.buffer())).await {
+        match tokio::time::timeout_at(until, incoming.read(socket)).await {
             Err(_) => return Ok(()),
             Ok(Ok(0)) => return Err(ended()),
             Ok(Ok(_)) => {}

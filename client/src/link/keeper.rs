@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::drive::drive;
 use super::handshake::Handshake;
 use super::shared::{Link, Phase, closed};
-use super::transport::{self, Socket};
+use super::transport::{self, Socket, WriteHalf};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind};
 use crate::incoming::Incoming;
@@ -71,14 +71,18 @@ async fn live(link: &Link, epoch: u64) -> Error {
         Ok(Err(error)) => error,
         Ok(Ok(Socket::Tcp(mut socket))) => match greet(link, &mut socket, epoch).await {
             Ok(incoming) => {
-                let (reader, writer) = socket.split();
+                let (reader, writer) = socket.into_split();
+                let writer = WriteHalf::from(writer);
+                let _lent = link.lend(&writer);
                 drive(link, incoming, reader, writer).await
             }
             Err(error) => error,
         },
         Ok(Ok(Socket::Unix(mut socket))) => match greet(link, &mut socket, epoch).await {
             Ok(incoming) => {
-                let (reader, writer) = socket.split();
+                let (reader, writer) = socket.into_split();
+                let writer = WriteHalf::from(writer);
+                let _lent = link.lend(&writer);
                 drive(link, incoming, reader, writer).await
             }
             Err(error) => error,

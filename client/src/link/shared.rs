@@ -11,6 +11,7 @@ use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::request::Body;
 use vestibule_wire::{Uuid, events};
 
+use super::transport::WriteHalf;
 use super::watches::Watches;
 use crate::address::Target;
 use crate::error::{Error, ErrorKind, Outcome, ServerError};
@@ -64,6 +65,8 @@ pub(crate) struct State {
     pub(crate) epoch: u64,
     pub(crate) table: Table<Pending>,
     pub(crate) outgoing: Outgoing,
+    /// Where callers write themselves, if they may.
+    socket: Option<WriteHalf>,
     pub(crate) watches: Watches,
     pub(crate) schema: SchemaCache,
     pub(crate) open_transactions: usize,
@@ -104,6 +107,7 @@ impl Link {
                 epoch: 0,
                 table: Table::default(),
                 outgoing: Outgoing::default(),
+                socket: None,
                 watches: Watches::default(),
                 schema: SchemaCache::default(),
                 open_transactions: 0,
@@ -298,6 +302,24 @@ impl Link {
         sync
     }
 
+    /// Lets callers write to the socket themselves, for as long as what it returns is there.
+    pub(super) fn lend(&self, socket: &WriteHalf) -> Lent<'_> {
+        self.lock().socket = Some(socket.clone());
+        Lent(self)
+    }
+
+    /// Sends the request that was queued last and has this room: its caller writes it if it is
+    /// small and no other waits for anything, so that the socket is no wake-up away. Else who
+    /// writes does, and gathers what others ask.
+    pub(crate) fn send(&self, state: &mut State, room: Room) {
+        let is_alone = room.large == 0 && state.table.len() == 1 && state.outgoing.is_free();
+        if is_alone && let Some(socket) = &state.socket {
+            let freed = state.outgoing.write_now(|bytes| socket.try_write(bytes));
+            self.free(freed);
+        }
+        self.wake(state);
+    }
+
     /// Tells who writes, if there is something for it.
     pub(crate) fn wake(&self, state: &mut State) {
         if state.outgoing.wakes() {
@@ -315,6 +337,17 @@ impl Link {
     pub(crate) fn watch(&self, state: &mut State, key: &str) {
         let sync = self.post(state, 0, &Body::Watch(key));
         state.watches.sent(key, sync);
+    }
+}
+
+/// A socket that callers may write to.
+pub(super) struct Lent<'a>(&'a Link);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        // Nobody else keeps it open.
+        let socket = self.0.lock().socket.take();
+        drop(socket);
     }
 }
 

@@ -1,8 +1,14 @@
 //! Sockets.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
 #[cfg(any(target_os = "android", target_os = "linux"))]
 use socket2::SockRef;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncWrite, Interest};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 use super::handshake::broken;
 use crate::address::Address;
@@ -20,10 +26,95 @@ pub(super) enum Socket {
     Tls(tls::Encrypted),
 }
 
+/// Where a plain socket is written to: by its connection's task, or by who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct WriteHalf(Arc<Half>);
+
+#[derive(Debug)]
+enum Half {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+}
+
+impl From<tcp::OwnedWriteHalf> for WriteHalf {
+    fn from(half: tcp::OwnedWriteHalf) -> Self {
+        Self(Arc::new(Half::Tcp(half)))
+    }
+}
+
+impl From<unix::OwnedWriteHalf> for WriteHalf {
+    fn from(half: unix::OwnedWriteHalf) -> Self {
+        Self(Arc::new(Half::Unix(half)))
+    }
+}
+
+impl WriteHalf {
+    /// Writes what the socket takes now.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &*self.0 {
+            Half::Tcp(half) => half.try_write(bytes),
+            Half::Unix(half) => half.try_write(bytes),
+        }
+    }
+
+    /// The same; a socket that takes a part of it is full, and is not asked again before it says
+    /// that it is not.
+    fn try_fill(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        let write = || {
+            taken = self.try_write(bytes)?;
+            if taken < bytes.len() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        };
+        let written = match &*self.0 {
+            Half::Tcp(half) => half.as_ref().try_io(Interest::WRITABLE, write),
+            Half::Unix(half) => half.as_ref().try_io(Interest::WRITABLE, write),
+        };
+        if taken > 0 {
+            return Ok(taken);
+        }
+        written.map(|()| 0)
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &*self.0 {
+            Half::Tcp(half) => half.as_ref().poll_write_ready(cx),
+            Half::Unix(half) => half.as_ref().poll_write_ready(cx),
+        }
+    }
+}
+
+impl AsyncWrite for WriteHalf {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_ready(cx))?;
+            match self.try_fill(bytes) {
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Nothing: the last of those who may write shuts the socket down, which is at once.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// Connects; tries every address that a name has.
 pub(super) async fn connect(address: &Address, options: &Options) -> Result<Socket, Error> {
     let socket = match address {
-        Address::Tcp { host, port } => tcp(host, *port).await.map(Socket::Tcp),
+        Address::Tcp { host, port } => connect_tcp(host, *port).await.map(Socket::Tcp),
         Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
     };
     let socket = socket.map_err(broken)?;
@@ -36,7 +127,7 @@ pub(super) async fn connect(address: &Address, options: &Options) -> Result<Sock
     Ok(socket)
 }
 
-async fn tcp(host: &str, port: u16) -> std::io::Result<TcpStream> {
+async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let socket = TcpStream::connect((host, port)).await?;
     // Requests that wait for each other's replies must not wait for the kernel.
     socket.set_nodelay(true)?;

@@ -1,8 +1,10 @@
 //! Bytes that wait to be written, and what they are.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use vestibule_wire::groups::Payload;
 use vestibule_wire::limits::GROUP_QUANTUM;
+
+use crate::limits::{COPIED_PIECE_MAX, WRITE_BATCH_SIZE};
 
 /// What bytes belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,29 +96,50 @@ impl Payload for Frame {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     small: Vec<u8>,
+    /// Bytes of the small ones that are written.
+    written: usize,
     large: Bytes,
 }
 
 impl Batch {
-    /// Bytes of it.
+    /// Bytes of it that are not written.
     pub(crate) fn size(&self) -> usize {
-        self.small.len() + self.large.len()
+        self.small.len() - self.written + self.large.len()
     }
 
-    /// The parts in their order.
-    pub(crate) fn parts(&self) -> [&[u8]; 2] {
-        [&self.small, &self.large]
+    /// What is written next; empty once all of it is.
+    pub(crate) fn rest(&self) -> &[u8] {
+        match &self.small[self.written..] {
+            [] => &self.large,
+            small => small,
+        }
+    }
+
+    /// This many bytes of the [rest](Self::rest) were written.
+    pub(crate) fn skip(&mut self, count: usize) {
+        if self.written < self.small.len() {
+            self.written += count;
+        } else {
+            self.large.advance(count);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> [&[u8]; 2] {
+        [&self.small[self.written..], &self.large]
     }
 
     pub(super) fn has_room(&self, size_max: usize) -> bool {
-        self.size() < size_max
+        self.size() < size_max && self.large.is_empty()
     }
 
-    /// Appends a piece; nothing more is appended to a batch once one has `size_max` bytes.
+    /// Appends a piece; nothing more is appended to a batch once one has `size_max` bytes, or is
+    /// large.
     pub(super) fn append(&mut self, head: &[u8], piece: Frame, size_max: usize) {
         self.small.extend_from_slice(head);
+        let large = size_max.min(COPIED_PIECE_MAX);
         match piece.bytes {
-            FrameBytes::Shared(bytes) if bytes.len() >= size_max => self.large = bytes,
+            FrameBytes::Shared(bytes) if bytes.len() >= large => self.large = bytes,
             FrameBytes::Shared(bytes) => self.small.extend_from_slice(&bytes),
             FrameBytes::Whole(bytes) => self.small.extend_from_slice(&bytes),
         }
@@ -124,9 +147,10 @@ impl Batch {
 
     /// Empties it. What a large request took is not kept.
     pub(super) fn clear(&mut self) {
-        let size_max = 2 * crate::limits::WRITE_BATCH_SIZE;
+        let size_max = 2 * WRITE_BATCH_SIZE;
         self.small.clear();
         self.small.shrink_to(size_max);
+        self.written = 0;
         self.large = Bytes::new();
     }
 }

@@ -7,6 +7,9 @@
 //!                                   written are sent, the others not
 //! ```
 //!
+//! Who writes is the connection's task, or, while that has nothing to do, who asks: what the socket
+//! does not take then is left to the task.
+//!
 //! A request whose last byte was not handed to the kernel cannot have run: neither one that is cut
 //! off, nor one whose last chunk is missing. What is taken next is decided by message groups, so
 //! that nobody waits for all of another's; large requests are cut if the server takes chunks.
@@ -15,14 +18,19 @@
 //! |---|---|
 //! | `frame` | bytes that wait, and what they are |
 //! | `tests` | what is sent, for any requests and cuts |
+//! | `caller_tests` | what callers write themselves, and what they leave |
 
 use std::collections::HashMap;
+use std::io;
 
 use vestibule_wire::groups::{Agreement, Group, Payload as _, Piece, Sender, WrongCredit};
 use vestibule_wire::limits::GROUP_QUANTUM;
 
+use crate::limits::WRITE_BATCH_SIZE;
 use frame::{Frame, Owner};
 
+#[cfg(test)]
+mod caller_tests;
 mod frame;
 #[cfg(test)]
 mod tests;
@@ -77,6 +85,9 @@ pub(crate) struct Outgoing {
     answers: usize,
     /// Whether the last take found nothing that may be sent.
     is_asleep: bool,
+    /// What a caller has taken to write it itself, and whether some of it is left.
+    own: Batch,
+    is_left: bool,
 }
 
 impl Outgoing {
@@ -104,11 +115,37 @@ impl Outgoing {
 
     /// Whether who writes has to be told that there is something.
     pub(crate) fn wakes(&mut self) -> bool {
-        !self.sender.is_empty() && std::mem::take(&mut self.is_asleep)
+        (self.is_left || !self.sender.is_empty()) && std::mem::take(&mut self.is_asleep)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         self.sender.is_empty() && self.written == self.taken
+    }
+
+    /// Whether who writes has nothing in hand and waits to be told: a caller may write.
+    pub(crate) fn is_free(&self) -> bool {
+        self.is_asleep && !self.is_left
+    }
+
+    /// Has `write` write what is to be sent next, up to a quantum, for as long as it takes some.
+    /// What is left, and its errors, are for who writes, once it is [woken](Self::wakes). Only
+    /// while that [is free](Self::is_free). Returns as [`take`](Self::take) does.
+    pub(crate) fn write_now(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> Room {
+        let mut batch = std::mem::take(&mut self.own);
+        let freed = self.take(&mut batch, GROUP_QUANTUM);
+        self.is_asleep = true;
+        while batch.size() > 0 {
+            match write(batch.rest()) {
+                Ok(count) if count > 0 => {
+                    self.wrote(count);
+                    batch.skip(count);
+                }
+                _ => break,
+            }
+        }
+        self.is_left = batch.size() > 0;
+        self.own = batch;
+        freed
     }
 
     /// Takes back a request whose last bytes are not in hand yet; returns its room, or `None` if it
@@ -135,16 +172,23 @@ impl Outgoing {
         Ok(Some((sync, room)))
     }
 
-    /// Moves about `size_max` bytes of what is to be sent next into `batch`, which is emptied
-    /// before; nothing if nothing may be sent. A request of that size that is not cut goes last and
-    /// is not copied. Returns the room of the requests that wait no more.
-    pub(crate) fn take(&mut self, batch: &mut Batch, size_max: usize) -> Room {
+    /// Moves some of what is to be sent next into `batch`, which is emptied before: about as many
+    /// bytes as may be `ahead` of what is urgent, and a bounded number; nothing if nothing may be
+    /// sent. A large piece goes last and is not copied. Returns the room of the requests that wait
+    /// no more.
+    pub(crate) fn take(&mut self, batch: &mut Batch, ahead: usize) -> Room {
+        if std::mem::take(&mut self.is_left) {
+            std::mem::swap(batch, &mut self.own);
+            self.is_asleep = false;
+            return Room::default();
+        }
         batch.clear();
         self.in_hand.clear();
         self.written = 0;
         let mut freed = Room::default();
+        let size_max = ahead.min(WRITE_BATCH_SIZE);
         while batch.has_room(size_max)
-            && let Some(Piece { head, payload }) = self.sender.pick()
+            && let Some(Piece { head, payload }) = self.sender.pick_up_to(ahead / 4)
         {
             let (owner, is_last, size) = (payload.owner, payload.is_last, payload.size());
             batch.append(head.as_bytes(), payload, size_max);

@@ -7,18 +7,18 @@ use vestibule_wire::groups::{Received, Receiver};
 
 use super::*;
 
-const BATCH: usize = 10;
+pub(super) const BATCH: usize = 10;
 const CHUNKS_BATCH: usize = 64 << 10;
 const AGREED: Agreement = Agreement {
     window: 40 << 10,
     messages_max: 2,
 };
 
-fn frame(sync: u64, size: usize) -> Vec<u8> {
+pub(super) fn frame(sync: u64, size: usize) -> Vec<u8> {
     vec![sync as u8; size]
 }
 
-fn room(size: usize) -> Room {
+pub(super) fn room(size: usize) -> Room {
     Room::of(size, 1 << 20)
 }
 
@@ -31,7 +31,7 @@ fn filled(sizes: &[usize]) -> Outgoing {
     outgoing
 }
 
-fn bytes_of(batch: &Batch) -> Vec<u8> {
+pub(super) fn bytes_of(batch: &Batch) -> Vec<u8> {
     batch.parts().concat()
 }
 
@@ -97,7 +97,7 @@ fn who_writes_is_woken_once_it_has_found_nothing() {
 }
 
 /// Writes until nothing may be sent; returns it.
-fn drained(outgoing: &mut Outgoing) -> Vec<u8> {
+pub(super) fn drained(outgoing: &mut Outgoing) -> Vec<u8> {
     let mut batch = Batch::default();
     let mut written = Vec::new();
     while {
