@@ -92,6 +92,8 @@ pub struct CheckpointNumbers {
     pub last_duration: Option<Duration>,
     /// How many could not be made.
     pub failures: u64,
+    /// Why the last attempt failed, if it did.
+    pub failure: Option<String>,
     /// Bytes in the journal since the last one.
     pub journal_bytes: u64,
 }

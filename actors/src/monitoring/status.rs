@@ -24,6 +24,10 @@ pub struct ServerStatus {
     pub reason: String,
     /// How far what is waited for has come, from 0.0 to 1.0; `None` if nothing is known.
     pub progress: Option<f64>,
+    /// When those are told to come back who are refused because the engine is busy or loading, as
+    /// things are now; `None` in other states. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds_or_nil")]
+    pub retry_after: Option<Duration>,
     /// When the state was entered. Serialized as Unix time in seconds.
     #[serde(serialize_with = "in_unix_seconds")]
     pub since: SystemTime,
@@ -53,6 +57,8 @@ impl ServerStatus {
         let status = shared.serving.status(now);
         let fault = shared.fault();
         let is_told = !status.reason.is_empty();
+        let is_waited_for = matches!(status.serving.state, State::Loading | State::Solo);
+        let retry_after = status.told_retry_after();
         let since = SystemTime::now().checked_sub(status.since);
         Self {
             state: status.serving.state,
@@ -63,6 +69,7 @@ impl ServerStatus {
                 _ => status.reason,
             },
             progress: status.progress.and_then(Progress::share),
+            retry_after: is_waited_for.then_some(retry_after),
             since: since.unwrap_or(SystemTime::UNIX_EPOCH),
             queued: shared.queued_count(),
             in_flight: shared.in_flight_count(),

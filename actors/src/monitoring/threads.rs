@@ -43,7 +43,7 @@ pub struct Heartbeats {
 }
 
 impl Heartbeats {
-    pub(super) fn of(shared: &Shared, now: Instant) -> Self {
+    pub(crate) fn of(shared: &Shared, now: Instant) -> Self {
         let now = shared.since_start(now);
         let threads = shared.counters.iter();
         Self {

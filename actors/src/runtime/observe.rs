@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::handle::RuntimeHandle;
+use crate::config::SoloPolicy;
 use crate::messages::{FanOut, Gather, KillTarget, Row, sum_of_killed};
 use crate::monitoring::{
-    ConnectionInfo, DescriptorInfo, InstanceInfo, Killed, LimitInfo, Metrics, QuotaInfo,
-    RequestInfo, ReservationInfo, ServerStatus, SessionThread,
+    ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Killed, LimitInfo, Metrics,
+    QuotaInfo, RequestInfo, ReservationInfo, ServerStatus, SessionThread,
 };
 use crate::transitions::TransitionRecord;
 
@@ -64,6 +66,43 @@ impl<E: 'static> RuntimeHandle<E> {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         Metrics::of(&self.shared, self.shared.clock.now())
+    }
+
+    /// When the session threads and the System's thread were seen to go on: what
+    /// [`metrics`](Self::metrics) tells, for those who ask often and want no more.
+    #[must_use]
+    pub fn heartbeats(&self) -> Heartbeats {
+        Heartbeats::of(&self.shared, self.shared.clock.now())
+    }
+
+    /// How long Tx has been in the turn that is under way, if there is one.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::Harness;
+    ///
+    /// let harness = Harness::start();
+    /// let mut client = harness.block();
+    /// let runtime = harness.handle();
+    /// assert!(runtime.has_started() && runtime.turn_under_way().is_some());
+    /// harness.script().release();
+    /// assert_eq!(client.receive().code, 0);
+    /// ```
+    #[must_use]
+    pub fn turn_under_way(&self) -> Option<Duration> {
+        let now = self.shared.since_start(self.shared.clock.now());
+        self.shared.tx.under_way(now)
+    }
+
+    /// Whether an engine has recovered since the start.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.shared.engines_started() > 0
+    }
+
+    /// What happens in solo to requests that need Tx, of connections that are there already.
+    #[must_use]
+    pub fn solo_policy(&self) -> SoloPolicy {
+        self.shared.config.solo_policy
     }
 
     /// The last transitions and changes of state, oldest first; the one under way is the last of

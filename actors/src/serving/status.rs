@@ -54,7 +54,7 @@ impl Status {
             .map_or(String::new(), |share| {
                 format!(" ({:.0} %)", (share * 100.0).floor())
             });
-        let retry_after = (self.retry_after.as_secs_f64() * 10.0).round() / 10.0;
+        let retry_after = self.told_retry_after().as_secs_f64();
         let has_recovered = self.serving.state.traits().has_recovered;
         let text = match code {
             ErrorCode::SHUTDOWN => "Server is shutting down".to_owned(),
@@ -72,6 +72,12 @@ impl Status {
             ),
         };
         self.error_with_text(code, text)
+    }
+
+    /// When a client should come back, in tenths of a second: more would be a false precision.
+    pub(crate) fn told_retry_after(&self) -> Duration {
+        let tenths = (self.retry_after.as_secs_f64() * 10.0).round() as u64;
+        Duration::from_millis(tenths * 100)
     }
 
     /// The same with a reason, for a refusal that the state by itself does not explain.
@@ -94,7 +100,7 @@ impl Status {
     /// An error with a text of one's own and the fields that every error of a state carries.
     #[must_use]
     pub(crate) fn error_with_text(&self, code: ErrorCode, text: String) -> Error {
-        let retry_after = (self.retry_after.as_secs_f64() * 10.0).round() / 10.0;
+        let retry_after = self.told_retry_after().as_secs_f64();
         let progress = self.progress.and_then(Progress::share).unwrap_or(0.0);
         Error::new(code, text)
             .with_field("state", Field::Str(self.serving.state.name().into()))

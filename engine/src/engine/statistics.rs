@@ -85,6 +85,7 @@ fn checkpoints(watch: &CheckpointWatch) -> CheckpointNumbers {
         numbers.last_duration = Some(took);
     }
     numbers.failures = status.failures;
+    numbers.failure = status.failure;
     numbers.journal_bytes = status.journal_bytes;
     numbers
 }

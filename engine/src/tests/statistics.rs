@@ -87,11 +87,13 @@ fn checkpoints_are_told_and_failed_ones_counted() {
     let made = told(&rig);
     assert!(made.last_success.is_some_and(|at| at >= begin));
     assert!(made.last_duration.is_some());
+    assert_eq!(made.failure, None);
     rig.insert(&(1,));
     rig.commit();
     assert!(told(&rig).journal_bytes > 0);
     fs::remove_dir_all(&rig.options.data_dir).expect("it is there");
     assert!(!rig.try_checkpoint());
     assert_eq!(told(&rig).failures, 1);
+    assert!(told(&rig).failure.is_some());
     assert_eq!(told(&rig).last_success, made.last_success);
 }
