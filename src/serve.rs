@@ -39,7 +39,9 @@ pub(crate) fn serve(args: &ServeArgs, options: Vec<OptionRow>) -> io::Result<Exi
     // They could be used when the options were checked.
     let read = args.read_files();
     let (engine, side_door) = read.map_err(|fault| io::Error::other(fault.text))?;
-    let sources = Sources::new(env!("CARGO_PKG_VERSION")).config(move || options.clone());
+    let sources = Sources::new(env!("CARGO_PKG_VERSION"))
+        .config(move || options.clone())
+        .guest_may_do_everything(args.guest_may_do_everything());
     actix_rt::System::new().block_on(async {
         let mut standard = procedures::standard();
         if args.debug_procedures {

@@ -133,7 +133,8 @@ fn a_journal_that_cannot_be_written_is_told_and_reads_go_on() {
     assert_eq!(get(address, "/readyz").status, 200);
     let answer = metrics(address);
     assert_eq!(answer.metric("vestibule_journal_failed"), Some(1.0));
-    assert!(get(address, "/status.txt").body.contains("FAULT"));
+    let text = get(address, "/status.txt").body;
+    assert!(text.contains("SERIOUS       Changes are refused"), "{text}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What a door is told: where it listens, who is asked for a token, whom its names are for.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::address::HttpAddress;
-use crate::limits::{LISTENERS_MAX, TOKEN_SIZE_MAX};
+use crate::limits::{LISTENERS_MAX, SAMPLE_PERIOD_DEFAULT, SAMPLE_PERIOD_MIN, TOKEN_SIZE_MAX};
 
 /// What a door is told.
 ///
@@ -28,6 +29,10 @@ pub struct HttpConfig {
     pub token: Option<Token>,
     /// The mode of unix sockets.
     pub unix_mode: u32,
+    /// How often it looks at the runtime for the charts of the page, which show the last
+    /// [`SAMPLES_MAX`](crate::limits::SAMPLES_MAX) looks; at least
+    /// [`SAMPLE_PERIOD_MIN`].
+    pub sample_period: Duration,
     /// Whether there are metrics by the names that Tarantool has for them, beside their own.
     pub tarantool_metrics: bool,
 }
@@ -41,6 +46,7 @@ impl HttpConfig {
             hosts: Vec::new(),
             token: None,
             unix_mode: 0o660,
+            sample_period: SAMPLE_PERIOD_DEFAULT,
             tarantool_metrics: true,
         }
     }
@@ -66,6 +72,13 @@ impl HttpConfig {
         self
     }
 
+    /// Sets the [`sample_period`](Self::sample_period).
+    #[must_use]
+    pub fn sample_period(mut self, period: Duration) -> Self {
+        self.sample_period = period;
+        self
+    }
+
     /// Sets whether there are [`tarantool_metrics`](Self::tarantool_metrics).
     #[must_use]
     pub fn tarantool_metrics(mut self, are_there: bool) -> Self {
@@ -79,6 +92,11 @@ impl HttpConfig {
         if count == 0 || count > LISTENERS_MAX {
             return Some(format!(
                 "it listens on 1 to {LISTENERS_MAX} addresses, not {count}"
+            ));
+        }
+        if self.sample_period < SAMPLE_PERIOD_MIN {
+            return Some(format!(
+                "it looks at the runtime every {SAMPLE_PERIOD_MIN:?} at most"
             ));
         }
         None
@@ -153,11 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn a_door_that_listens_nowhere_or_on_too_many_is_none() {
+    fn a_door_that_listens_nowhere_or_on_too_many_or_never_rests_is_none() {
         let address = || HttpAddress::Tcp(([127, 0, 0, 1], 0).into());
         assert!(HttpConfig::new([]).fault().is_some());
         assert_eq!(HttpConfig::new([address()]).fault(), None);
         let many = std::iter::repeat_with(address).take(LISTENERS_MAX + 1);
         assert!(HttpConfig::new(many).fault().is_some());
+        let restless = HttpConfig::new([address()]).sample_period(Duration::ZERO);
+        assert!(restless.fault().is_some());
     }
 }

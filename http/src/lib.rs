@@ -13,6 +13,8 @@
 //! | `server` | listeners, connections, the way of a request |
 //! | `door` | what is asked, what it is answered from, and the answer |
 //! | `pages` | what the paths answer |
+//! | `history` | the last minutes, sample by sample |
+//! | `summary` | how things stand, in words |
 //! | `numbers` | the metrics: tables, formats, documentation |
 //! | `observed` | a runtime, whatever its engine |
 //! | `process` | what the kernel tells of the process |
@@ -25,6 +27,7 @@ mod address;
 mod answered;
 mod config;
 mod door;
+mod history;
 pub mod limits;
 mod numbers;
 mod observed;
@@ -32,6 +35,7 @@ mod pages;
 mod process;
 mod server;
 mod sources;
+mod summary;
 
 pub use address::{AddressError, HttpAddress};
 pub use config::{HttpConfig, Token, TokenError};

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
+use vestibule_actors::config::SoloPolicy;
 use vestibule_actors::monitoring::{
-    ConnectionInfo, DescriptorInfo, InstanceInfo, Metrics, RequestInfo, ServerStatus,
+    ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Metrics, RequestInfo, ServerStatus,
 };
 use vestibule_actors::serving::Serving;
 use vestibule_actors::{RuntimeHandle, TransitionRecord};
@@ -18,6 +20,10 @@ pub(crate) trait Observed: Send {
     fn status(&self) -> ServerStatus;
     fn instance(&self) -> InstanceInfo;
     fn metrics(&self) -> Metrics;
+    fn heartbeats(&self) -> Heartbeats;
+    fn turn_under_way(&self) -> Option<Duration>;
+    fn has_started(&self) -> bool;
+    fn solo_policy(&self) -> SoloPolicy;
     fn descriptors(&self) -> Vec<DescriptorInfo>;
     fn transitions(&self) -> Vec<TransitionRecord>;
     fn connections(&self, limit: usize) -> Told<ConnectionInfo>;
@@ -39,6 +45,22 @@ impl<E: 'static> Observed for RuntimeHandle<E> {
 
     fn metrics(&self) -> Metrics {
         self.metrics()
+    }
+
+    fn heartbeats(&self) -> Heartbeats {
+        self.heartbeats()
+    }
+
+    fn turn_under_way(&self) -> Option<Duration> {
+        self.turn_under_way()
+    }
+
+    fn has_started(&self) -> bool {
+        self.has_started()
+    }
+
+    fn solo_policy(&self) -> SoloPolicy {
+        self.settings().solo_policy
     }
 
     fn descriptors(&self) -> Vec<DescriptorInfo> {

@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-/// Reads a value that is told as JSON.
-type Read = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+/// Reads a value, whenever somebody asks for it.
+type Read<T> = Arc<dyn Fn() -> T + Send + Sync>;
 
 /// What a door tells beside the runtime: what only the program knows.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Sources {
     pub(crate) version: String,
-    pub(crate) config: Option<Read>,
+    pub(crate) config: Option<Read<serde_json::Value>>,
+    pub(crate) config_fault: Option<Read<Option<String>>>,
+    pub(crate) certificates: Option<Read<Vec<(String, SystemTime)>>>,
+    pub(crate) guest_may_do_everything: bool,
 }
 
 impl fmt::Debug for Sources {
@@ -28,6 +32,9 @@ impl Sources {
         Self {
             version: version.into(),
             config: None,
+            config_fault: None,
+            certificates: None,
+            guest_may_do_everything: false,
         }
     }
 
@@ -41,6 +48,33 @@ impl Sources {
         self.config = Some(Arc::new(move || {
             serde_json::to_value(read()).unwrap_or_else(|error| error.to_string().into())
         }));
+        self
+    }
+
+    /// Has the page warn of a configuration that was asked for and is not in force, and say why.
+    #[must_use]
+    pub fn config_fault(
+        mut self,
+        read: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.config_fault = Some(Arc::new(read));
+        self
+    }
+
+    /// Has the page warn of certificates that end soon: their names, and when they end.
+    #[must_use]
+    pub fn certificates(
+        mut self,
+        read: impl Fn() -> Vec<(String, SystemTime)> + Send + Sync + 'static,
+    ) -> Self {
+        self.certificates = Some(Arc::new(read));
+        self
+    }
+
+    /// Has the page note that those may do everything who have not logged in, if they may.
+    #[must_use]
+    pub fn guest_may_do_everything(mut self, they_may: bool) -> Self {
+        self.guest_may_do_everything = they_may;
         self
     }
 }

@@ -11,7 +11,7 @@ use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_http::{HttpAddress, HttpConfig, Sources, serve};
 
 use support::client::{ask, connect, exchange, get};
-use support::{any_port, door, open};
+use support::{any_port, door, open, open_with};
 
 const PROBES: [&str; 4] = ["/livez", "/startupz", "/readyz", "/readyz?writes"];
 
@@ -245,7 +245,7 @@ fn what_is_no_question_is_refused() {
             format!("GET /%2e%2e/etc/passwd HTTP/1.1\r\n{host}\r\n"),
             404,
         ),
-        (format!("GET / HTTP/1.1\r\n{host}\r\n"), 404),
+        (format!("GET /status.js/ HTTP/1.1\r\n{host}\r\n"), 404),
         (
             format!("GET /connections.json?limit=x HTTP/1.1\r\n{host}\r\n"),
             400,
@@ -253,7 +253,7 @@ fn what_is_no_question_is_refused() {
     ] {
         assert_eq!(ask(address, &request).status, status, "{request}");
     }
-    let listed = get(address, "/").body;
+    let listed = get(address, "/nothing").body;
     assert!(
         listed.contains("/metrics") && listed.contains("/readyz"),
         "{listed}"
@@ -275,7 +275,7 @@ fn what_is_no_question_is_refused() {
 fn every_answer_protects_who_looks_at_it() {
     let harness = Harness::start();
     let (_door, address) = door(&harness);
-    for path in ["/metrics", "/status.json", "/nothing"] {
+    for path in ["/metrics", "/status.json", "/nothing", "/", "/status.js"] {
         let answer = get(address, path);
         let policy = answer.header("content-security-policy").unwrap_or("");
         assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
@@ -342,12 +342,8 @@ fn a_door_that_cannot_open_says_why() {
 #[test]
 fn lists_are_bounded_and_the_program_tells_its_options() {
     let harness = Harness::start();
-    let config = HttpConfig::new([any_port()]);
     let sources = Sources::new("1.2.3").config(|| [("listen", "127.0.0.1:3301")]);
-    let door = serve(harness.handle(), config, sources).expect("it opens");
-    let HttpAddress::Tcp(address) = door.addresses()[0].clone() else {
-        panic!("it listens on a port");
-    };
+    let (door, address) = open_with(&harness, HttpConfig::new([any_port()]), sources);
     let _peers: Vec<_> = (0..5).map(|_| harness.connect()).collect();
     let rows = |path: &str| get(address, path).body.matches("\"connection\":").count();
     harness.wait_until("all are there", || rows("/connections.json") == 5);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::handle::RuntimeHandle;
-use crate::config::SoloPolicy;
 use crate::messages::{FanOut, Gather, KillTarget, Row, sum_of_killed};
 use crate::monitoring::{
     ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Killed, LimitInfo, Metrics,
@@ -97,12 +96,6 @@ impl<E: 'static> RuntimeHandle<E> {
     #[must_use]
     pub fn has_started(&self) -> bool {
         self.shared.engines_started() > 0
-    }
-
-    /// What happens in solo to requests that need Tx, of connections that are there already.
-    #[must_use]
-    pub fn solo_policy(&self) -> SoloPolicy {
-        self.shared.config.solo_policy
     }
 
     /// The last transitions and changes of state, oldest first; the one under way is the last of

@@ -1,12 +1,19 @@
 //! Answers, with the headers that all of them have.
 
+use std::convert::Infallible;
+use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+
+use super::events::EventStream;
+use super::patience::Patience;
 
 /// An answer that takes a while.
 pub(crate) type Later = Pin<Box<dyn Future<Output = Answer>>>;
@@ -28,11 +35,11 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Answer {
     status: u16,
     content_type: &'static str,
-    body: Bytes,
+    content: Content,
     /// One header more.
     more: Option<(HeaderName, &'static str)>,
 }
@@ -42,7 +49,7 @@ impl Answer {
         Self {
             status,
             content_type,
-            body: body.into(),
+            content: Content::Whole(body.into()),
             more: None,
         }
     }
@@ -60,6 +67,14 @@ impl Answer {
                 Self::new(200, "application/json", body)
             }
             Err(error) => Self::text(500, format!("It cannot be written as JSON: {error}\n")),
+        }
+    }
+
+    /// Events, one after another, for as long as they are read.
+    pub(crate) fn events(stream: EventStream) -> Self {
+        Self {
+            content: Content::Events(stream),
+            ..Self::new(200, "text/event-stream", Bytes::new())
         }
     }
 
@@ -84,8 +99,8 @@ impl Answer {
         self.status
     }
 
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
+    pub(crate) fn into_response(self) -> Response<Content> {
+        let mut response = Response::new(self.content);
         let status = StatusCode::from_u16(self.status);
         *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
@@ -94,5 +109,50 @@ impl Answer {
             headers.insert(name, HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+/// What an answer tells.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// All of it. What has been handed out is empty.
+    Whole(Bytes),
+    /// Events, which go on.
+    Events(EventStream),
+}
+
+impl Content {
+    /// Has the connection wait for its client, if what it is told goes on.
+    pub(crate) fn extend(&mut self, patience: &Rc<Patience>) {
+        if let Self::Events(stream) = self {
+            stream.extend(patience.clone());
+        }
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(Some(mem::take(bytes)).filter(|own| !own.is_empty())),
+            Self::Events(stream) => stream.poll_next(context),
+        };
+        next.map(|bytes| bytes.map(|own| Ok(Frame::data(own))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Events(_) => SizeHint::default(),
+        }
     }
 }

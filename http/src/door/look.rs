@@ -1,13 +1,20 @@
 //! What questions are answered from: a runtime, and what the program says of itself.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::time::SystemTime;
 
+use vestibule_actors::monitoring::{MemoryUse, ServerStatus};
+
+use super::events::Events;
 use crate::answered::AnsweredCounts;
 use crate::config::HttpConfig;
+use crate::history::{History, Reading};
 use crate::numbers::Seen;
 use crate::observed::Observed;
 use crate::process::ProcessNumbers;
 use crate::sources::Sources;
+use crate::summary::{Facts, Use, stood_still};
 
 /// What questions are answered from.
 pub(crate) struct Door {
@@ -15,6 +22,8 @@ pub(crate) struct Door {
     pub(crate) config: HttpConfig,
     pub(crate) sources: Sources,
     pub(crate) answered: AnsweredCounts,
+    pub(crate) history: RefCell<History>,
+    pub(crate) events: Events,
 }
 
 impl fmt::Debug for Door {
@@ -32,6 +41,8 @@ impl Door {
             config,
             sources,
             answered: AnsweredCounts::default(),
+            history: RefCell::default(),
+            events: Events::default(),
         }
     }
 
@@ -46,6 +57,42 @@ impl Door {
         self.observed.instance().name.unwrap_or_else(of_machine)
     }
 
+    /// Adds a sample to the history. To be called once in a period.
+    pub(crate) fn take_sample(&self, now: SystemTime) {
+        let reading = Reading::of(&self.observed.metrics(), now);
+        self.history.borrow_mut().add(reading);
+    }
+
+    /// The numbers that alerts are made of.
+    pub(crate) fn facts(&self, seen: &Seen, status: &ServerStatus) -> Facts {
+        let metrics = &seen.metrics;
+        let engine = metrics.engine.as_ref();
+        let checkpoints = engine.and_then(|own| own.checkpoints.as_ref());
+        let certificates = self.sources.certificates.as_ref();
+        let config_fault = self.sources.config_fault.as_ref();
+        let places = seen.descriptors.iter().filter_map(|own| {
+            let (used, max) = own.taken.zip(own.max)?;
+            Some((own.share.name(), Use { used, max }))
+        });
+        let memory = |what, own: &MemoryUse| {
+            let (used, max) = (own.used_bytes as u64, own.max_bytes as u64);
+            (what, Use { used, max })
+        };
+        let connections = Some(memory("connections", &metrics.connections_memory));
+        let data = metrics.data_memory.as_ref().map(|own| memory("data", own));
+        Facts {
+            fault: status.fault.clone(),
+            stood_still: stood_still(metrics.state, &metrics.heartbeats),
+            checkpoint_failure: checkpoints.and_then(|own| own.failure.clone()),
+            config_fault: config_fault.and_then(|read| read()),
+            certificates: certificates.map(|read| read()).unwrap_or_default(),
+            places: places.collect(),
+            memory: connections.into_iter().chain(data).collect(),
+            tx_restarts: metrics.tx.restarts,
+            guest_may_do_everything: self.sources.guest_may_do_everything,
+        }
+    }
+
     /// Everything that metrics are read from, as of now.
     pub(crate) fn look(&self) -> Seen {
         Seen {
@@ -53,6 +100,7 @@ impl Door {
             descriptors: self.observed.descriptors(),
             process: ProcessNumbers::now(),
             answered: self.answered.all(),
+            event_streams: self.events.count(),
             version: self.sources.version.clone(),
             alias: self.name(),
         }

@@ -8,6 +8,7 @@ use vestibule_actors::monitoring::{DescriptorInfo, MemoryUse, SessionThread};
 
 use super::family::{Family, Kind, Series, Value, by, by_all, maybe, one};
 use super::seen::Seen;
+use crate::answered::Answered;
 
 pub(super) const TX: &[Family] = &[
     Family {
@@ -307,13 +308,23 @@ pub(super) const ENGINE: &[Family] = &[
     },
 ];
 
-pub(super) const DOOR: &[Family] = &[Family {
-    name: "vestibule_http_requests_total",
-    kind: Kind::Counter,
-    labels: &["path", "code"],
-    help: "What this door has answered, by path (other for those that do not exist) and status",
-    read: |seen| {
-        let answered = seen.answered.iter();
-        by_all(answered.map(|own| ([own.path.into(), own.status.to_string().into()], own.count)))
+pub(super) const DOOR: &[Family] = &[
+    Family {
+        name: "vestibule_http_requests_total",
+        kind: Kind::Counter,
+        labels: &["path", "code"],
+        help: "What this door has answered, by path (other for those that do not exist) and status",
+        read: |seen| {
+            let answered = seen.answered.iter();
+            let labels = |own: &Answered| [own.path.into(), own.status.to_string().into()];
+            by_all(answered.map(|own| (labels(own), own.count)))
+        },
     },
-}];
+    Family {
+        name: "vestibule_http_event_streams",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Streams of events that are open: pages that are looked at",
+        read: |seen| one(seen.event_streams),
+    },
+];

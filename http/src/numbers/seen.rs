@@ -12,6 +12,8 @@ pub(crate) struct Seen {
     pub(crate) process: ProcessNumbers,
     /// What the door itself has answered: path, status, count.
     pub(crate) answered: Vec<Answered>,
+    /// Streams of events that are open.
+    pub(crate) event_streams: usize,
     /// The version of the program.
     pub(crate) version: String,
     /// The name of this instance: the label `alias`.

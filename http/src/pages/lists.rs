@@ -1,17 +1,25 @@
 //! Lists: connections, requests, transitions, options. All of them are bounded.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 
 use serde::Serialize;
 use tokio::time::timeout;
+use vestibule_actors::monitoring::{ConnectionInfo, RequestInfo};
 
 use crate::door::{Answer, Door, Later, Question};
 use crate::limits::{GATHER_TIME_MAX, ROWS_MAX};
 
-/// Answers with rows that the session threads are asked for, unless they take too long.
-fn gathered<T, F>(question: &Question, ask: impl FnOnce(usize) -> F + 'static) -> Later
+/// Answers with rows that the session threads are asked for, unless they take too long: with those
+/// that come first by this key, of the first [`ROWS_MAX`] that they tell.
+fn gathered<T, K, F>(
+    question: &Question,
+    key: impl Fn(&T) -> K + 'static,
+    ask: impl FnOnce(usize) -> F + 'static,
+) -> Later
 where
     T: Serialize,
+    K: Ord,
     F: Future<Output = Vec<T>>,
 {
     let limit = question
@@ -23,21 +31,32 @@ where
             Ok(limit) => limit,
             Err(wrong) => return Answer::text(400, wrong),
         };
-        match timeout(GATHER_TIME_MAX, ask(limit)).await {
-            Ok(rows) => Answer::json(&rows),
+        match timeout(GATHER_TIME_MAX, ask(ROWS_MAX)).await {
+            Ok(mut rows) => {
+                rows.sort_by_key(key);
+                rows.truncate(limit);
+                Answer::json(&rows)
+            }
             Err(_) => Answer::text(503, "A session thread does not answer\n"),
         }
     })
 }
 
-/// `/connections.json`
+/// `/connections.json`: the busiest first.
 pub(crate) fn connections(door: Rc<Door>, question: Question) -> Later {
-    gathered(&question, move |limit| door.observed.connections(limit))
+    let key = |own: &ConnectionInfo| {
+        let busy = (own.held + own.in_flight, own.output_bytes);
+        (Reverse(busy), own.connection)
+    };
+    gathered(&question, key, move |limit| {
+        door.observed.connections(limit)
+    })
 }
 
-/// `/requests.json`
+/// `/requests.json`: the oldest first.
 pub(crate) fn requests(door: Rc<Door>, question: Question) -> Later {
-    gathered(&question, move |limit| door.observed.requests(limit))
+    let key = |own: &RequestInfo| (Reverse(own.age), own.connection);
+    gathered(&question, key, move |limit| door.observed.requests(limit))
 }
 
 /// `/transitions.json`

@@ -17,11 +17,10 @@
 
 use std::time::Duration;
 
-use vestibule_actors::monitoring::Metrics;
 use vestibule_actors::serving::{DrainTarget, Role, Serving, State};
 
 use crate::door::{Answer, Door, Question};
-use crate::limits::ALIVE_WITHIN;
+use crate::summary::stood_still;
 
 /// 200 if there is nothing to say against it, else 503; a sentence in any case.
 fn verdict(against: Option<String>, well: &str) -> Answer {
@@ -37,43 +36,28 @@ pub(crate) fn live(door: &Door, question: &Question) -> Answer {
         Ok(limit) => limit,
         Err(wrong) => return Answer::text(400, wrong.into_owned()),
     };
-    verdict(dead(&door.observed.metrics(), tx_limit), "alive")
+    let observed = &door.observed;
+    let state = observed.serving().state;
+    let dead = stood_still(state, &observed.heartbeats());
+    verdict(dead.or_else(|| stalled(door, tx_limit?)), "alive")
 }
 
-fn dead(metrics: &Metrics, tx_limit: Option<Duration>) -> Option<String> {
-    if metrics.state == State::Stopped {
-        // Its threads have ended, as they were to.
-        return None;
-    }
-    let beats = &metrics.heartbeats;
-    let threads = beats.session_threads.iter().enumerate();
-    let threads = threads.map(|(thread, age)| (format!("session thread {thread}"), *age));
-    let mut all = threads.chain([("the System's thread".to_owned(), beats.system)]);
-    if let Some((name, age)) = all.find(|(_, age)| *age > ALIVE_WITHIN) {
-        return Some(format!(
-            "{name} has stood still for {:.0} s",
-            age.as_secs_f64()
-        ));
-    }
-    let stalled = metrics.tx.turn_under_way.zip(tx_limit);
-    let (turn, _) = stalled.filter(|(turn, limit)| turn >= limit)?;
-    Some(format!(
-        "Tx has been in one turn for {:.1} s",
-        turn.as_secs_f64()
-    ))
+/// How long Tx has been in one turn, if it has for that long.
+fn stalled(door: &Door, limit: Duration) -> Option<String> {
+    let turn = door.observed.turn_under_way();
+    let turn = turn.filter(|turn| *turn >= limit)?.as_secs_f64();
+    Some(format!("Tx has been in one turn for {turn:.1} s"))
 }
 
 /// `/startupz`
 pub(crate) fn started(door: &Door, _: &Question) -> Answer {
-    let metrics = door.observed.metrics();
     let loading = || {
-        let progress = metrics
-            .progress
-            .map(|own| format!(", {:.0} %", own * 100.0));
-        let reason = door.observed.status().reason;
-        format!("loading{}: {reason}", progress.unwrap_or_default())
+        let status = door.observed.status();
+        let progress = status.progress.map(|own| format!(", {:.0} %", own * 100.0));
+        format!("loading{}: {}", progress.unwrap_or_default(), status.reason)
     };
-    verdict((!metrics.has_started).then(loading), "started")
+    let has_started = door.observed.has_started();
+    verdict((!has_started).then(loading), "started")
 }
 
 /// `/readyz`

@@ -1,11 +1,15 @@
 //! The state and all numbers: for scrapers, for programs, and for people.
 
+use std::time::SystemTime;
+
 use serde::Serialize;
 use vestibule_actors::monitoring::{DescriptorInfo, InstanceInfo, Metrics, ServerStatus};
 
+use super::events::Samples;
 use crate::door::{Answer, Door, Question};
 use crate::numbers::{Format, Seen, write};
 use crate::process::ProcessNumbers;
+use crate::summary::{Alert, Headline, Situation, alerts, time};
 
 /// `/metrics`
 pub(crate) fn metrics(door: &Door, question: &Question) -> Answer {
@@ -14,69 +18,93 @@ pub(crate) fn metrics(door: &Door, question: &Question) -> Answer {
     Answer::new(200, format.content_type(), text)
 }
 
+/// What people are told first.
+#[derive(Serialize)]
+pub(super) struct Brief {
+    name: String,
+    version: String,
+    headline: Headline,
+    alerts: Vec<Alert>,
+    status: ServerStatus,
+    instance: InstanceInfo,
+}
+
+impl Brief {
+    pub(super) fn of(door: &Door, seen: &Seen) -> Self {
+        let (observed, now) = (&door.observed, SystemTime::now());
+        let status = observed.status();
+        let held = seen.metrics.requests.held;
+        let situation = Situation::of(&status, observed.solo_policy(), held, now);
+        Self {
+            name: seen.alias.clone(),
+            version: seen.version.clone(),
+            headline: situation.headline(),
+            alerts: alerts(&door.facts(seen, &status), now),
+            status,
+            instance: observed.instance(),
+        }
+    }
+}
+
 /// What `/status.json` tells.
 #[derive(Serialize)]
 struct Status {
-    name: String,
-    version: String,
-    status: ServerStatus,
-    instance: InstanceInfo,
+    #[serde(flatten)]
+    brief: Brief,
     metrics: Metrics,
     descriptors: Vec<DescriptorInfo>,
     process: ProcessNumbers,
+    /// What the charts show, for those who ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Samples>,
 }
 
 /// `/status.json`
-pub(crate) fn json(door: &Door, _: &Question) -> Answer {
+pub(crate) fn json(door: &Door, question: &Question) -> Answer {
     let seen = door.look();
+    let wants_history = question.query().get("history").is_some();
     Answer::json(&Status {
-        name: seen.alias,
-        version: seen.version,
-        status: door.observed.status(),
-        instance: door.observed.instance(),
+        brief: Brief::of(door, &seen),
         metrics: seen.metrics,
         descriptors: seen.descriptors,
         process: seen.process,
+        history: wants_history.then(|| Samples::of(door)),
     })
 }
 
 /// `/status.txt`
 pub(crate) fn text(door: &Door, _: &Question) -> Answer {
-    let (seen, status) = (door.look(), door.observed.status());
+    let seen = door.look();
+    let brief = Brief::of(door, &seen);
     let mut text = String::new();
-    for (name, value) in rows(&seen, &status) {
+    for (name, value) in rows(&seen, &brief) {
         text.push_str(&format!("{name:<13} {value}\n"));
-    }
-    if let Some(fault) = status.fault {
-        text.push_str(&format!("{:<13} {fault}\n", "FAULT"));
     }
     Answer::text(200, text)
 }
 
 /// What people are told, line by line.
-fn rows(seen: &Seen, status: &ServerStatus) -> Vec<(&'static str, String)> {
-    let metrics = &seen.metrics;
-    let reason = match status.reason.is_empty() {
-        true => String::new(),
-        false => format!(": {}", status.reason),
-    };
-    let progress = status.progress.map(|own| format!(", {:.0} %", own * 100.0));
-    let progress = progress.unwrap_or_default();
-    let stalled = if metrics.tx.is_stalled {
-        ", STALLED"
-    } else {
-        ""
-    };
+fn rows(seen: &Seen, brief: &Brief) -> Vec<(&'static str, String)> {
+    let (metrics, status) = (&seen.metrics, &brief.status);
     let requests = metrics.traffic.all_requests();
     let (in_all, per_second) = (requests.total, requests.per_second);
     let (in_flight, queued) = (status.in_flight, status.queued);
     let (held, rejected) = (metrics.requests.held, metrics.turned_away);
     let (busy, restarts) = (metrics.tx.busy.as_secs_f64(), metrics.tx.restarts);
+    let stalled = match metrics.tx.is_stalled {
+        true => ", STALLED",
+        false => "",
+    };
     let mut rows = vec![
         ("name", format!("{}, version {}", seen.alias, seen.version)),
-        ("state", format!("{}{reason}{progress}", status.state)),
+        ("state", status.state.to_string()),
+        ("", brief.headline.sentence.clone()),
+    ];
+    let alerts = brief.alerts.iter();
+    rows.extend(alerts.map(|own| (own.level.capitals(), own.text.clone())));
+    rows.extend([
         ("role", status.role.to_string()),
-        ("up", format!("{} s", metrics.uptime.as_secs())),
+        ("up", time(metrics.uptime)),
         (
             "connections",
             format!("{}, {rejected} rejected", status.connections),
@@ -91,7 +119,7 @@ fn rows(seen: &Seen, status: &ServerStatus) -> Vec<(&'static str, String)> {
             "Tx",
             format!("busy for {busy:.1} s in all, {restarts} restarts{stalled}"),
         ),
-    ];
+    ]);
     if let Some(data) = metrics.data_memory {
         rows.push(("data", format!("{} bytes", data.used_bytes)));
     }

@@ -13,10 +13,12 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::request::Peer;
 use crate::address::HttpAddress;
+use crate::limits::SEND_BUFFER_SIZE;
 
 /// A socket that listens.
 pub(super) enum Listener {
@@ -40,11 +42,14 @@ impl Listener {
         match address {
             HttpAddress::Tcp(address) => {
                 let listener = std::net::TcpListener::bind(address)?;
+                // Those that are accepted have it from it.
+                SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_SIZE)?;
                 listener.set_nonblocking(true)?;
                 Ok(Self::Tcp(TcpListener::from_std(listener)?))
             }
             HttpAddress::Unix(path) => {
                 let (listener, own) = OwnSocket::bind(path, unix_mode)?;
+                SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_SIZE)?;
                 listener.set_nonblocking(true)?;
                 Ok(Self::Unix(UnixListener::from_std(listener)?, own))
             }

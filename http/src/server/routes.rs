@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::door::{Answer, Door, Later, Question};
-use crate::pages::{lists, probes, status};
+use crate::pages::{events, lists, page, probes, status};
 
 /// Who may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,30 @@ pub(super) const ROUTES: &[Route] = &[
         about: "metrics, as Prometheus's text or as OpenMetrics",
     },
     Route {
+        path: "/",
+        audience: Audience::Private,
+        page: Page::Now(page::index),
+        about: "the page",
+    },
+    Route {
+        path: "/status.js",
+        audience: Audience::Private,
+        page: Page::Now(page::script),
+        about: "its script",
+    },
+    Route {
+        path: "/status.css",
+        audience: Audience::Private,
+        page: Page::Now(page::style),
+        about: "its style",
+    },
+    Route {
+        path: "/events",
+        audience: Audience::Private,
+        page: Page::Now(events::stream),
+        about: "what it shows, as server-sent events: one a second",
+    },
+    Route {
         path: "/status.txt",
         audience: Audience::Private,
         page: Page::Now(status::text),
@@ -64,7 +88,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/status.json",
         audience: Audience::Private,
         page: Page::Now(status::json),
-        about: "the state and all numbers",
+        about: "the state and all numbers; ?history adds those of the last minutes",
     },
     Route {
         path: "/connections.json",

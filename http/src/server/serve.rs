@@ -2,14 +2,13 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::future::select;
-use http_body_util::Full;
+use futures::future::{Either, select};
 use hyper::body::Incoming;
 use hyper::header::ACCEPT;
 use hyper::server::conn::http1;
@@ -19,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use vestibule_actors::RuntimeHandle;
 
 use super::listen::{Listener, Stream};
@@ -28,12 +27,13 @@ use super::request::{Peer, check, check_private};
 use super::routes::{Audience, OTHER, Page, Route, find, not_found};
 use crate::address::HttpAddress;
 use crate::config::HttpConfig;
-use crate::door::{Answer, Door, Question};
+use crate::door::{Answer, Content, Door, Patience, Question};
 use crate::limits::{
-    ACCEPT_PAUSE, CLOSING_TIME_MAX, CONNECTION_TIME_MAX, DESCRIPTORS, HEAD_SIZE_MAX, HEAD_TIME_MAX,
-    HEADERS_MAX, THREAD_DESCRIPTORS,
+    ACCEPT_PAUSE, CLOSING_TIME_MAX, DESCRIPTORS, HEAD_SIZE_MAX, HEAD_TIME_MAX, HEADERS_MAX,
+    THREAD_DESCRIPTORS,
 };
 use crate::observed::Observed;
+use crate::pages::events::take_sample;
 use crate::sources::Sources;
 
 /// Why there is no door.
@@ -147,7 +147,7 @@ impl Door {
         self: Rc<Self>,
         request: &Request<B>,
         peer: Peer,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<Content> {
         let route = find(request.uri().path());
         let answer = match (self.check(request, peer, route), route) {
             (Err(refused), _) => refused,
@@ -221,11 +221,25 @@ fn run(door: Door, told: &mpsc::Sender<Bound>, stopped: oneshot::Receiver<()>) {
         let accept = |listener| accept_from(listener, door.clone(), connected.clone());
         let accepting = listeners.into_iter().map(|own| spawn_local(accept(own)));
         let accepting: Vec<AbortHandle> = accepting.map(|own| own.abort_handle()).collect();
+        let sampling = spawn_local(take_samples(door.clone()));
         // An error says that nobody holds the handle any more.
         let _ = stopped.await;
         accepting.iter().for_each(AbortHandle::abort);
+        sampling.abort();
+        door.events.close();
         let _ = timeout(CLOSING_TIME_MAX, all_gone(&connected)).await;
     });
+}
+
+/// Looks at the runtime once in a period.
+async fn take_samples(door: Rc<Door>) {
+    let mut ticks = interval(door.config.sample_period);
+    // What was missed is over.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        take_sample(&door);
+    }
 }
 
 /// Looks now and then: it is the end, and a moment more is no loss.
@@ -300,10 +314,15 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     place: &Place,
     closed: oneshot::Receiver<()>,
 ) {
+    let patience = Rc::new(Patience::new());
     let service = service_fn(|request: Request<Incoming>| {
         place.connected.borrow_mut().on_request(place.number);
-        let door = door.clone();
-        async move { Ok::<_, std::convert::Infallible>(door.respond(&request, peer).await) }
+        let (door, patience) = (door.clone(), patience.clone());
+        async move {
+            let mut response = door.respond(&request, peer).await;
+            response.body_mut().extend(&patience);
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
     let mut http = http1::Builder::new();
     // Without a timer the time of a head would not be bounded, and nothing would say so.
@@ -313,8 +332,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         .max_headers(HEADERS_MAX)
         .keep_alive(false);
     let conversation = http.serve_connection(TokioIo::new(stream), service);
-    let ended = timeout(CONNECTION_TIME_MAX, select(conversation, closed)).await;
-    if ended.is_err() {
+    let is_over = pin!(patience.is_over());
+    if let Either::Right(((), _)) = select(select(conversation, closed), is_over).await {
         log::debug!("HTTP: a connection took too long");
     }
 }

@@ -1,6 +1,9 @@
 //! A door to a scripted runtime, and a client for it.
 
+#![allow(dead_code, reason = "each test file takes its own part of it")]
+
 pub(crate) mod client;
+pub(crate) mod events;
 
 use std::net::SocketAddr;
 
@@ -17,7 +20,15 @@ pub(crate) fn any_port() -> HttpAddress {
 }
 
 pub(crate) fn open(harness: &Harness, config: HttpConfig) -> (HttpHandle, SocketAddr) {
-    let door = serve(harness.handle(), config, Sources::new("1.2.3")).expect("it opens");
+    open_with(harness, config, Sources::new("1.2.3"))
+}
+
+pub(crate) fn open_with(
+    harness: &Harness,
+    config: HttpConfig,
+    sources: Sources,
+) -> (HttpHandle, SocketAddr) {
+    let door = serve(harness.handle(), config, sources).expect("it opens");
     let HttpAddress::Tcp(address) = door.addresses()[0].clone() else {
         panic!("it listens on a port");
     };

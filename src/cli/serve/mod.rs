@@ -25,7 +25,7 @@ mod storage;
 
 use clap::Args;
 use vestibule_actors::Config;
-use vestibule_engine::EngineOptions;
+use vestibule_engine::{EngineOptions, GuestRights};
 use vestibule_http::HttpConfig;
 
 use self::busy::BusyArgs;
@@ -111,6 +111,11 @@ impl ServeArgs {
     pub(crate) fn check(&self) -> Result<(), String> {
         self.listening.check()?;
         self.config().check().map_err(|fault| fault.to_string())
+    }
+
+    /// Whether those may do everything who have not logged in.
+    pub(crate) fn guest_may_do_everything(&self) -> bool {
+        self.listening.guest == GuestRights::Super
     }
 
     /// The options of the engine, without what stands in files.
