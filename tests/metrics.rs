@@ -1,5 +1,6 @@
 //! Metrics as others read them: the official parsers of both formats, promtool, and a real
-//! Prometheus that is asked what Tarantool's dashboard asks.
+//! Prometheus that is asked what Tarantool's dashboard asks, and what our own dashboard and alerts
+//! do.
 //!
 //! `tests/run` installs them and tells where they are. Without it these tests fail and say so; they
 //! are left out only by `VESTIBULE_TEST_SKIP_INTEROP=1`, loudly.
@@ -8,13 +9,17 @@
 mod client;
 mod support;
 
+use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use client::get;
-use support::{Directory, Server, is_skipped, make_space, tool, write_rows};
+use support::{Directory, Server, is_skipped, make_space, rows, tool, write_rows};
+use vestibule_actors::testing::RequestBuilder;
+use vestibule_actors::wire::keys::RequestType;
 
 /// A name that no line of the formats can hold as it is.
 const ODD: &str = "a\"\\";
@@ -87,21 +92,87 @@ fn a_real_prometheus_has_what_the_dashboard_asks() {
     let directory = Directory::new();
     let server = Server::start(directory.path(), &OPTIONS);
     make_space(&mut server.connect());
+    let mut asked = script("dashboard.py");
+    asked
+        .arg(tool("VESTIBULE_TEST_PROMETHEUS"))
+        .arg(server.http_address().to_string())
+        .arg(directory.path());
+    under_load(&server, &mut asked);
+}
+
+#[test]
+fn a_real_prometheus_has_what_our_dashboard_and_alerts_ask() {
+    if is_skipped("Prometheus") {
+        return;
+    }
+    let directory = Directory::new();
+    let options = [
+        &OPTIONS[..],
+        &["--memory-max", "1GiB", "--admin-listen", "127.0.0.1:0"],
+    ];
+    let server = Server::start(directory.path(), &options.concat());
+    make_space(&mut server.connect());
+    assert_eq!(server.connect().call("box.snapshot", &[0x90]).code, 0);
+    let mut asked = script("ours.py");
+    asked
+        .arg(tool("VESTIBULE_TEST_PROMETHEUS"))
+        .arg(server.http_address().to_string())
+        .arg(directory.path())
+        .arg(packaging(""));
+    under_load(&server, &mut asked);
+}
+
+/// Runs a script that has to go well, while clients of all kinds are served.
+fn under_load(server: &Server, script: &mut Command) {
     let is_over = AtomicBool::new(false);
     let status = thread::scope(|scope| {
         scope.spawn(|| {
-            let mut peer = server.connect();
             while !is_over.load(Ordering::Relaxed) {
+                let mut peer = server.connect();
                 write_rows(&mut peer, 0..50);
+                assert_eq!(rows(&mut peer).len(), 50);
+                assert!(peer.call("nobody", &[0x90]).error_code().is_some());
+                for kind in [RequestType::Begin, RequestType::Commit] {
+                    let request = RequestBuilder::new(kind, 1).stream(1);
+                    assert_eq!(peer.ask(&request).code, 0);
+                }
             }
         });
-        let status = script("dashboard.py")
-            .arg(tool("VESTIBULE_TEST_PROMETHEUS"))
-            .arg(server.http_address().to_string())
-            .arg(directory.path())
-            .status();
+        let status = script.status();
         is_over.store(true, Ordering::Relaxed);
         status
     });
     assert!(status.expect("it can be run").success());
+}
+
+fn packaging(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("packaging")
+        .join(file)
+}
+
+#[test]
+fn each_alert_fires_when_it_should_and_no_other_does() {
+    if is_skipped("alerts") {
+        return;
+    }
+    for arguments in [
+        ["check", "rules", "prometheus/alerts.yml"],
+        ["test", "rules", "prometheus/alerts.test.yml"],
+    ] {
+        let status = Command::new(tool("VESTIBULE_TEST_PROMTOOL"))
+            .args(&arguments[..2])
+            .arg(packaging(arguments[2]))
+            .status();
+        assert!(status.expect("it can be run").success(), "{arguments:?}");
+    }
+    let rules = fs::read_to_string(packaging("prometheus/alerts.yml")).unwrap();
+    let tests = fs::read_to_string(packaging("prometheus/alerts.test.yml")).unwrap();
+    let names = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    for name in names {
+        let fires = format!("{{alertname=\"{name}\",");
+        assert!(tests.contains(&fires), "nothing makes {name} fire");
+    }
 }

@@ -4,15 +4,9 @@ docs/metrics.md says are drawn; and what those ask that it says are absent.
 Usage: dashboard.py PROMETHEUS ADDRESS DIRECTORY
 """
 
-import json
-import pathlib
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
+
+import prometheus
 
 OF = 'job=~"tarantool",alias=~"orders-1"'
 
@@ -67,72 +61,14 @@ CLAIMED = (
 )
 
 
-def free_port():
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        return own.getsockname()[1]
-
-
-def config(address):
-    return json.dumps(
-        {
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
-            "scrape_configs": [
-                {"job_name": "tarantool", "static_configs": [{"targets": [address]}]}
-            ],
-        }
-    )
-
-
-def ask(port, expression):
-    query = urllib.parse.urlencode({"query": expression})
-    url = f"http://127.0.0.1:{port}/api/v1/query?{query}"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)["data"]["result"]
-
-
-def is_number(row):
-    return row["value"][1] != "NaN"
-
-
-def wait_for_samples(port, deadline):
-    while time.monotonic() < deadline:
-        try:
-            rows = ask(port, 'count_over_time(up{job="tarantool"}[1m]) >= 12')
-            if rows:
-                return
-        except (urllib.error.URLError, OSError):
-            pass
-        time.sleep(0.2)
-    sys.exit("Prometheus has not scraped in time")
-
-
 def main():
-    prometheus, address, directory = sys.argv[1:]
-    directory = pathlib.Path(directory)
-    file = directory / "prometheus.yml"
-    file.write_text(config(address))
-    port = free_port()
-    server = subprocess.Popen(
-        [
-            prometheus,
-            f"--config.file={file}",
-            f"--storage.tsdb.path={directory / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--log.level=error",
-        ]
-    )
-    try:
-        wait_for_samples(port, time.monotonic() + 60)
-        assert ask(port, "up") and ask(port, "min_over_time(up[1m]) == 1"), "a scrape failed"
-        missing = [own for own in CLAIMED if not any(map(is_number, ask(port, own)))]
-        there = [own for own in ABSENT if ask(port, f"{own}{{{OF}}}")]
+    program, address, directory = sys.argv[1:]
+    with prometheus.scraping(program, "tarantool", address, directory) as own:
+        missing = [one for one in CLAIMED if not own.has_data(one)]
+        there = [one for one in ABSENT if own.ask(f"{one}{{{OF}}}")]
         assert not missing, f"claimed, and without data: {missing}"
         assert not there, f"said to be absent, and there: {there}"
         print(f"{len(CLAIMED)} expressions have data, {len(ABSENT)} have none")
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 main()
