@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use vestibule_http::HttpAddress;
+use vestibule_actors::ListenAddress;
 
 use crate::cli::EXIT_USAGE;
 use crate::cli::probe::ProbeArgs;
@@ -63,10 +63,10 @@ fn asked(args: &ProbeArgs, path: &str) -> io::Result<Answer> {
     })
 }
 
-async fn ask(address: &HttpAddress, path: &str) -> io::Result<Answer> {
+async fn ask(address: &ListenAddress, path: &str) -> io::Result<Answer> {
     let bytes = match address {
-        HttpAddress::Tcp(tcp) => exchange(TcpStream::connect(tcp).await?, path).await?,
-        HttpAddress::Unix(socket) => exchange(UnixStream::connect(socket).await?, path).await?,
+        ListenAddress::Tcp(tcp) => exchange(TcpStream::connect(tcp).await?, path).await?,
+        ListenAddress::Unix(socket) => exchange(UnixStream::connect(socket).await?, path).await?,
         other => return Err(io::Error::other(format!("{other} cannot be asked"))),
     };
     read(&bytes).ok_or_else(|| io::Error::other("what answers is no side door"))

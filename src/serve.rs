@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
-use vestibule_actors::{RuntimeHandle, StopReport, start};
+use vestibule_actors::{ListenAddress, RuntimeHandle, StopReport, start};
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
-use vestibule_http::{HttpAddress, HttpHandle, Sources};
+use vestibule_http::{HttpHandle, Sources};
 
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
@@ -113,16 +113,21 @@ fn join(addresses: &[impl ToString]) -> String {
 fn welcome(
     runtime: &RuntimeHandle<EmbeddedEngine>,
     args: &ServeArgs,
-    side_door: &[HttpAddress],
+    side_door: &[ListenAddress],
 ) -> String {
+    let at = |is_for_administrators: bool| -> Vec<_> {
+        let listeners = runtime.listeners().iter();
+        let meant = listeners.filter(|own| own.is_for_administrators == is_for_administrators);
+        meant.map(|own| own.address.clone()).collect()
+    };
+    let (clients, administrators) = (at(false), at(true));
     let mut lines = vec![format!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
-        join(runtime.addresses())
+        join(&clients)
     )];
-    if !runtime.admin_addresses().is_empty() {
-        let addresses = join(runtime.admin_addresses());
-        lines.push(format!("administrators at {addresses}"));
+    if !administrators.is_empty() {
+        lines.push(format!("administrators at {}", join(&administrators)));
     }
     if !side_door.is_empty() {
         lines.push(format!("HTTP at {}", join(side_door)));
@@ -134,16 +139,28 @@ fn welcome(
     };
     let data = args.storage.data.display();
     lines.push(format!("data in {data}, journal synced {synced}"));
-    if let Some(address) = runtime.addresses().first() {
-        let (ip, port) = (address.ip(), address.port());
+    if let Some(connect) = clients.first().and_then(connect_call) {
         lines.push("connect with any Tarantool connector, for example:".to_owned());
         lines.push("  pip install tarantool".to_owned());
         lines.push(format!(
-            "  python3 -c \"import tarantool; \
-             print(tarantool.connect('{ip}', {port}).call('vestibule.state'))\""
+            "  python3 -c \"import tarantool; print({connect}.call('vestibule.state'))\""
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// How Python connects there.
+fn connect_call(address: &ListenAddress) -> Option<String> {
+    match address {
+        ListenAddress::Tcp(own) => {
+            let (ip, port) = (own.ip(), own.port());
+            Some(format!("tarantool.connect('{ip}', {port})"))
+        }
+        ListenAddress::Unix(path) => {
+            Some(format!("tarantool.Connection(None, '{}')", path.display()))
+        }
+        _ => None,
+    }
 }
 
 fn exit_code(report: &StopReport) -> ExitCode {

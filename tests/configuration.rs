@@ -72,6 +72,7 @@ fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
             ["127.0.0.1:11", "127.0.0.1:12", "[::1]:13"].map(|own| vec![own].into())
         }
         ("http.listen", _) => ["127.0.0.1:11", "unix:/a/b", "[::1]:13"].map(|own| vec![own].into()),
+        ("unix_socket_mode", _) => texts(["0600", "0640", "0666"]),
         (_, Value::Array(_)) => ["alice", "bob", "carol"].map(|own| vec![own].into()),
         (_, Value::Boolean(_)) => [true, false, true].map(Value::Boolean),
         (_, Value::Integer(_)) => [11, 12, 13].map(Value::Integer),

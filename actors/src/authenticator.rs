@@ -18,7 +18,7 @@ use futures::future::LocalBoxFuture;
 use vestibule_wire::auth::{PasswordHash, SCRAMBLE_SIZE, scramble};
 use vestibule_wire::greeting::SALT_SIZE;
 
-use crate::incoming::PeerAddress;
+use crate::endpoints::PeerAddress;
 use crate::limits::AUTHENTICATOR_TIME_DEFAULT;
 
 /// Decides on logins that the engine's users do not: a directory, tokens, a table elsewhere. Given

@@ -43,7 +43,10 @@ use vestibule_wire::Uuid;
 use vestibule_wire::limits::{PACKET_SIZE_MAX, PACKET_SIZE_MAX_DEFAULT};
 
 use self::fault::in_bounds;
-use crate::limits::{INSTANCE_NAME_MAX, SESSION_THREADS_MAX};
+use crate::endpoints::ListenAddress;
+use crate::limits::{
+    INSTANCE_NAME_MAX, SESSION_THREADS_MAX, UNIX_SOCKET_MODE_DEFAULT, UNIX_SOCKET_MODE_MAX,
+};
 use crate::serving::Role;
 use crate::settable::settable;
 
@@ -60,13 +63,16 @@ settable! {
     /// which may be replaced while it runs. Methods of the names of both set them.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Config {
-        /// Addresses to listen on; port 0 lets the system pick one. None is valid: then connections
-        /// come only through [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
-        pub listen: Vec<SocketAddr>,
-        /// Addresses for administrators: their connections have slots of their own
+        /// Addresses and unix sockets to listen on; port 0 lets the system pick one. None is valid:
+        /// then connections come only through
+        /// [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
+        pub listen: Vec<ListenAddress>,
+        /// Addresses and unix sockets for administrators: their connections have slots of their own
         /// ([`DescriptorLimits::administrators`]), which no client can take. What they may do there
         /// is no different.
-        pub admin_listen: Vec<SocketAddr>,
+        pub admin_listen: Vec<ListenAddress>,
+        /// Rights of the files of unix sockets, which they have from the beginning; at most 0o777.
+        pub unix_socket_mode: u32,
         /// Who may have how many of the process's descriptors.
         pub descriptors: DescriptorLimits,
         /// Threads that own sockets, at most [`SESSION_THREADS_MAX`]; 0 takes one less than there
@@ -129,8 +135,9 @@ set_settings! {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()],
             admin_listen: Vec::new(),
+            unix_socket_mode: UNIX_SOCKET_MODE_DEFAULT,
             descriptors: DescriptorLimits::default(),
             session_threads: 0,
             instance_uuid: Uuid::NIL,
@@ -156,6 +163,8 @@ impl Config {
         in_bounds("session_threads", threads, 0, SESSION_THREADS_MAX as u64)?;
         let name = self.instance_name.len() as u64;
         in_bounds("instance_name", name, 0, INSTANCE_NAME_MAX as u64)?;
+        let (mode, all) = (self.unix_socket_mode, UNIX_SOCKET_MODE_MAX);
+        in_bounds("unix_socket_mode", mode.into(), 0, all.into())?;
         self.quotas.check()?;
         self.settings.check()
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::cells::traffic::CLOSE_REASONS;
-use crate::incoming::PeerAddress;
+use crate::endpoints::PeerAddress;
 use crate::throttle::Throttle;
 
 /// A connection that has its slot and was greeted.

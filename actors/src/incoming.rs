@@ -8,54 +8,19 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::endpoints::{ListenAddress, PeerAddress, UnixPeer, UnixSocketFile};
 use crate::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX, OUTPUT_MAX_LEAST};
 use crate::settable::settable;
 use crate::slots::ListenerKind;
-
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PeerAddress {
-    /// An address of the network.
-    Network(SocketAddr),
-    /// This machine, without an address: a unix socket, a pipe. As good as loopback.
-    Local,
-}
-
-impl PeerAddress {
-    /// The address as which it counts; that of loopback for what has none.
-    #[must_use]
-    pub fn ip(&self) -> IpAddr {
-        match self {
-            Self::Network(address) => address.ip().to_canonical(),
-            Self::Local => Ipv4Addr::LOCALHOST.into(),
-        }
-    }
-}
-
-impl fmt::Display for PeerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Network(address) => address.fmt(f),
-            // As Tarantool tells it.
-            Self::Local => f.write_str("unix/:(socket)"),
-        }
-    }
-}
-
-impl From<SocketAddr> for PeerAddress {
-    fn from(address: SocketAddr) -> Self {
-        Self::Network(address)
-    }
-}
 
 settable! {
     /// How much of the runtime one connection may use, for [`Connection::bounds`]: at most what the
@@ -191,14 +156,15 @@ impl Connection {
         Ok(Self::of(IncomingStream::Tcp(stream), peer))
     }
 
-    /// A connection of a unix socket.
+    /// A connection of a unix socket. Who is at its other end is asked when it is served.
     ///
     /// # Errors
     ///
     /// The socket cannot be set up.
     pub fn unix(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self::of(IncomingStream::Unix(stream), PeerAddress::Local))
+        let peer = PeerAddress::Unix(UnixPeer::default());
+        Ok(Self::of(IncomingStream::Unix(stream), peer))
     }
 
     /// Whatever carries bytes in both directions: TLS, a pipe, [`tokio::io::duplex`]. It is polled
@@ -303,7 +269,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub(crate) enum ListenerSocket {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix(UnixListener, Option<UnixSocketFile>),
 }
 
 impl Listener {
@@ -324,7 +290,19 @@ impl Listener {
     /// The socket cannot be set up.
     pub fn unix(socket: UnixListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self::of(ListenerSocket::Unix(socket)))
+        Ok(Self::of(ListenerSocket::Unix(socket, None)))
+    }
+
+    /// A listener on a unix socket at a path, as one of
+    /// [`Config::listen`](crate::Config::listen) is made: see [`UnixSocketFile::bind`]. Its file
+    /// is removed when it listens no more.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be listened on there.
+    pub fn unix_at(path: &Path, mode: u32) -> io::Result<Self> {
+        let (socket, file) = UnixSocketFile::bind(path, mode)?;
+        Ok(Self::of(ListenerSocket::Unix(socket, Some(file))))
     }
 
     fn of(socket: ListenerSocket) -> Self {
@@ -343,12 +321,16 @@ impl Listener {
         self
     }
 
-    /// The address, if it is one of the network.
-    pub(crate) fn address(&self) -> io::Result<Option<SocketAddr>> {
-        match &self.socket {
-            ListenerSocket::Tcp(socket) => socket.local_addr().map(Some),
-            ListenerSocket::Unix(_) => Ok(None),
-        }
+    /// Where it listens, as far as the system tells: the file of a unix socket may have another
+    /// name by now.
+    pub(crate) fn address(&self) -> io::Result<Option<ListenAddress>> {
+        Ok(match &self.socket {
+            ListenerSocket::Tcp(socket) => Some(socket.local_addr()?.into()),
+            ListenerSocket::Unix(_, file) => {
+                let file = file.as_ref();
+                file.map(|own| ListenAddress::Unix(own.path().to_owned()))
+            }
+        })
     }
 }
 
@@ -367,22 +349,4 @@ pub enum ListenError {
     /// The socket tells no address, or cannot be waited for.
     #[error("cannot listen: {0}")]
     Socket(#[from] io::Error),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_counts_by_its_address_however_it_is_written() {
-        let told = |address: &str| {
-            let peer = PeerAddress::from(address.parse::<SocketAddr>().unwrap());
-            (peer.ip().to_string(), peer.to_string())
-        };
-        let expected = ("192.0.2.1".to_owned(), "192.0.2.1:5".to_owned());
-        assert_eq!(told("192.0.2.1:5"), expected);
-        assert_eq!(told("[::ffff:192.0.2.1]:5").0, "192.0.2.1");
-        assert!(PeerAddress::Local.ip().is_loopback());
-        assert_eq!(PeerAddress::Local.to_string(), "unix/:(socket)");
-    }
 }

@@ -90,17 +90,17 @@
 //!
 //! # Connections from elsewhere
 //!
-//! Beside the addresses of [`Config::listen`] a runtime accepts from listeners that are bound
-//! already ([`RuntimeHandle::listen`]: unix sockets, what a service manager hands over), and takes
+//! Beside the addresses and unix sockets of [`Config::listen`] a runtime accepts from listeners
+//! that are bound already ([`RuntimeHandle::listen`]: what a service manager hands over), and takes
 //! connections that somebody else accepted ([`RuntimeHandle::adopt`]): sockets, and everything that
-//! is `AsyncRead + AsyncWrite`, such as TLS.
+//! is `AsyncRead + AsyncWrite`, such as pipes.
 //!
 //! ```
 //! use vestibule_actors::{Connection, Listener, RuntimeHandle};
 //!
 //! # async fn example<E>(runtime: RuntimeHandle<E>) -> Result<(), Box<dyn std::error::Error>> {
-//! let unix = std::os::unix::net::UnixListener::bind("/run/vestibule.sock")?;
-//! runtime.listen(Listener::unix(unix)?)?;
+//! let inherited = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! runtime.listen(Listener::tcp(inherited)?)?;
 //!
 //! let (_client, server) = std::os::unix::net::UnixStream::pair()?;
 //! runtime.adopt(Connection::unix(server)?)?;
@@ -111,8 +111,9 @@
 //! One that is adopted may be given less of the runtime than others: [`Connection::bounds`].
 //!
 //! Where a connection comes from decides what it may do: one from this machine may be an
-//! administrator's, and a guest who may do everything is refused on one from another machine
-//! ([`Config::exposed_guest`]).
+//! administrator's, by a unix socket one of root and of the user who runs the program
+//! ([`PeerAddress::is_operator`]), and a guest who may do everything is refused on one from
+//! another machine ([`Config::exposed_guest`]).
 //!
 //! Logins are decided by the engine's users, and before them by an [`Authenticator`] if
 //! [`RuntimeBuilder::authenticator`] was given one: a directory, tokens, a table elsewhere. It may
@@ -195,6 +196,7 @@
 //! | `segments` | memory for large replies, and the counter of all that is charged |
 //! | `shared_tree` | an ordered set whose copies share their nodes |
 //! | `counting` | numbers that one thread writes as it goes, and others read |
+//! | `endpoints` | where a server listens, and who comes from where |
 //! | `states` | the serving states, the roles, and what each means |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
@@ -224,6 +226,7 @@ mod clock;
 pub mod config;
 mod connection;
 mod counting;
+mod endpoints;
 pub mod engine;
 mod exposure;
 mod hooks;
@@ -263,11 +266,14 @@ mod worker;
 pub use actix_rt;
 pub use authenticator::{Authenticator, Login, LoginDecision, LoginProof};
 pub use config::Config;
+pub use endpoints::{
+    BoundListener, ListenAddress, ListenAddressError, PeerAddress, UnixPeer, UnixSocketFile,
+};
 pub use engine::EngineFactory;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
 pub use hooks::{CloseReason, ConnectionClosed, ConnectionOpened};
-pub use incoming::{AdoptError, Connection, ConnectionBounds, ListenError, Listener, PeerAddress};
+pub use incoming::{AdoptError, Connection, ConnectionBounds, ListenError, Listener};
 pub use jobs::EngineError;
 pub use runtime::{RuntimeBuilder, RuntimeHandle, StartError, Transition, start};
 pub use serving::Events;

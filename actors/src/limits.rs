@@ -1,7 +1,11 @@
 //! Every bound of this package, with the relations between them checked when it is compiled. Public
 //! are the defaults and bounds of the configuration, and what clients and operators meet.
 
+mod listening;
+
 use std::time::Duration;
+
+pub use listening::*;
 
 /// Declares bounds, and lists them as [`SHOWN`].
 macro_rules! shown {
@@ -257,16 +261,6 @@ pub(crate) const TIMER_TICK: Duration = Duration::from_millis(10);
 /// round wait for their round.
 pub(crate) const TIMER_SLOTS: usize = 512;
 
-/// Connections accepted before other work of the System arbiter gets its turn.
-pub(crate) const ACCEPT_BATCH_MAX: usize = 256;
-/// Length of the queue of connections that the kernel completes before they are accepted.
-pub(crate) const LISTEN_BACKLOG: i32 = 4096;
-/// Silence after which a peer is asked whether it is still there; Tarantool's numbers.
-pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// Time between two questions whether a peer is still there.
-pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-/// Questions without an answer after which the connection is over.
-pub(crate) const KEEPALIVE_PROBES: u32 = 5;
 /// First pause of accepting after the system ran out of descriptors or memory; each that follows
 /// without a connection in between is twice as long.
 pub(crate) const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -11,7 +11,7 @@ const NO_ARGS: &[u8] = &[0x90];
 const CLIENTS: usize = 5;
 
 fn start(connections_max: usize, admin_listen: &[&str]) -> Harness {
-    let address = |text: &&str| text.parse::<SocketAddr>().unwrap();
+    let address = |text: &&str| text.parse().unwrap();
     let config = config()
         .admin_listen(admin_listen.iter().map(address).collect())
         .connection_limits(ConnectionLimits::default().connections_max(connections_max));
@@ -116,7 +116,7 @@ fn administrators_slots_are_bounded_too() {
 /// A server with an administrators' listener, with alice for an administrator, and this timeout.
 fn start_for_alice(admin_authentication: Duration) -> (Harness, SocketAddr) {
     let config = config()
-        .admin_listen(vec![SocketAddr::from(([127, 0, 0, 1], 0))])
+        .admin_listen(vec!["127.0.0.1:0".parse().expect("it is an address")])
         .administrators(Administrators::Users(vec!["alice".to_owned()]))
         .time_limits(TimeLimits::default().admin_authentication(admin_authentication));
     let harness = Harness::start_with(config, Script::default());

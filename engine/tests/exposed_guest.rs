@@ -30,7 +30,7 @@ fn a_listener_that_other_machines_reach_is_refused_before_it_is_opened() {
         } else {
             &mut config.listen
         };
-        addresses.push(ELSEWHERE.into());
+        addresses.push(SocketAddr::from(ELSEWHERE).into());
         let engine = EmbeddedEngine::factory(options.clone());
         let fault = actix_rt::System::new()
             .block_on(async { start(config, engine, procedures::standard()) })

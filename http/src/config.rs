@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::address::HttpAddress;
+use vestibule_actors::ListenAddress;
+use vestibule_actors::limits::UNIX_SOCKET_MODE_DEFAULT;
+
 use crate::limits::{LISTENERS_MAX, SAMPLE_PERIOD_DEFAULT, SAMPLE_PERIOD_MIN, TOKEN_SIZE_MAX};
 
 /// What a door is told.
@@ -20,7 +22,7 @@ use crate::limits::{LISTENERS_MAX, SAMPLE_PERIOD_DEFAULT, SAMPLE_PERIOD_MIN, TOK
 #[non_exhaustive]
 pub struct HttpConfig {
     /// Where it listens: at most [`LISTENERS_MAX`].
-    pub listen: Vec<HttpAddress>,
+    pub listen: Vec<ListenAddress>,
     /// Names by which others reach it, beside addresses and `localhost`. A request for another
     /// host is answered with 421: a page of somebody else's, whose name leads here, sees nothing.
     pub hosts: Vec<String>,
@@ -40,12 +42,12 @@ pub struct HttpConfig {
 impl HttpConfig {
     /// A door that listens there, for everybody on this machine, and for scrapers and probes.
     #[must_use]
-    pub fn new(listen: impl IntoIterator<Item = HttpAddress>) -> Self {
+    pub fn new(listen: impl IntoIterator<Item = ListenAddress>) -> Self {
         Self {
             listen: listen.into_iter().collect(),
             hosts: Vec::new(),
             token: None,
-            unix_mode: 0o660,
+            unix_mode: UNIX_SOCKET_MODE_DEFAULT,
             sample_period: SAMPLE_PERIOD_DEFAULT,
             tarantool_metrics: true,
         }
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_door_that_listens_nowhere_or_on_too_many_or_never_rests_is_none() {
-        let address = || HttpAddress::Tcp(([127, 0, 0, 1], 0).into());
+        let address = || ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         assert!(HttpConfig::new([]).fault().is_some());
         assert_eq!(HttpConfig::new([address()]).fault(), None);
         let many = std::iter::repeat_with(address).take(LISTENERS_MAX + 1);

@@ -19,11 +19,10 @@
 //! | `observed` | a runtime, whatever its engine |
 //! | `process` | what the kernel tells of the process |
 //! | `answered` | what the door has answered, counted |
-//! | `address`, `config` | where it listens, and what else it is told |
+//! | `config` | what it is told |
 //! | `sources` | what only the program knows |
 //! | [`limits`] | bounds |
 
-mod address;
 mod answered;
 mod config;
 mod door;
@@ -37,7 +36,6 @@ mod server;
 mod sources;
 mod summary;
 
-pub use address::{AddressError, HttpAddress};
 pub use config::{HttpConfig, Token, TokenError};
 pub use numbers::metrics_reference;
 pub use server::{HttpError, HttpHandle, serve};

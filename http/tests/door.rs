@@ -6,9 +6,10 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use vestibule_actors::ListenAddress;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
-use vestibule_http::{HttpAddress, HttpConfig, Sources, serve};
+use vestibule_http::{HttpConfig, Sources, serve};
 
 use support::client::{ask, connect, exchange, get};
 use support::{any_port, door, open, open_with};
@@ -312,9 +313,9 @@ fn a_unix_socket_is_one_more_way_in() {
     let harness = Harness::start();
     let name = format!("vestibule-http-door-{}.sock", std::process::id());
     let path = std::env::temp_dir().join(name);
-    let config = HttpConfig::new([HttpAddress::Unix(path.clone())]);
+    let config = HttpConfig::new([ListenAddress::Unix(path.clone())]);
     let door = serve(harness.handle(), config, Sources::new("1.2.3")).expect("it opens");
-    assert_eq!(door.addresses(), [HttpAddress::Unix(path.clone())]);
+    assert_eq!(door.addresses(), [ListenAddress::Unix(path.clone())]);
     let mut stream = UnixStream::connect(&path).expect("it listens");
     // No name leads there: nobody is asked for one.
     let answer = exchange(
@@ -331,7 +332,7 @@ fn a_unix_socket_is_one_more_way_in() {
 fn a_door_that_cannot_open_says_why() {
     let harness = Harness::start();
     let (_door, address) = door(&harness);
-    let config = HttpConfig::new([HttpAddress::Tcp(address)]);
+    let config = HttpConfig::new([ListenAddress::Tcp(address)]);
     let taken = serve(harness.handle(), config, Sources::new("1.2.3"));
     let text = taken.expect_err("it is taken").to_string();
     assert!(text.contains(&address.to_string()), "{text}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use vestibule_http::HttpAddress;
+use vestibule_actors::ListenAddress;
 
 use crate::cli::choices::{Described, one_of};
 use crate::cli::ctl::some_time;
@@ -34,7 +34,7 @@ pub(crate) struct ProbeArgs {
         value_name = "ADDR",
         default_value = "127.0.0.1:8081"
     )]
-    pub(crate) http: HttpAddress,
+    pub(crate) http: ListenAddress,
     /// Of `ready`: no also while changes are refused, in solo or on a replica.
     #[arg(long)]
     pub(crate) writes: bool,

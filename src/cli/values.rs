@@ -1,6 +1,5 @@
 //! Values of options, read from text.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -31,14 +30,22 @@ impl Size {
     }
 }
 
-/// `127.0.0.1:3301`, `[::1]:3301`, `localhost:3301`.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut found = text.to_socket_addrs().map_err(|fault| {
-        format!("{fault} (examples: 127.0.0.1:3301, [::1]:3301, localhost:3301)")
-    })?;
-    found
-        .next()
-        .ok_or_else(|| "no address has this name".to_owned())
+/// Rights of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileMode(pub(crate) u32);
+
+/// `0660`, `600`: octal digits, as chmod takes them.
+pub(crate) fn file_mode(text: &str) -> Result<FileMode, String> {
+    let are_octal = (3..=4).contains(&text.len()) && text.bytes().all(|own| own.is_ascii_digit());
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if are_octal && mode <= 0o777 => Ok(FileMode(mode)),
+        _ => Err("rights are 3 octal digits (examples: 0600, 0660, 0666)".to_owned()),
+    }
+}
+
+/// Rights as [`file_mode`] reads them.
+pub(crate) fn mode_text(mode: u32) -> String {
+    format!("{mode:04o}")
 }
 
 /// A name that needs no quotes anywhere.
@@ -155,6 +162,18 @@ mod tests {
         let within = size_within(1024..=1 << 20);
         assert_eq!(within("1MiB"), Ok(Size(1 << 20)));
         assert_eq!(within("1"), Err("1 is not in 1KiB to 1MiB".to_owned()));
+    }
+
+    #[test]
+    fn rights_are_octal_and_written_as_they_are_read() {
+        for text in ["0000", "0600", "0660", "0777"] {
+            let mode = file_mode(text);
+            assert_eq!(mode.map(|own| mode_text(own.0)).as_deref(), Ok(text));
+        }
+        assert_eq!(file_mode("660"), Ok(FileMode(0o660)));
+        for refused in ["", "66", "0o660", "+660", "1777", "0680", "rw-rw----"] {
+            assert!(file_mode(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -225,15 +225,15 @@ impl Server {
 
 const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
 
-/// The address at the end of the server's next line.
+/// The first address of the network in the server's next line.
 fn next_address(output: &mut impl BufRead) -> SocketAddr {
     let mut line = String::new();
     output
         .read_line(&mut line)
         .expect("the server writes where it listens");
-    let address = line.trim().rsplit(' ').next();
-    address
-        .and_then(|text| text.parse().ok())
+    let mut words = line.split([' ', ',', '\n']);
+    words
+        .find_map(|text| text.parse().ok())
         .unwrap_or_else(|| panic!("no address in the line: {line:?}"))
 }
 

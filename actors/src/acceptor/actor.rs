@@ -17,7 +17,8 @@ use super::pacing::{Backoff, RejectRateLimiter};
 use super::reject::reject;
 use crate::cells::live::Follower;
 use crate::config::Settings;
-use crate::incoming::{IncomingStream, Listener, ListenerSocket, PeerAddress};
+use crate::endpoints::{PeerAddress, UnixPeer, UnixSocketFile};
+use crate::incoming::{IncomingStream, Listener, ListenerSocket};
 use crate::limits::{ACCEPT_BATCH_MAX, ADMIN_SLOT_WAIT};
 use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
@@ -72,10 +73,13 @@ enum Socket {
 }
 
 impl Socket {
-    fn new(socket: ListenerSocket) -> io::Result<Self> {
+    /// With the file that is to be removed when it is closed.
+    fn new(socket: ListenerSocket) -> io::Result<(Self, Option<UnixSocketFile>)> {
         Ok(match socket {
-            ListenerSocket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-            ListenerSocket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
+            ListenerSocket::Tcp(socket) => (Self::Tcp(TcpListener::from_std(socket)?), None),
+            ListenerSocket::Unix(socket, file) => {
+                (Self::Unix(UnixListener::from_std(socket)?), file)
+            }
         })
     }
 
@@ -91,7 +95,8 @@ impl Socket {
             }),
             Self::Unix(socket) => socket.poll_accept(cx).map(|accepted| {
                 let (stream, _) = accepted?;
-                Ok((IncomingStream::Unix(stream.into_std()?), PeerAddress::Local))
+                let peer = PeerAddress::Unix(UnixPeer::of(&stream));
+                Ok((IncomingStream::Unix(stream.into_std()?), peer))
             }),
         }
     }
@@ -99,6 +104,8 @@ impl Socket {
 
 /// One listener, with what it waits for before it goes on. The others go on meanwhile.
 struct OpenListener {
+    // First: nobody finds the file of a socket that is closed.
+    _file: Option<UnixSocketFile>,
     socket: Socket,
     kind: ListenerKind,
     rate: RejectRateLimiter,
@@ -110,8 +117,10 @@ struct OpenListener {
 
 impl OpenListener {
     fn new(bound: Listener) -> io::Result<Self> {
+        let (socket, file) = Socket::new(bound.socket)?;
         Ok(Self {
-            socket: Socket::new(bound.socket)?,
+            _file: file,
+            socket,
             kind: bound.kind,
             rate: RejectRateLimiter::default(),
             backoff: Backoff::default(),
@@ -254,7 +263,7 @@ impl Acceptor {
     fn admit(&mut self, index: usize, mut stream: IncomingStream, peer: PeerAddress, now: Instant) {
         let listener = &mut self.listeners[index];
         self.settings.refresh(&self.shared.settings);
-        let may_administer = self.settings.administrators.may_be(peer.ip());
+        let may_administer = self.settings.administrators.may_be(peer);
         let slots = &self.shared.slots;
         match slots.admit(listener.kind, may_administer, peer.ip()) {
             Ok(slot) => {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use vestibule_wire::Error;
 
+use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::engine::procedures::Audience;
-use crate::incoming::PeerAddress;
 use crate::messages::FanOut;
 use crate::shared::Shared;
 use crate::transitions::TransitionRequest;

@@ -11,7 +11,7 @@ pub(super) fn peer(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer,
     let own = call.caller.connection;
     match connection_argument(call.args) {
         Some(asked) if asked.is_none_or(|asked| asked == own) => {
-            write_value(body, &call.peer.to_string())?;
+            write_value(body, &call.peer.address_text())?;
             Ok(Answer::Written)
         }
         _ => Err(call.procedure.usage()),

@@ -1,6 +1,6 @@
 //! Who is served, and as whom.
 
-use std::net::IpAddr;
+use crate::endpoints::PeerAddress;
 
 /// Whether a guest, who needs no password, is served where other machines are, if the engine lets
 /// it do everything ([`Visibility::guest_power`](crate::catalog::Visibility::guest_power)).
@@ -20,7 +20,8 @@ pub enum ExposedGuest {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Administrators {
-    /// Connections from a loopback address, for any user.
+    /// Connections from a loopback address, for any user; and those by a unix socket of root and
+    /// of the user who runs this process ([`PeerAddress::is_operator`]).
     #[default]
     LocalConnections,
     /// Connections logged in as one of these users, from anywhere.
@@ -29,17 +30,17 @@ pub enum Administrators {
 
 impl Administrators {
     /// Whether a user on a connection from there is one.
-    pub(crate) fn includes(&self, user: &str, peer: IpAddr) -> bool {
+    pub(crate) fn includes(&self, user: &str, peer: PeerAddress) -> bool {
         match self {
-            Self::LocalConnections => peer.is_loopback(),
+            Self::LocalConnections => peer.is_operator(),
             Self::Users(names) => names.iter().any(|name| name == user),
         }
     }
 
     /// Whether a connection from there can turn out to be an administrator's.
-    pub(crate) fn may_be(&self, peer: IpAddr) -> bool {
+    pub(crate) fn may_be(&self, peer: PeerAddress) -> bool {
         match self {
-            Self::LocalConnections => peer.is_loopback(),
+            Self::LocalConnections => peer.may_be_operator(),
             Self::Users(names) => !names.is_empty(),
         }
     }

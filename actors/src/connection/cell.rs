@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use super::state::ConnectionState;
 use crate::config::{Settings, SoloPolicy};
-use crate::incoming::{ConnectionBounds, PeerAddress};
+use crate::endpoints::PeerAddress;
+use crate::incoming::ConnectionBounds;
 use crate::messages::SessionId;
 use crate::shared::Shared;
 use crate::slots::ConnectionSlot;

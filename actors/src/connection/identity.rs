@@ -1,10 +1,10 @@
 //! Who calls on a connection, and whether Tx knows.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use vestibule_wire::greeting::SALT_SIZE;
 
+use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
 
@@ -14,6 +14,8 @@ pub(crate) struct Identity {
     /// Of the greeting: what passwords are scrambled with.
     salt: [u8; SALT_SIZE],
     caller: Arc<Caller>,
+    /// Where the connection comes from.
+    peer: PeerAddress,
     has_logged_in: bool,
     /// The connection comes from another machine: guest is refused if it may do everything.
     is_watched: bool,
@@ -29,19 +31,20 @@ impl Identity {
     /// Of a new connection.
     pub(crate) fn guest(
         connection: u64,
-        address: IpAddr,
+        peer: PeerAddress,
         salt: [u8; SALT_SIZE],
         is_administrator: bool,
     ) -> Self {
         let caller = Caller {
             connection,
             user: User::guest(),
-            address,
+            address: peer.ip(),
             is_administrator,
         };
         Self {
             salt,
             caller: Arc::new(caller),
+            peer,
             has_logged_in: false,
             is_watched: false,
             is_watched_guest: false,
@@ -60,6 +63,10 @@ impl Identity {
     #[inline]
     pub(crate) fn is_watched_guest(&self) -> bool {
         self.is_watched_guest
+    }
+
+    pub(crate) fn peer(&self) -> PeerAddress {
+        self.peer
     }
 
     pub(crate) fn salt(&self) -> &[u8; SALT_SIZE] {
@@ -121,14 +128,12 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
     use crate::engine::catalog::GUEST;
 
     #[test]
     fn every_tx_is_told_once_per_login() {
-        let mut identity = Identity::guest(7, Ipv4Addr::LOCALHOST.into(), [0; SALT_SIZE], false);
+        let mut identity = Identity::guest(7, PeerAddress::Local, [0; SALT_SIZE], false);
         let user = |caller: Option<Arc<Caller>>| caller.map(|own| own.user.to_string());
         assert!(!identity.is_known_to_tx());
         assert_eq!(user(identity.take_update(1)).as_deref(), Some(GUEST));
@@ -142,8 +147,7 @@ mod tests {
 
     #[test]
     fn guest_is_watched_before_a_login_and_after_the_way_back() {
-        let local = Ipv4Addr::LOCALHOST.into();
-        let mut identity = Identity::guest(7, local, [0; SALT_SIZE], false);
+        let mut identity = Identity::guest(7, PeerAddress::Local, [0; SALT_SIZE], false);
         assert!(!identity.is_watched_guest());
         identity.watch_guest();
         assert!(identity.is_watched_guest());
@@ -155,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_guest_is_nobody_who_has_logged_in() {
-        let mut identity = Identity::guest(7, Ipv4Addr::LOCALHOST.into(), [0; SALT_SIZE], true);
+        let mut identity = Identity::guest(7, PeerAddress::Local, [0; SALT_SIZE], true);
         identity.log_in(User::guest(), false);
         assert!(!identity.has_logged_in() && !identity.caller().is_administrator);
         identity.log_in(User::named("alice"), true);

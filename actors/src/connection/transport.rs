@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::adopted::Adopted;
+use crate::endpoints::PeerAddress;
 use crate::incoming::IncomingStream;
 #[cfg(any(target_os = "android", target_os = "linux"))]
 use crate::limits::UNSENT_IN_KERNEL_MAX;
@@ -53,12 +54,16 @@ pub(crate) trait Transport {
     fn is_gone(&self) -> bool;
 }
 
-/// A connection that came in, on the reactor of this thread if it is a socket.
+/// A connection that came in, on the reactor of this thread if it is a socket. Who is at the other
+/// end of a unix socket is asked now, if nobody has done so.
 ///
 /// # Errors
 ///
 /// The socket cannot be set up, or the reactor cannot take it.
-pub(crate) fn from_incoming(stream: IncomingStream) -> io::Result<Box<dyn Transport>> {
+pub(crate) fn from_incoming(
+    stream: IncomingStream,
+    peer: &mut PeerAddress,
+) -> io::Result<Box<dyn Transport>> {
     Ok(match stream {
         IncomingStream::Tcp(socket) => {
             socket.set_nonblocking(true)?;
@@ -69,7 +74,9 @@ pub(crate) fn from_incoming(stream: IncomingStream) -> io::Result<Box<dyn Transp
         }
         IncomingStream::Unix(socket) => {
             socket.set_nonblocking(true)?;
-            Box::new(UnixStream::from_std(socket)?)
+            let socket = UnixStream::from_std(socket)?;
+            peer.ask(&socket);
+            Box::new(socket)
         }
         IncomingStream::Other(stream) => Box::new(Adopted::new(stream)),
     })

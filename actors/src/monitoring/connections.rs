@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use vestibule_wire::keys::RequestType;
 
-use crate::incoming::PeerAddress;
+use crate::endpoints::PeerAddress;
 use crate::serialized::{as_text, in_seconds, in_seconds_or_nil};
 use crate::slots::SlotKind;
 

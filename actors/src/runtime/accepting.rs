@@ -10,11 +10,11 @@ use std::thread::{self, ThreadId};
 static ACCEPTING: Mutex<Option<HashMap<SocketAddr, ThreadId>>> = Mutex::new(None);
 
 /// This thread accepts what comes to these addresses.
-pub(super) fn accept_here(addresses: &[SocketAddr]) {
+pub(super) fn accept_here(addresses: impl Iterator<Item = SocketAddr>) {
     let own = thread::current().id();
     let mut accepting = lock();
     let accepting = accepting.get_or_insert_default();
-    accepting.extend(addresses.iter().map(|address| (*address, own)));
+    accepting.extend(addresses.map(|address| (address, own)));
 }
 
 /// Whether it is this thread that accepts what comes to an address.

@@ -1,6 +1,6 @@
 //! Putting the actors of a runtime together.
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::admin;
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::endpoints::{BoundListener, ListenAddress};
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
 use crate::exposure::refuses;
@@ -61,11 +62,10 @@ pub(super) fn assemble<E: Engine>(
         config.instance_uuid = random_uuid()?;
     }
     let slots = slots(&config)?;
-    let (listeners, addresses) = open_listeners(&config.listen)?;
-    let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
+    let (listeners, bound) = open_listeners(&config)?;
     let shared = shared(config, timing.clock, slots, additions);
-    let addressed = addresses.iter().chain(&admin_addresses);
-    addressed.for_each(|address| shared.exposure.note_listener(*address));
+    let addressed = bound.iter().filter_map(|own| own.address.network());
+    addressed.for_each(|address| shared.exposure.note_listener(address));
     let (mailboxes, peers) = Mailboxes::new(shared.counters.len());
     follow_cell(&shared, &peers);
     let arbiters = start_workers(mailboxes.workers, &shared, &peers);
@@ -88,10 +88,6 @@ pub(super) fn assemble<E: Engine>(
         spawn_tx,
         told,
     );
-    let administrators = admin_listeners
-        .into_iter()
-        .map(Listener::for_administrators);
-    let listeners = listeners.into_iter().chain(administrators).collect();
     let acceptor = Acceptor::launch(shared.clone(), peers.clone(), listeners);
     let acceptor = acceptor.map_err(StartError::Acceptor)?;
     supervisor.set_acceptor(acceptor.clone());
@@ -102,8 +98,7 @@ pub(super) fn assemble<E: Engine>(
         jobs,
         queue,
         acceptor,
-        addresses,
-        admin_addresses,
+        listeners: bound.into(),
         stopped,
     })
 }
@@ -197,9 +192,10 @@ fn check_guest<E: Engine>(
     config: &Config,
     factory: &dyn EngineFactory<E>,
 ) -> Result<(), StartError> {
-    let mut addresses = config.listen.iter().chain(&config.admin_listen);
+    let listeners = config.listen.iter().chain(&config.admin_listen);
+    let mut addresses = listeners.filter_map(ListenAddress::network);
     let exposed = addresses.find(|own| refuses(config.exposed_guest, own.ip()));
-    match (exposed.copied(), factory.guest_power()) {
+    match (exposed, factory.guest_power()) {
         (Some(address), Some(power)) => Err(StartError::ExposedGuest { address, power }),
         _ => Ok(()),
     }
@@ -220,28 +216,43 @@ pub(super) fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
     Ok(slots)
 }
 
-type OpenListeners = (Vec<Listener>, Vec<SocketAddr>);
+type OpenListeners = (Vec<Listener>, Vec<BoundListener>);
 
 /// Listens on every address; tells those that the system picked.
-fn open_listeners(addresses: &[SocketAddr]) -> Result<OpenListeners, StartError> {
-    let open = |address: SocketAddr| {
-        let listener = bind(address)?;
-        let picked = listener.local_addr()?;
-        Ok((Listener::tcp(listener)?, picked))
-    };
-    let named = |address: &SocketAddr| {
-        open(*address).map_err(|source| StartError::Listen {
-            address: *address,
+fn open_listeners(config: &Config) -> Result<OpenListeners, StartError> {
+    let mode = config.unix_socket_mode;
+    let clients = config.listen.iter().map(|own| (own, false));
+    let administrators = config.admin_listen.iter().map(|own| (own, true));
+    let mut open = OpenListeners::default();
+    for (address, is_for_administrators) in clients.chain(administrators) {
+        let opened = open_listener(address, mode);
+        let (listener, address) = opened.map_err(|source| StartError::Listen {
+            address: address.clone(),
             source,
-        })
-    };
-    let open: OpenListeners = addresses
-        .iter()
-        .map(named)
-        .collect::<Result<_, StartError>>()?;
+        })?;
+        open.0.push(match is_for_administrators {
+            true => listener.for_administrators(),
+            false => listener,
+        });
+        open.1.push(BoundListener {
+            address,
+            is_for_administrators,
+        });
+    }
     #[cfg(feature = "testing")]
-    super::accepting::accept_here(&open.1);
+    super::accepting::accept_here(open.1.iter().filter_map(|own| own.address.network()));
     Ok(open)
+}
+
+fn open_listener(address: &ListenAddress, mode: u32) -> io::Result<(Listener, ListenAddress)> {
+    match address {
+        ListenAddress::Tcp(address) => {
+            let listener = bind(*address)?;
+            let picked = listener.local_addr()?;
+            Ok((Listener::tcp(listener)?, picked.into()))
+        }
+        ListenAddress::Unix(path) => Ok((Listener::unix_at(path, mode)?, address.clone())),
+    }
 }
 
 /// After every change of state: first the record and the events' values, then the notice that has

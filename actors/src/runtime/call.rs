@@ -1,6 +1,5 @@
 //! Procedures called from outside of Tx, with a user's rights and without a connection.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,6 +9,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::handle::RuntimeHandle;
 use crate::admission::Class;
+use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::engine::arguments::{args_array, parse_results};
 use crate::engine::catalog::{GUEST, User};
@@ -103,13 +103,13 @@ impl<E: 'static> RuntimeHandle<E> {
             Some((user, _)) => user,
             None => return Err(EngineError::Failed(Error::no_such_user(name))),
         };
-        let address = Ipv4Addr::LOCALHOST.into();
+        let address = PeerAddress::Local.ip();
         let settings = self.shared.settings.load();
         Ok(Caller {
             connection: 0,
             user,
             address,
-            is_administrator: settings.administrators.includes(name, address),
+            is_administrator: settings.administrators.includes(name, PeerAddress::Local),
         })
     }
 }

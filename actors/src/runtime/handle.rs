@@ -1,7 +1,6 @@
 //! What an embedder does with a running runtime.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use tokio::sync::watch;
 use super::transition::Transition;
 use crate::acceptor::{AcceptorHandle, reject};
 use crate::config::Grace;
+use crate::endpoints::{BoundListener, ListenAddress};
 use crate::exposure::refuses;
 use crate::incoming::{AdoptError, Connection, ListenError, Listener, Origin};
 use crate::jobs::{JobQueue, JobTable};
@@ -27,8 +27,7 @@ pub struct RuntimeHandle<E: 'static> {
     pub(super) jobs: Arc<JobTable>,
     pub(super) queue: Arc<JobQueue<E>>,
     pub(super) acceptor: AcceptorHandle,
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) admin_addresses: Vec<SocketAddr>,
+    pub(super) listeners: Arc<[BoundListener]>,
     pub(super) stopped: watch::Receiver<Option<StopReport>>,
 }
 
@@ -41,8 +40,7 @@ impl<E> Clone for RuntimeHandle<E> {
             jobs: self.jobs.clone(),
             queue: self.queue.clone(),
             acceptor: self.acceptor.clone(),
-            addresses: self.addresses.clone(),
-            admin_addresses: self.admin_addresses.clone(),
+            listeners: self.listeners.clone(),
             stopped: self.stopped.clone(),
         }
     }
@@ -51,7 +49,7 @@ impl<E> Clone for RuntimeHandle<E> {
 impl<E> fmt::Debug for RuntimeHandle<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RuntimeHandle")
-            .field("addresses", &self.addresses)
+            .field("listeners", &self.listeners)
             .field("serving", &self.serving())
             .finish_non_exhaustive()
     }
@@ -136,7 +134,7 @@ impl<E: 'static> RuntimeHandle<E> {
         let settings = self.shared.settings.load();
         bounds.check(settings.time_limits.idle)?;
         let slots = &self.shared.slots;
-        let may_administer = settings.administrators.may_be(peer.ip());
+        let may_administer = settings.administrators.may_be(peer);
         let slot = match slots.admit(kind, may_administer, peer.ip()) {
             Ok(slot) => slot,
             Err(why) => {
@@ -160,7 +158,8 @@ impl<E: 'static> RuntimeHandle<E> {
     /// [`ListenError`]: a guest who may do everything, where other machines are; no address of the
     /// socket.
     pub fn listen(&self, listener: Listener) -> Result<(), ListenError> {
-        if let Some(address) = listener.address()? {
+        let network = |own: ListenAddress| own.network();
+        if let Some(address) = listener.address()?.and_then(network) {
             let catalog = self.shared.catalog();
             let power = || catalog.and_then(|catalog| catalog.guest_power());
             if refuses(self.shared.config.exposed_guest, address.ip())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::handle::RuntimeHandle;
+use crate::endpoints::BoundListener;
 use crate::messages::{FanOut, Gather, KillTarget, Row, sum_of_killed};
 use crate::monitoring::{
     ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Killed, LimitInfo, Metrics,
@@ -15,16 +16,29 @@ use crate::monitoring::{
 use crate::transitions::TransitionRecord;
 
 impl<E: 'static> RuntimeHandle<E> {
-    /// Where it listens, with the ports that the system picked.
+    /// The listeners of its configuration, with the ports that the system picked: those of
+    /// [`Config::listen`](crate::Config::listen), then those of administrators.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn listeners(&self) -> &[BoundListener] {
+        &self.listeners
     }
 
-    /// Where it listens for administrators, with the ports that the system picked.
+    /// The addresses of [`Config::listen`](crate::Config::listen) that are of the network, with the
+    /// ports that the system picked.
     #[must_use]
-    pub fn admin_addresses(&self) -> &[SocketAddr] {
-        &self.admin_addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses_where(|own| !own.is_for_administrators)
+    }
+
+    /// The same of [`Config::admin_listen`](crate::Config::admin_listen).
+    #[must_use]
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses_where(|own| own.is_for_administrators)
+    }
+
+    fn addresses_where(&self, is_meant: impl Fn(&BoundListener) -> bool) -> Vec<SocketAddr> {
+        let meant = self.listeners.iter().filter(|own| is_meant(own));
+        meant.filter_map(|own| own.address.network()).collect()
     }
 
     /// The whole server in short: state, reason, queue, fault, the transition under way. As

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::config::ConfigError;
+use crate::endpoints::ListenAddress;
 use crate::engine::Fault;
 use crate::exposure::refusal;
 
@@ -41,11 +42,11 @@ pub enum StartError {
         /// How guest comes to it.
         power: String,
     },
-    /// An address that cannot be listened on.
+    /// An address or a unix socket that cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
-        address: SocketAddr,
+        address: ListenAddress,
         /// What the operating system says.
         source: io::Error,
     },

@@ -148,7 +148,7 @@ fn what_cannot_be_started_is_refused_by_name_before_anything_runs() {
         let taken = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port is free");
         let address = taken.local_addr().expect("it listens");
         let config = Config {
-            listen: vec![address],
+            listen: vec![address.into()],
             ..Config::default()
         };
         let text = refused(config, own());

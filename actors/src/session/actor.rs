@@ -115,12 +115,8 @@ pub(super) fn new_cell(
     let shared = &worker.shared;
     let Origin { peer, bounds } = origin;
     let connection = shared.next_connection();
-    let is_administrator = shared
-        .settings
-        .load()
-        .administrators
-        .includes(GUEST, peer.ip());
-    let mut identity = Identity::guest(connection, peer.ip(), salt, is_administrator);
+    let is_administrator = shared.settings.load().administrators.includes(GUEST, peer);
+    let mut identity = Identity::guest(connection, peer, salt, is_administrator);
     if refuses(shared.config.exposed_guest, peer.ip()) {
         identity.watch_guest();
     }

@@ -3,7 +3,7 @@
 use actix::{Handler, Message};
 
 use super::pipe::ServerEnd;
-use crate::incoming::PeerAddress;
+use crate::endpoints::PeerAddress;
 use crate::slots::ConnectionSlot;
 use crate::worker::Worker;
 

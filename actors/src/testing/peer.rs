@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +23,7 @@ use crate::runtime::is_accepted_here;
 /// server has a thread of its own. Others use [`AsyncPeer`](super::AsyncPeer).
 #[derive(Debug)]
 pub struct Peer {
-    stream: TcpStream,
+    stream: Socket,
     greeting: Greeting,
     next_sync: u64,
 }
@@ -131,7 +133,7 @@ impl Peer {
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
         refuse_to_wait_for_itself(address);
-        Self::greeted(TcpStream::connect(address).expect("the server listens"))
+        Self::greeted(Self::connected(TcpStream::connect(address)))
     }
 
     /// Connects from an address of this host (any of 127.0.0.0/8, say) and reads the greeting.
@@ -147,14 +149,33 @@ impl Peer {
         let bound = socket.bind(&SocketAddr::new(source, 0).into());
         bound.expect("the address is this host's");
         socket.connect(&address.into()).expect("the server listens");
-        Self::greeted(socket.into())
+        Self::greeted(Self::connected(Ok(socket)))
     }
 
-    fn greeted(mut stream: TcpStream) -> Self {
+    /// Connects to a unix socket and reads the greeting.
+    ///
+    /// # Panics
+    ///
+    /// If there is no greeting in time.
+    #[must_use]
+    pub fn connect_unix(path: &Path) -> Self {
+        Self::greeted(
+            UnixStream::connect(path)
+                .expect("the server listens")
+                .into(),
+        )
+    }
+
+    fn connected(stream: io::Result<impl Into<Socket>>) -> Socket {
+        let stream = stream.expect("the server listens").into();
+        stream.set_tcp_nodelay(true).expect("the option can be set");
+        stream
+    }
+
+    fn greeted(mut stream: Socket) -> Self {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a timeout can be set");
-        stream.set_nodelay(true).expect("the option can be set");
         let mut bytes = [0; GREETING_SIZE];
         stream.read_exact(&mut bytes).expect("the server greets");
         let greeting = greeting::decode(&bytes).expect("the greeting is well formed");

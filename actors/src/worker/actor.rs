@@ -95,11 +95,12 @@ impl Worker {
     fn accept(&mut self, incoming: IncomingConnection) {
         let IncomingConnection {
             stream,
-            origin,
+            mut origin,
             slot,
         } = incoming;
         // In this order: the slot is given back after the socket is closed.
-        let served = from_incoming(stream).and_then(|stream| self.serve(slot, origin, stream));
+        let stream = from_incoming(stream, &mut origin.peer);
+        let served = stream.and_then(|stream| self.serve(slot, origin, stream));
         // A stream that cannot be registered is a connection that is closed.
         if let Err(error) = served {
             log::warn!(

@@ -19,13 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use vestibule_actors::RuntimeHandle;
+use vestibule_actors::{ListenAddress, RuntimeHandle};
 
 use super::listen::{Listener, Stream};
 use super::places::{Number, Places};
 use super::request::{Peer, check, check_private};
 use super::routes::{Audience, OTHER, Page, Route, find, not_found};
-use crate::address::HttpAddress;
 use crate::config::HttpConfig;
 use crate::door::{Answer, Content, Door, Patience, Question};
 use crate::limits::{
@@ -47,7 +46,7 @@ pub enum HttpError {
     #[error("cannot listen for HTTP on {address}: {source}")]
     Listen {
         /// Where.
-        address: HttpAddress,
+        address: ListenAddress,
         /// Why not.
         source: io::Error,
     },
@@ -59,7 +58,7 @@ pub enum HttpError {
 /// An open door. Dropped, it is closed.
 #[derive(Debug)]
 pub struct HttpHandle {
-    addresses: Vec<HttpAddress>,
+    addresses: Vec<ListenAddress>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,7 +66,7 @@ pub struct HttpHandle {
 impl HttpHandle {
     /// Where it listens, with the ports that the system picked.
     #[must_use]
-    pub fn addresses(&self) -> &[HttpAddress] {
+    pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
@@ -98,14 +97,15 @@ impl Drop for HttpHandle {
 /// use std::io::{Read, Write};
 /// use std::net::TcpStream;
 ///
+/// use vestibule_actors::ListenAddress;
 /// use vestibule_actors::testing::Harness;
-/// use vestibule_http::{HttpAddress, HttpConfig, Sources, serve};
+/// use vestibule_http::{HttpConfig, Sources, serve};
 ///
 /// // In a program: the handle that `vestibule_actors::start` returns.
 /// let harness = Harness::start();
 /// let config = HttpConfig::new(["127.0.0.1:0".parse()?]);
 /// let door = serve(harness.handle(), config, Sources::new("1.2.3"))?;
-/// let HttpAddress::Tcp(address) = &door.addresses()[0] else { unreachable!() };
+/// let ListenAddress::Tcp(address) = &door.addresses()[0] else { unreachable!() };
 /// let mut client = TcpStream::connect(address)?;
 /// client.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
 /// let mut answer = String::new();
@@ -191,7 +191,7 @@ fn question<B>(request: &Request<B>) -> Question {
     }
 }
 
-type Bound = Result<Vec<HttpAddress>, HttpError>;
+type Bound = Result<Vec<ListenAddress>, HttpError>;
 type Connected = Rc<RefCell<Places<oneshot::Sender<()>>>>;
 
 /// The thread: until it is told to stop, or nobody can tell it any more.
@@ -249,7 +249,7 @@ async fn all_gone(connected: &Connected) {
     }
 }
 
-fn bind(config: &HttpConfig) -> Result<(Vec<Listener>, Vec<HttpAddress>), HttpError> {
+fn bind(config: &HttpConfig) -> Result<(Vec<Listener>, Vec<ListenAddress>), HttpError> {
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
     for address in &config.listen {

@@ -7,16 +7,17 @@ pub(crate) mod events;
 
 use std::net::SocketAddr;
 
+use vestibule_actors::ListenAddress;
 use vestibule_actors::testing::Harness;
-use vestibule_http::{HttpAddress, HttpConfig, HttpHandle, Sources, serve};
+use vestibule_http::{HttpConfig, HttpHandle, Sources, serve};
 
 /// A door that listens on any port of this machine.
 pub(crate) fn door(harness: &Harness) -> (HttpHandle, SocketAddr) {
     open(harness, HttpConfig::new([any_port()]))
 }
 
-pub(crate) fn any_port() -> HttpAddress {
-    HttpAddress::Tcp(([127, 0, 0, 1], 0).into())
+pub(crate) fn any_port() -> ListenAddress {
+    ListenAddress::Tcp(([127, 0, 0, 1], 0).into())
 }
 
 pub(crate) fn open(harness: &Harness, config: HttpConfig) -> (HttpHandle, SocketAddr) {
@@ -29,7 +30,7 @@ pub(crate) fn open_with(
     sources: Sources,
 ) -> (HttpHandle, SocketAddr) {
     let door = serve(harness.handle(), config, sources).expect("it opens");
-    let HttpAddress::Tcp(address) = door.addresses()[0].clone() else {
+    let ListenAddress::Tcp(address) = door.addresses()[0].clone() else {
         panic!("it listens on a port");
     };
     (door, address)

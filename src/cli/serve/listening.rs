@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use vestibule_actors::Config;
 use vestibule_actors::config::Administrators;
+use vestibule_actors::limits::UNIX_SOCKET_MODE_DEFAULT;
+use vestibule_actors::{Config, ListenAddress};
 use vestibule_engine::{AdminPassword, GuestRights};
 
 use crate::cli::choices::{described_guest, one_of};
-use crate::cli::values::{address, instance_name};
+use crate::cli::values::{FileMode, file_mode, instance_name, mode_text};
 use crate::secret;
 
 /// Who is served where.
@@ -26,28 +27,36 @@ pub(crate) struct ListenArgs {
         value_parser = instance_name,
     )]
     pub(crate) instance_name: Option<String>,
-    /// Address to listen on; may be repeated. Port 0 lets the system pick one.
+    /// Address to listen on, HOST:PORT or unix:/PATH; may be repeated. Port 0 lets the system pick
+    /// one.
     #[arg(
         long,
         env = "VESTIBULE_LISTEN",
         value_name = "ADDR",
         value_delimiter = ',',
-        value_parser = address,
-        default_value = "127.0.0.1:3301",
+        default_value = "127.0.0.1:3301"
     )]
-    pub(crate) listen: Vec<SocketAddr>,
-    /// Address for administrators, with connection slots that no client can take; may be repeated.
-    /// Without it, when all slots for clients are taken, connections that may be an administrator's
-    /// get one of the administrators' slots for 2 s, and keep it if they call `vestibule.*`
-    /// meanwhile.
+    pub(crate) listen: Vec<ListenAddress>,
+    /// Address for administrators, HOST:PORT or unix:/PATH, with connection slots that no client
+    /// can take; may be repeated. Without it, when all slots for clients are taken, connections
+    /// that may be an administrator's get one of the administrators' slots for 2 s, and keep it if
+    /// they call `vestibule.*` meanwhile.
     #[arg(
         long,
         env = "VESTIBULE_ADMIN_LISTEN",
         value_name = "ADDR",
-        value_delimiter = ',',
-        value_parser = address,
+        value_delimiter = ','
     )]
-    pub(crate) admin_listen: Vec<SocketAddr>,
+    pub(crate) admin_listen: Vec<ListenAddress>,
+    /// Rights of the files of unix sockets, as chmod takes them. Who may write there may connect.
+    #[arg(
+        long,
+        env = "VESTIBULE_UNIX_SOCKET_MODE",
+        value_name = "MODE",
+        value_parser = file_mode,
+        default_value = mode_text(UNIX_SOCKET_MODE_DEFAULT),
+    )]
+    pub(crate) unix_socket_mode: FileMode,
     /// What a connection that has not logged in (the user `guest`) may do.
     #[arg(
         long,
@@ -58,7 +67,8 @@ pub(crate) struct ListenArgs {
     )]
     pub(crate) guest: GuestRights,
     /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated.
-    /// Without it, connections from this machine may.
+    /// Without it, connections from this machine may, by unix sockets those of root and of the user
+    /// who runs the server.
     #[arg(
         long,
         env = "VESTIBULE_ADMINISTRATOR",
@@ -80,6 +90,7 @@ impl ListenArgs {
             .instance_name(self.instance_name.clone().unwrap_or_default())
             .listen(self.listen.clone())
             .admin_listen(self.admin_listen.clone())
+            .unix_socket_mode(self.unix_socket_mode.0)
             .administrators(if self.administrator.is_empty() {
                 Administrators::LocalConnections
             } else {
@@ -114,8 +125,9 @@ impl ListenArgs {
     }
 
     /// An address that other machines may reach.
-    fn exposed(&self) -> Option<&SocketAddr> {
-        let mut addresses = self.listen.iter().chain(&self.admin_listen);
+    fn exposed(&self) -> Option<SocketAddr> {
+        let listeners = self.listen.iter().chain(&self.admin_listen);
+        let mut addresses = listeners.filter_map(ListenAddress::network);
         addresses.find(|address| !address.ip().is_loopback())
     }
 }
@@ -133,7 +145,7 @@ mod tests {
             Cli::try_parse_from(args).unwrap().serve.listening.check()
         };
         let open = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
-        for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0"] {
+        for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0", "unix:/run/own"] {
             assert_eq!(check(&["--listen", local]), Ok(()));
         }
         for refused in [

@@ -132,7 +132,7 @@ impl ServeArgs {
         let about = |option| move |text| FileFault { option, text };
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;
-        let side_door = self.side_door.config();
+        let side_door = self.side_door.config(self.listening.unix_socket_mode.0);
         let side_door = side_door.map_err(about("http_token_file"))?;
         Ok((self.engine_options().admin_password(password), side_door))
     }

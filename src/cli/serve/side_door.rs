@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use vestibule_actors::ListenAddress;
 use vestibule_http::limits::DESCRIPTORS;
-use vestibule_http::{HttpAddress, HttpConfig, Token};
+use vestibule_http::{HttpConfig, Token};
 
 use crate::cli::switch::Switch as _;
 use crate::secret;
@@ -23,7 +24,7 @@ pub(crate) struct SideDoorArgs {
         value_name = "ADDR",
         value_delimiter = ','
     )]
-    pub(crate) http_listen: Vec<HttpAddress>,
+    pub(crate) http_listen: Vec<ListenAddress>,
     /// Name by which others reach the side door, beside addresses and localhost; may be repeated.
     /// Requests for other names are refused with 421.
     #[arg(
@@ -59,12 +60,12 @@ impl SideDoorArgs {
     /// # Errors
     ///
     /// Why the token cannot be read, or is none.
-    pub(super) fn config(&self) -> Result<Option<HttpConfig>, String> {
+    pub(super) fn config(&self, unix_mode: u32) -> Result<Option<HttpConfig>, String> {
         let token = self.token()?;
         if self.http_listen.is_empty() {
             return Ok(None);
         }
-        let mut config = HttpConfig::new(self.http_listen.clone());
+        let mut config = HttpConfig::new(self.http_listen.clone()).unix_mode(unix_mode);
         config.hosts.clone_from(&self.http_host);
         config.token = token;
         config.tarantool_metrics = self.metrics_tarantool;

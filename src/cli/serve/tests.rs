@@ -69,6 +69,7 @@ fn beside(option: &str) -> &'static [&'static str] {
 fn another_value(option: &str) -> Option<&'static str> {
     Some(match option {
         "listen" | "admin_listen" => "127.0.0.1:1",
+        "unix_socket_mode" => "0600",
         "data" | "admin_password_file" | "http_token_file" => "elsewhere",
         "http_listen" => "unix:/elsewhere",
         "http_host" => "elsewhere",

@@ -116,7 +116,7 @@ impl ConnectionState {
             let caller = self.identity.caller();
             let includes = settings
                 .administrators
-                .includes(&caller.user.name, caller.address);
+                .includes(&caller.user.name, self.identity.peer());
             self.identity.set_administrator(includes);
         }
     }

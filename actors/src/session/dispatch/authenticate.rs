@@ -167,7 +167,7 @@ impl<'a> Dispatcher<'a> {
         match checked {
             Ok(user) => {
                 let administrators = &self.worker.settings.administrators;
-                let is_administrator = administrators.includes(&user.name, self.cell.peer.ip());
+                let is_administrator = administrators.includes(&user.name, self.cell.peer);
                 if !user.is_guest() {
                     self.cell.slot.confirm_login();
                 }

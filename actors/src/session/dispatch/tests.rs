@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::scan::ParkedScan;
 use crate::connection::transport::Transport;
+use crate::endpoints::PeerAddress;
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
-use crate::incoming::PeerAddress;
 use crate::limits::{
     BUFFER_KEEP_MAX, CATALOG_STEP_ROWS_MAX, CONNECTIONS_MEMORY_MAX_DEFAULT, MEMORY_SMALL,
     READ_PER_POLL_MAX, READ_SIZE, SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX, WORKER_REQUESTS_MAX,
