@@ -72,7 +72,11 @@ fn ill(output: &Output, code: i32) -> String {
 #[test]
 fn state_solo_and_assist_tell_what_clients_see() {
     let directory = Directory::new();
-    let server = Server::start(directory.path(), &[]);
+    let socket = format!("unix:{}/admin.sock", directory.path().display());
+    let listeners = ["--admin-listen", &socket, "--admin-listen", "127.0.0.1:0"];
+    let server = Server::start(directory.path(), &listeners);
+    let by_socket = ctl(&socket, &["state"]);
+    assert!(text(&by_socket.stdout).starts_with("state         assist\n"));
     make_space(&mut server.connect());
     let state = well(&server, &["state"]);
     assert!(state.starts_with("state         assist\n"), "{state}");
