@@ -3,6 +3,8 @@
 
 #[path = "../http/tests/support/client.rs"]
 mod client;
+#[path = "../http/tests/support/events.rs"]
+mod events;
 mod support;
 
 use std::collections::BTreeMap;
@@ -10,14 +12,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use client::{Answer, ask, get};
+use client::{Answer, ask, connect, get};
+use events::EventStream;
 use support::{Directory, Server, block, make_space, pack, secret, wait_until, write_rows};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::{self, RequestType};
 
 /// Everything that is told to those on this machine.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/",
+    "/status.json?history",
     "/livez",
     "/startupz",
     "/readyz",
@@ -192,6 +196,14 @@ fn no_secret_and_no_data_are_told() {
         for secret in planted {
             assert!(!answer.body.contains(secret), "{path}: {secret}");
         }
+    }
+    let mut stream = EventStream::open(connect(address)).expect("there is room");
+    for name in ["history", "sample"] {
+        let told = stream.next(name).expect("it is told");
+        assert!(
+            planted.iter().all(|secret| !told.contains(secret)),
+            "{told}"
+        );
     }
     let wrong = ask(
         address,

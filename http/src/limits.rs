@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 /// Descriptors that it takes at most, with its listeners and the reactor of its thread: what an
-/// embedder keeps for it (`DescriptorLimits::reserved`). Half of what connections can have of them is
-/// never taken by streams of events, however many look at the page: probes and scrapers find room.
+/// embedder keeps for it (`DescriptorLimits::reserved`). Half of what connections can have of them
+/// is never taken by streams of events, however many look at the page: probes find room.
 pub const DESCRIPTORS: usize = 24;
 /// What its thread needs of them for itself: its reactor, and a file of `/proc` at a time.
 pub(crate) const THREAD_DESCRIPTORS: usize = 4;

@@ -120,7 +120,18 @@ impl Server {
     }
 
     /// Starts a command that is made here or in [`limited_command`].
-    pub fn spawn(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
+    pub fn spawn(command: Command, listen: &str, arguments: &[&str]) -> Self {
+        let server = Self::spawn_loading(command, listen, arguments);
+        server.wait_until_serving();
+        server
+    }
+
+    /// Starts on a port that the system picks, and does not wait until its data are loaded.
+    pub fn start_loading(data: &Path, arguments: &[&str]) -> Self {
+        Self::spawn_loading(command(data), "127.0.0.1:0", arguments)
+    }
+
+    fn spawn_loading(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
         let mut child = command
             .args([
                 "serve",
@@ -140,15 +151,13 @@ impl Server {
         let admin_address = has_admin_listener.then(|| next_address(&mut output));
         let has_side_door = arguments.contains(&"--http-listen");
         let http_address = has_side_door.then(|| next_address(&mut output));
-        let server = Self {
+        Self {
             process: Process(child),
             address,
             admin_address,
             http_address,
             _output: output,
-        };
-        server.wait_until_serving();
-        server
+        }
     }
 
     fn wait_until_serving(&self) {

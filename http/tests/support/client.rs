@@ -1,5 +1,7 @@
 //! A client that writes HTTP by hand.
 
+#![allow(dead_code, reason = "each test file takes its own part of it")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
