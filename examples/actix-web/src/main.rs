@@ -1,5 +1,6 @@
 //! An actix-web application and IPROTO on one System, over one engine: what HTTP writes, Tarantool
-//! connectors read, and the other way round. A signal ends both, and the last line tells how.
+//! connectors read, and the other way round. Beside both stands the page of the side door, which
+//! shows them at work. A signal ends all of it, and the last line tells how.
 //!
 //! Run it: `cargo run --manifest-path examples/actix-web/Cargo.toml`, then
 //!
@@ -8,7 +9,10 @@
 //! python3 -c "import tarantool; print(tarantool.connect('127.0.0.1', 3302).call('visits', 'you'))"
 //! ```
 //!
-//! With two addresses as arguments it listens there: HTTP, then IPROTO.
+//! and look at it in a browser: `http://127.0.0.1:8081`. The page has a thread of its own, so that
+//! it answers as well when the engine, or all workers of actix-web, are busy.
+//!
+//! With three addresses as arguments it listens there: HTTP, IPROTO, the page.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,6 +23,8 @@ use actix_web::{App, HttpResponse, HttpServer, Responder, get, post, web};
 use vestibule_actors::engine::{Engine, Fault, Outcome, Reply, Request};
 use vestibule_actors::wire::Error;
 use vestibule_actors::{Config, EngineError, Procedures, RuntimeHandle, start};
+use vestibule_http::limits::DESCRIPTORS;
+use vestibule_http::{HttpConfig, Sources, serve};
 
 /// The engine: it counts visits by name.
 #[derive(Default)]
@@ -81,20 +87,30 @@ fn procedures() -> Procedures<Visits> {
     })
 }
 
-fn addresses() -> io::Result<[SocketAddr; 2]> {
+fn addresses() -> io::Result<[SocketAddr; 3]> {
     let mut given = std::env::args().skip(1);
     let mut next = |default: &str| {
         let address = given.next().unwrap_or_else(|| default.to_owned());
         address.parse().map_err(io::Error::other)
     };
-    Ok([next("127.0.0.1:8080")?, next("127.0.0.1:3302")?])
+    Ok([
+        next("127.0.0.1:8080")?,
+        next("127.0.0.1:3302")?,
+        next("127.0.0.1:8081")?,
+    ])
 }
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {
-    let [http, iproto] = addresses()?;
-    let config = Config::default().listen(vec![iproto]);
+    let [http, iproto, page] = addresses()?;
+    let mut config = Config::default().listen(vec![iproto.into()]);
+    // What clients leave to the page.
+    config.descriptors.reserved = DESCRIPTORS;
     let runtime = start(config, || Ok(Visits::default()), procedures())?;
+    // Closed last, when it is dropped: until then it tells how far a stop is.
+    let page = HttpConfig::new([page.into()]);
+    let page = serve(&runtime, page, Sources::new(env!("CARGO_PKG_VERSION")));
+    let page = page.map_err(io::Error::other)?;
     let shared = web::Data::new(runtime.clone());
     let app = move || {
         let app = App::new().app_data(shared.clone());
@@ -106,9 +122,10 @@ async fn main() -> io::Result<()> {
         .disable_signals()
         .bind(http)?;
     println!(
-        "HTTP {:?}, IPROTO {:?}",
+        "HTTP {:?}, IPROTO {:?}, page [{}]",
         server.addrs(),
-        runtime.addresses()
+        runtime.addresses(),
+        page.addresses()[0]
     );
     let server = server.run();
     let web = server.handle();

@@ -15,12 +15,13 @@ struct Example {
     lines: Lines<BufReader<ChildStdout>>,
     http: SocketAddr,
     iproto: SocketAddr,
+    page: SocketAddr,
 }
 
 impl Example {
     fn start() -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_vestibule-example-actix-web"))
-            .args(["127.0.0.1:0", "127.0.0.1:0"])
+            .args(["127.0.0.1:0"; 3])
             .stdout(Stdio::piped())
             .spawn()
             .expect("it was built");
@@ -32,6 +33,7 @@ impl Example {
         Self {
             http: next(),
             iproto: next(),
+            page: next(),
             process,
             lines,
         }
@@ -39,16 +41,14 @@ impl Example {
 
     /// The status and the body of a request's response.
     fn ask(&self, method: &str, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.http).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n");
-        let request = format!("{head}Connection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut response = String::new();
-        stream.read_to_string(&mut response).expect("it answers");
-        let status = response.split(' ').nth(1).and_then(|own| own.parse().ok());
-        let body = response.split("\r\n\r\n").nth(1).unwrap_or_default();
-        (status.expect("a status"), body.to_owned())
+        ask(self.http, method, path)
+    }
+
+    /// What the page and its data are at a path.
+    fn look(&self, path: &str) -> String {
+        let (status, body) = ask(self.page, "GET", path);
+        assert_eq!(status, 200, "{path}: {body}");
+        body
     }
 
     fn signal(&self, name: &str) {
@@ -73,8 +73,22 @@ impl Drop for Example {
     }
 }
 
+/// The status and the body of a response.
+fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n");
+    let request = format!("{head}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("it answers");
+    let status = response.split(' ').nth(1).and_then(|own| own.parse().ok());
+    let body = response.split("\r\n\r\n").nth(1).unwrap_or_default();
+    (status.expect("a status"), body.to_owned())
+}
+
 #[test]
-fn http_and_iproto_share_the_engine_and_end_with_one_signal() {
+fn http_and_iproto_share_the_engine_the_page_shows_both_and_one_signal_ends_all() {
     let mut example = Example::start();
     let mut answer = example.ask("POST", "/visits/you");
     while answer.0 == 503 {
@@ -87,8 +101,13 @@ fn http_and_iproto_share_the_engine_and_end_with_one_signal() {
     assert_eq!(peer.ask(&call).data::<Vec<u64>>(), [2]);
     assert_eq!(example.ask("GET", "/visits/you"), (200, "2".to_owned()));
     assert_eq!(example.ask("GET", "/visits/nobody").0, 404);
+    assert!(example.look("/").contains("<title>vestibule</title>"));
+    assert!(example.look("/status.txt").contains("Assist for"));
+    let requests = "vestibule_requests_total{request=\"call\",path=\"tx\"} 1\n";
+    assert!(example.look("/metrics").contains(requests));
     // A replica counts nobody: that is to be asked for elsewhere, and what is there is told.
     assert_eq!(peer.call("vestibule.demote", b"\x90").code, 0);
+    assert!(example.look("/status.txt").contains("it is a replica"));
     assert_eq!(example.ask("POST", "/visits/you").0, 503);
     assert_eq!(peer.ask(&call).error_code(), Some(7));
     assert_eq!(example.ask("GET", "/visits/you"), (200, "2".to_owned()));
