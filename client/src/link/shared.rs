@@ -234,22 +234,15 @@ impl Link {
         }
         self.set_phase(&mut state, Phase::Up(session));
         if can_watch {
-            if self.watches_itself(events::SHUTDOWN) {
-                self.watch(&mut state, events::SHUTDOWN);
-            }
+            self.watch(&mut state, events::SHUTDOWN);
             for key in state.watches.keys() {
                 // That one is watched in any case.
-                if self.watches_itself(&key) {
+                if &*key == events::SHUTDOWN {
                     continue;
                 }
                 self.watch(&mut state, &key);
             }
         }
-    }
-
-    /// Whether the client itself watches this key, as long as there is a connection.
-    pub(crate) fn watches_itself(&self, key: &str) -> bool {
-        key == events::SHUTDOWN && self.options.leave_on_shutdown
     }
 
     /// The connection has ended: every request is told whether it was sent.
