@@ -65,6 +65,7 @@ pub(crate) struct Options {
     pub(crate) chunks: bool,
     pub(crate) retry: Retry,
     pub(crate) fail_fast: bool,
+    pub(crate) leave_on_shutdown: bool,
     pub(crate) role_interval: Duration,
 }
 
@@ -86,6 +87,7 @@ impl Default for Options {
             chunks: true,
             retry: Retry::default(),
             fail_fast: false,
+            leave_on_shutdown: true,
             role_interval: ROLE_INTERVAL_DEFAULT,
         }
     }
@@ -207,6 +209,14 @@ macro_rules! option_setters {
         #[must_use]
         pub fn fail_fast(mut self, fail_fast: bool) -> Self {
             self.options.fail_fast = fail_fast;
+            self
+        }
+
+        /// Whether the connection is left when the server announces its stop (`box.shutdown`);
+        /// `true` unless told otherwise. Those who watch the stop itself stay until it is over.
+        #[must_use]
+        pub fn leave_on_shutdown(mut self, leave: bool) -> Self {
+            self.options.leave_on_shutdown = leave;
             self
         }
     };

@@ -360,6 +360,21 @@ async fn a_stop_is_announced_and_what_was_asked_is_answered_before_the_client_le
 }
 
 #[tokio::test]
+async fn who_watches_a_stop_stays_until_it_is_over() {
+    let server = server(|_| Answer::value(2)).await;
+    let client = Client::builder(server.url()).leave_on_shutdown(false);
+    let client = client.connect().await.unwrap();
+    assert_eq!(client.call::<u8>("f", ()).await.unwrap(), 2);
+    // To be told of it and to leave are two things.
+    let mut told = client.watch::<bool>("box.shutdown").await.unwrap();
+    server.set_event("box.shutdown", true);
+    while told.next().await.unwrap() != Some(true) {}
+    assert_eq!(client.call::<u8>("f", ()).await.unwrap(), 2);
+    let connections = server.received().into_iter().map(|own| own.connection);
+    assert_eq!(connections.collect::<Vec<_>>(), [0, 0]);
+}
+
+#[tokio::test]
 async fn pushes_come_before_the_result() {
     let server = server(|request| match request.procedure() {
         Some("pushes") => Answer::value(9).after_push(2).after_push(1),

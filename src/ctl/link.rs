@@ -71,6 +71,8 @@ impl Link {
             .request_timeout(Some(server.timeout))
             // What a server that has gone was asked is not for the one that comes after it.
             .fail_fast(true)
+            // It is here to see the stop through.
+            .leave_on_shutdown(false)
             .retry(Retry::never());
         match (&server.user, &server.password_file) {
             (None, Some(_)) => {

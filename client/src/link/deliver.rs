@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use vestibule_wire::error::ErrorCode;
-use vestibule_wire::events;
 use vestibule_wire::keys::{CODE_CHUNK, CODE_EVENT};
 
 use super::handshake::malformed;
@@ -127,7 +126,7 @@ impl Link {
         let Some((key, value)) = frame.event() else {
             return;
         };
-        let is_shutdown = key == events::SHUTDOWN;
+        let is_shutdown = self.watches_itself(key);
         let is_watched = state
             .watches
             .tell(key, value.map(|value| reply.part(value)));

@@ -234,15 +234,22 @@ impl Link {
         }
         self.set_phase(&mut state, Phase::Up(session));
         if can_watch {
-            self.watch(&mut state, events::SHUTDOWN);
+            if self.watches_itself(events::SHUTDOWN) {
+                self.watch(&mut state, events::SHUTDOWN);
+            }
             for key in state.watches.keys() {
                 // That one is watched in any case.
-                if &*key == events::SHUTDOWN {
+                if self.watches_itself(&key) {
                     continue;
                 }
                 self.watch(&mut state, &key);
             }
         }
+    }
+
+    /// Whether the client itself watches this key, as long as there is a connection.
+    pub(crate) fn watches_itself(&self, key: &str) -> bool {
+        key == events::SHUTDOWN && self.options.leave_on_shutdown
     }
 
     /// The connection has ended: every request is told whether it was sent.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use vestibule_wire::events;
 use vestibule_wire::features::Feature;
 use vestibule_wire::request::Body;
 
@@ -49,7 +48,7 @@ impl Link {
             Phase::Down(_) | Phase::Closed => false,
         };
         if is_new && can_watch {
-            if &**key == events::SHUTDOWN {
+            if self.watches_itself(key) {
                 // It is watched already: its value is told to who begins.
                 self.post(&mut state, 0, &Body::Unwatch(key));
             }
@@ -63,7 +62,7 @@ impl Link {
         let mut state = self.lock();
         let is_last = state.watches.remove(key);
         let is_up = matches!(state.phase, Phase::Up(_) | Phase::Leaving(_));
-        if is_last && is_up && key != events::SHUTDOWN {
+        if is_last && is_up && !self.watches_itself(key) {
             self.post(&mut state, 0, &Body::Unwatch(key));
         }
     }
