@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌ control ──────────────────────┐ ahead, but for no more than a quarter of the bytes
-//!  push ─▶ ──┼ fresh: [g9]                   ├─▶ pick: a piece of at most a quantum
+//!  push ─▶ ──┼ brief: [g9]  fresh: [g8]      ├─▶ pick: a piece of at most a quantum
 //!            └ ring:  [g1][g2][g3] ──┐       │
 //!                 ▲── out of turn ───┘───────┘ (what a group has not paid for yet, it waits for)
 //! ```
@@ -11,11 +11,13 @@
 //! gives it a quantum. A message that cannot be cut puts its group into debt by its size, which the
 //! next rounds pay off, so that groups with whole messages of any sizes still share by bytes.
 //!
-//! Groups that begin to send come first, once: who asks little waits for nobody. (As the sparse
-//! flows of FQ-CoDel, RFC 8290 section 4.) A group that has nothing more is remembered until the
-//! others have sent what it would have waited for, its debt included, so that ending and beginning
-//! again gains nothing. Debts last until all is written: a group whose large message is on its way
-//! still owes for it.
+//! Groups that begin to send come first, for a quantum, and of them those that begin with no more
+//! than that: who asks little waits for nobody. (As the sparse flows of FQ-CoDel, RFC 8290 section
+//! 4, but that those do not wait for a burst of bulky ones.) A group that has nothing more is
+//! remembered until the others have sent what it would have waited for, its debt included, so that
+//! ending and beginning again gains nothing; until then it comes first with what it has left of
+//! its quantum. Debts last until all is written: a group whose large message is on its way still
+//! owes for it. However many of one kind there are, those behind them have half of the bytes.
 //!
 //! A pick takes constant time, but for the rounds that pay off debts: one visit for each quantum
 //! that was sent before. Groups without messages and debts cost nothing, and queues are used again,
@@ -43,8 +45,10 @@ pub(super) struct Scheduler<M> {
     slots: Vec<Slot<M>>,
     unused: Vec<u32>,
     by_group: HashMap<Group, u32>,
-    fresh: VecDeque<u32>,
-    ring: VecDeque<u32>,
+    /// Groups that have something to send, by what goes first: [`BRIEF`], [`FRESH`], [`RING`].
+    lists: [VecDeque<u32>; 3],
+    /// Bytes that those of the first two may send ahead of those behind them.
+    head_starts: [i64; RING],
     /// Slots that were idle when they were put here.
     idle: VecDeque<u32>,
     /// Bytes of data that were ever picked.
@@ -87,6 +91,16 @@ const QUEUE_MIN: usize = 4;
 
 const QUANTUM: i64 = GROUP_QUANTUM as i64;
 
+/// The list of groups that begin with no more than they may send at once.
+const BRIEF: usize = 0;
+/// The list of others that begin.
+const FRESH: usize = 1;
+/// The list of those that go on.
+const RING: usize = 2;
+
+/// Bytes that a burst of groups may send ahead of those behind them, which give as many back.
+const HEAD_START_MAX: i64 = 64 * QUANTUM;
+
 impl<M> Default for Scheduler<M> {
     fn default() -> Self {
         Self {
@@ -95,8 +109,8 @@ impl<M> Default for Scheduler<M> {
             slots: Vec::new(),
             unused: Vec::new(),
             by_group: HashMap::new(),
-            fresh: VecDeque::new(),
-            ring: VecDeque::new(),
+            lists: [const { VecDeque::new() }; 3],
+            head_starts: [HEAD_START_MAX; RING],
             idle: VecDeque::new(),
             sent: 0,
             size: 0,
@@ -146,7 +160,7 @@ impl<M: Message> Scheduler<M> {
             self.control.push_back(message);
             return;
         }
-        let index = self.enter(group);
+        let index = self.enter(group, message.size());
         self.slot_mut(index).queue.push_back(message);
     }
 
@@ -214,13 +228,9 @@ impl<M: Message> Scheduler<M> {
     ) -> Option<P> {
         self.forget_idle();
         loop {
-            let is_fresh = !self.fresh.is_empty();
-            let is_alone = self.fresh.len() + self.ring.len() == 1;
-            let list = if is_fresh {
-                &mut self.fresh
-            } else {
-                &mut self.ring
-            };
+            let rank = self.next_list();
+            let is_alone = self.listed() == 1;
+            let list = &mut self.lists[rank];
             let index = *list.front()?;
             #[cfg(test)]
             {
@@ -230,7 +240,7 @@ impl<M: Message> Scheduler<M> {
             if slot.balance <= 0 {
                 slot.balance += QUANTUM;
                 list.pop_front();
-                self.ring.push_back(index);
+                self.lists[RING].push_back(index);
                 continue;
             }
             let Some(message) = slot.queue.front_mut() else {
@@ -254,7 +264,37 @@ impl<M: Message> Scheduler<M> {
             self.sent += sent as u64;
             self.size -= sent;
             self.allowance = (self.allowance + signed(sent) / DATA_PER_CONTROL).min(QUANTUM);
+            self.count_ahead(rank, signed(sent));
             return Some(piece);
+        }
+    }
+
+    /// Groups that have something to send, as far as is known.
+    fn listed(&self) -> usize {
+        self.lists.iter().map(VecDeque::len).sum()
+    }
+
+    fn has_behind(&self, rank: usize) -> bool {
+        self.lists[rank + 1..].iter().any(|list| !list.is_empty())
+    }
+
+    /// The list whose turn it is: the first of those that have a head start left.
+    fn next_list(&self) -> usize {
+        let may_go = |rank: &usize| {
+            let has_start = self.head_starts[*rank] > 0 || !self.has_behind(*rank);
+            has_start && !self.lists[*rank].is_empty()
+        };
+        (BRIEF..RING).find(may_go).unwrap_or(RING)
+    }
+
+    /// Bytes of a group of this list were sent: ahead of those behind it, and behind others.
+    fn count_ahead(&mut self, rank: usize, sent: i64) {
+        for start in &mut self.head_starts[..rank] {
+            *start = (*start + sent).min(HEAD_START_MAX);
+        }
+        if rank < RING && self.has_behind(rank) {
+            let start = &mut self.head_starts[rank];
+            *start = (*start - sent).max(-QUANTUM);
         }
     }
 
@@ -266,7 +306,7 @@ impl<M: Message> Scheduler<M> {
         let slot = self.slot_mut(index);
         if slot.place == SlotPlace::Parked {
             slot.place = SlotPlace::Listed;
-            self.ring.push_back(index);
+            self.lists[RING].push_back(index);
         }
     }
 
@@ -320,13 +360,11 @@ impl<M: Message> Scheduler<M> {
         &mut self.slots[index as usize]
     }
 
-    /// The slot of a group, which is new if it has none.
-    fn enter(&mut self, group: Group) -> u32 {
+    /// The slot of a group that is about to have a message of this size; it is new if it has none.
+    fn enter(&mut self, group: Group, size: usize) -> u32 {
         if let Some(&index) = self.by_group.get(&group) {
-            let slot = self.slot_mut(index);
-            if slot.place == SlotPlace::Idle {
-                slot.place = SlotPlace::Listed;
-                self.ring.push_back(index);
+            if self.slot_mut(index).place == SlotPlace::Idle {
+                self.list(index, size);
             }
             return index;
         }
@@ -335,10 +373,22 @@ impl<M: Message> Scheduler<M> {
             (self.slots.len() - 1) as u32
         });
         let slot = self.slot_mut(index);
-        (slot.group, slot.balance, slot.place) = (group, QUANTUM, SlotPlace::Listed);
+        (slot.group, slot.balance) = (group, QUANTUM);
         self.by_group.insert(group, index);
-        self.fresh.push_back(index);
+        self.list(index, size);
         index
+    }
+
+    /// A group begins to send, with a message of this size and what it has left of its quantum.
+    fn list(&mut self, index: u32, size: usize) {
+        let slot = self.slot_mut(index);
+        slot.place = SlotPlace::Listed;
+        let rank = match slot.balance {
+            ..=0 => RING,
+            left if signed(size) <= left => BRIEF,
+            _ => FRESH,
+        };
+        self.lists[rank].push_back(index);
     }
 
     /// Forgets a group that has nothing to send.
@@ -352,7 +402,7 @@ impl<M: Message> Scheduler<M> {
     /// A group has nothing more to send. It would have waited for a quantum of each of the others,
     /// and for as many more as it owes.
     fn rest_group(&mut self, index: u32) {
-        let others = (self.fresh.len() + self.ring.len()) as u64 + 1;
+        let others = self.listed() as u64 + 1;
         let sent = self.sent;
         let slot = self.slot_mut(index);
         let owes = u64::try_from(QUANTUM - slot.balance).unwrap_or(0);
@@ -394,6 +444,7 @@ impl<M: Message> Scheduler<M> {
             return;
         }
         self.allowance = QUANTUM;
+        self.head_starts = [HEAD_START_MAX; RING];
         self.control.shrink_to(GROUP_QUEUE_KEPT_MAX);
         while let Some(index) = self.idle.pop_front() {
             let slot = self.slot_mut(index);
@@ -402,7 +453,7 @@ impl<M: Message> Scheduler<M> {
                 self.leave(index);
             }
         }
-        while let Some(index) = self.fresh.pop_front().or_else(|| self.ring.pop_front()) {
+        while let Some(index) = self.lists.iter_mut().find_map(VecDeque::pop_front) {
             self.leave(index);
         }
     }

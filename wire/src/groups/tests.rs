@@ -118,19 +118,21 @@ fn a_new_group_waits_for_one_piece_whatever_the_others_send() {
 
 #[test]
 fn ending_and_beginning_again_gains_nothing() {
-    // One group sends pieces of a quantum and waits until each is gone, the other always has more.
-    let mut scheduler = Scheduler::default();
-    let mut sent = [0.0; 2];
-    scheduler.push(stream(1), Bytes::cut(0, GROUP_QUANTUM));
-    scheduler.push(stream(2), Bytes::cut(1, 200_000_000));
-    while sent.iter().sum::<f64>() < 100e6 {
-        let (group, (name, bytes)) = next(&mut scheduler).expect("there is more");
-        sent[name as usize] += bytes as f64;
-        if group == stream(1) {
-            scheduler.push(group, Bytes::cut(0, GROUP_QUANTUM));
+    // One group sends a piece and waits until it is gone, the other always has more.
+    for size in [GROUP_QUANTUM, GROUP_QUANTUM / 2, GROUP_QUANTUM * 2 / 3] {
+        let mut scheduler = Scheduler::default();
+        let mut sent = [0.0; 2];
+        scheduler.push(stream(1), Bytes::cut(0, size));
+        scheduler.push(stream(2), Bytes::cut(1, 200_000_000));
+        while sent.iter().sum::<f64>() < 100e6 {
+            let (group, (name, bytes)) = next(&mut scheduler).expect("there is more");
+            sent[name as usize] += bytes as f64;
+            if group == stream(1) {
+                scheduler.push(group, Bytes::cut(0, size));
+            }
         }
+        assert!(jain(&sent) >= 0.99, "{size}: {sent:?}");
     }
-    assert!(jain(&sent) >= 0.99, "{sent:?}");
 
     // The same with messages that cannot be cut: who is in debt pays before it is new again.
     let mut scheduler = Scheduler::default();
@@ -145,6 +147,67 @@ fn ending_and_beginning_again_gains_nothing() {
         }
     }
     assert!(jain(&sent) >= 0.99, "{sent:?}");
+}
+
+#[test]
+fn who_asks_little_again_and_again_waits_for_one_piece_each_time() {
+    let mut scheduler = Scheduler::default();
+    for id in 1..=20 {
+        scheduler.push(stream(id), Bytes::cut(id, 48_000_000));
+    }
+    for _ in 0..20 {
+        next(&mut scheduler).expect("each is new once, and has its quantum");
+    }
+    for round in 0..1000 {
+        // Nothing else is sent between some of its requests.
+        for name in 0..round % 4 {
+            scheduler.push(stream(100), Bytes::cut(name, 100));
+            assert_eq!(
+                next(&mut scheduler),
+                Some((stream(100), (name, 100))),
+                "{round}"
+            );
+        }
+        let (group, _) = next(&mut scheduler).expect("there is more");
+        assert_ne!(group, stream(100));
+    }
+    // Nor for many others that begin at the same time, with more.
+    for id in 200..220 {
+        scheduler.push(stream(id), Bytes::cut(id, GROUP_QUANTUM + 1));
+    }
+    scheduler.push(stream(100), Bytes::cut(1, 100));
+    assert_eq!(next(&mut scheduler), Some((stream(100), (1, 100))));
+    let new: Vec<Group> = (0..3)
+        .filter_map(|_| next(&mut scheduler).map(|own| own.0))
+        .collect();
+    assert_eq!(new, [200, 201, 202].map(stream), "they come next");
+}
+
+#[test]
+fn groups_that_never_end_to_begin_leave_the_others_half() {
+    // With little, with much, and both.
+    for sizes in [&[10_000][..], &[20_000], &[10_000, 20_000]] {
+        let mut scheduler = Scheduler::default();
+        scheduler.push(stream(1), Bytes::cut(0, 200_000_000));
+        next(&mut scheduler).expect("it is new once");
+        let (mut sent, mut ids) = ([0; 2], 2..);
+        for _ in 0..10_000 {
+            // Some wait all the time, each of which is new.
+            while scheduler.size() - scheduler.size_of(stream(1)) < 100_000 {
+                for (id, size) in ids.by_ref().zip(sizes) {
+                    scheduler.push(stream(id), Bytes::cut(1, *size));
+                }
+            }
+            let (_, (name, bytes)) = next(&mut scheduler).expect("there is more");
+            sent[name as usize] += bytes;
+        }
+        let [of_old, of_new] = sent;
+        // Those that begin with much are ahead of it, and behind those that begin with little; the
+        // rest of what they began with is not.
+        let part = 1 << sizes.len();
+        let least = (of_old + of_new) / part * 3 / 4;
+        assert!(of_old >= least && of_new >= least, "{sizes:?}: {sent:?}");
+    }
 }
 
 #[test]
