@@ -8,7 +8,7 @@
 //!
 //! Each worker has counters of its own and is the only one that adds to them.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use serde::Serialize;
 use vestibule_wire::ErrorCode;
@@ -273,13 +273,14 @@ impl TrafficCounts {
         self.count(Counter::error(code));
     }
 
-    /// A forwarded request is answered without Tx, after so long: `was_started`, with its outcome
-    /// unknown.
-    pub(crate) fn count_cut_off(&self, was_started: bool, took: Duration) {
+    /// A forwarded request, there since then, is answered without Tx: `was_started`, with its
+    /// outcome unknown.
+    pub(crate) fn count_cut_off(&self, was_started: bool, since: Instant, now: Instant) {
         self.count(match was_started {
             true => Counter::OUTCOME_UNKNOWN,
             false => Counter::REVOKED,
         });
+        let took = now.saturating_duration_since(since);
         self.durations(RequestPath::Tx).add(took);
     }
 

@@ -127,8 +127,8 @@ impl Dispatcher<'_> {
         let cancelled = self.worker.in_flight.cancel(is_meant);
         for own in &cancelled {
             let (worker, session) = (&mut *self.worker, &mut *self.session);
-            let took = self.now.saturating_duration_since(own.request.since);
-            session.traffic().count_cut_off(own.was_started, took);
+            let traffic = session.traffic();
+            traffic.count_cut_off(own.was_started, own.request.since, self.now);
             answer_cancelled(
                 own,
                 CancelReason::Killed,

@@ -195,8 +195,7 @@ impl Worker {
             self.now(),
         );
         for request in taken {
-            let took = now.saturating_duration_since(request.since);
-            traffic.count_cut_off(was_started, took);
+            traffic.count_cut_off(was_started, request.since, now);
         }
     }
 
@@ -254,8 +253,7 @@ impl Worker {
         }
         let traffic = &self.cell.shared.counters[self.cell.index].traffic;
         for own in &cancelled {
-            let took = now.saturating_duration_since(own.request.since);
-            traffic.count_cut_off(own.was_started, took);
+            traffic.count_cut_off(own.was_started, own.request.since, now);
             let session = self.owner(&own.request);
             let mut worker = self.cell.state.borrow_mut();
             let mut connection = session.as_ref().map(|own| own.state.borrow_mut());
