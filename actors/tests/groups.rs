@@ -14,6 +14,7 @@ use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, First};
 use vestibule_wire::groups::{Agreement, Group, Sender};
+use vestibule_wire::keys::{self, RequestType};
 
 use cases::connections;
 use client::{Client, LARGE, PATIENCE, body, code, harness_with_rows, large, with_rows};
@@ -213,6 +214,23 @@ fn pings_are_answered_while_more_replies_wait_than_requests_are_taken_beside() {
     let (mut client, small) = with_more_waiting_than_is_taken_beside(&harness);
     client.send(&RequestBuilder::select(small, 7).stream(100).bytes());
     for sync in [small + 1, small + 2] {
+        client.ping(sync);
+    }
+    assert!(client.replies.is_empty(), "the others wait");
+}
+
+#[test]
+fn pings_are_answered_while_a_select_takes_many_steps() {
+    let harness = harness_with_rows();
+    let mut client = Client::connect(&harness, Some(ASKED));
+    // A SELECT that comes to no end.
+    let endless = RequestBuilder::new(RequestType::Select, 2)
+        .uint(keys::SPACE_ID, 512)
+        .uint(keys::LIMIT, u64::from(u32::MAX))
+        .pair(keys::KEY, &[0x91, 1]);
+    client.send(&endless.bytes());
+    client.send(&RequestBuilder::select(3, 7).stream(1).bytes());
+    for sync in 4..9 {
         client.ping(sync);
     }
     assert!(client.replies.is_empty(), "the others wait");

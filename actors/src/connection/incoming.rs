@@ -5,15 +5,15 @@
 //!                            └▶ kept, if it finds no credit: its last piece comes again then
 //! ```
 //!
-//! The rest of a large piece is read straight to where its request is put together. Not that of the
-//! first, which may be refused, nor that of the last, which may have to come again, nor one that is
-//! more than what has come of its request: there is no room for it.
+//! The rest of a large piece is read straight to where its request is put together, if there is
+//! room for it, or it is no more than what has come. Of the last piece one byte is left, which
+//! comes as a piece of its own: the request may find no credit, and this is what comes again.
 
 use std::io;
 use std::task::Poll;
 
 use vestibule_wire::Error;
-use vestibule_wire::groups::chunk::{First, Head, PieceBegun};
+use vestibule_wire::groups::chunk::{self, First, Head, PieceBegun};
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
 
 use crate::limits::{
@@ -44,7 +44,10 @@ pub(crate) struct Incoming {
 struct HalfPiece {
     number: u32,
     size: usize,
+    /// What is read straight of what has not come.
     left: usize,
+    /// Whether a byte is left behind that.
+    is_last: bool,
 }
 
 /// What was read straight to a request.
@@ -54,6 +57,8 @@ pub(crate) struct Filled {
     pub(crate) bytes: usize,
     /// Whether they end a piece.
     pub(crate) is_end: bool,
+    /// The head of the piece that its last byte is to be.
+    pub(crate) last: Option<Head>,
     /// What is to be sent back.
     pub(crate) credit: Option<Head>,
 }
@@ -101,16 +106,23 @@ impl Incoming {
         first: Option<First>,
         piece: &[u8],
         packet_size_max: u64,
+        buffers: &mut Buffers,
     ) -> Result<Brought, DamagedSequence> {
         let mut brought = Brought::default();
-        match self.receiver.data(number, first, piece)? {
-            Received::Opened(first) if u64::from(first.total) > packet_size_max => {
+        match first {
+            Some(first) if u64::from(first.total) > packet_size_max => {
+                self.receiver.begin(number, first, Vec::new())?;
                 let what = format!("too big packet size in the header: {}", first.total);
                 let error = Error::invalid_msgpack(&what);
-                brought
-                    .answer
-                    .extend(self.receiver.stop(number, Some(&error)).unwrap_or_default());
+                let stop = self.receiver.stop(number, Some(&error));
+                brought.answer.extend(stop.unwrap_or_default());
             }
+            _ => {
+                let spare = self.spare_for(number, first, piece.len(), buffers);
+                self.place(number, first, spare, buffers)?;
+            }
+        }
+        match self.receiver.data(number, None, piece)? {
             Received::Opened(_) | Received::Piece => {
                 if let Some(credit) = self.receiver.admit_ahead(number, CHUNK_CREDIT) {
                     brought.answer.extend_from_slice(credit.as_bytes());
@@ -134,25 +146,87 @@ impl Incoming {
     pub(crate) fn begin_piece(
         &mut self,
         begun: PieceBegun<'_>,
+        packet_size_max: u64,
+        buffers: &mut Buffers,
     ) -> Result<Option<Option<Head>>, DamagedSequence> {
         let PieceBegun {
             number,
+            first,
             size,
             bytes,
         } = begun;
-        let left = size - bytes.len();
-        // Room is made for the rest at once: memory is at most twice what has come.
-        let come = self.receiver.begun(number).map_or(0, Vec::len) + bytes.len();
-        let is_straight = size >= STRAIGHT_READ_MIN
-            && left <= come
+        let Some(total) = self.total(number, first) else {
+            return Ok(None);
+        };
+        let own = self.receiver.begun(number);
+        let (come, room) = own.map_or((0, 0), |own| (own.len(), own.capacity()));
+        let is_last = come + size == total;
+        let left = size - bytes.len() - usize::from(is_last);
+        let is_wanted = size >= STRAIGHT_READ_MIN
+            && left > 0
+            && total as u64 <= packet_size_max
             && self.kept.is_none()
-            && self.receiver.takes_parts(number, size);
-        if !is_straight {
+            && self.receiver.takes_parts(&begun);
+        if !is_wanted {
             return Ok(None);
         }
+        let spare = self.spare_for(number, first, bytes.len(), buffers);
+        // Room is made for the rest at once: memory is at most twice what has come.
+        if spare.is_none() && room < come + size && left > come + bytes.len() {
+            return Ok(None);
+        }
+        self.place(number, first, spare, buffers)?;
         self.receiver.data(number, None, bytes)?;
-        self.piece = Some(HalfPiece { number, size, left });
+        self.piece = Some(HalfPiece {
+            number,
+            size,
+            left,
+            is_last,
+        });
         Ok(Some(self.receiver.admit_ahead(number, CHUNK_CREDIT)))
+    }
+
+    /// Bytes that a request is to have, which begins with such a piece or is under way and wanted.
+    fn total(&self, number: u32, first: Option<First>) -> Option<usize> {
+        match first {
+            Some(first) => Some(first.total as usize),
+            None => self.receiver.total(number),
+        }
+    }
+
+    /// A used buffer of the size of a request of which `more` bytes have come, if there is one and
+    /// the request is in none.
+    fn spare_for(
+        &self,
+        number: u32,
+        first: Option<First>,
+        more: usize,
+        buffers: &mut Buffers,
+    ) -> Option<Vec<u8>> {
+        let total = self.total(number, first)?;
+        let own = self.receiver.begun(number);
+        let (come, room) = own.map_or((0, 0), |own| (own.len(), own.capacity()));
+        (room < total).then(|| buffers.spare_large(total, come + more))?
+    }
+
+    /// Begins a request in that buffer, or moves there what has come of it.
+    fn place(
+        &mut self,
+        number: u32,
+        first: Option<First>,
+        spare: Option<Vec<u8>>,
+        buffers: &mut Buffers,
+    ) -> Result<(), DamagedSequence> {
+        if let Some(first) = first {
+            let bytes = spare.unwrap_or_default();
+            return self.receiver.begin(number, first, bytes);
+        }
+        if let Some(spare) = spare
+            && let Some(left) = self.receiver.move_into(number, spare)
+        {
+            buffers.give_back(left);
+        }
+        Ok(())
     }
 
     /// Bytes that have come of a piece whose rest is read straight to its request.
@@ -179,15 +253,16 @@ impl Incoming {
             return poll.map_ok(|_| Filled::default());
         };
         piece.left -= bytes;
-        let is_end = piece.left == 0;
+        let (is_end, is_last) = (piece.left == 0, piece.is_last);
         if is_end {
             self.piece = None;
-            self.awaits_head = true;
+            self.awaits_head = !is_last;
         }
         let credit = self.receiver.admit_ahead(number, CHUNK_CREDIT);
         Poll::Ready(Ok(Filled {
             bytes,
             is_end,
+            last: (is_end && is_last).then(|| chunk::data(number, None, 1)),
             credit,
         }))
     }
@@ -195,18 +270,6 @@ impl Incoming {
     /// Whether what comes next is likely to be the head of a piece, as it was before; asked once.
     pub(crate) fn takes_head(&mut self) -> bool {
         std::mem::take(&mut self.awaits_head)
-    }
-
-    /// Moves a request that has begun to come to a spare buffer of its size, if there is one.
-    pub(crate) fn use_spare(&mut self, number: u32, buffers: &mut Buffers) {
-        let (total, begun) = (self.receiver.total(number), self.receiver.begun(number));
-        if let (Some(total), Some(begun)) = (total, begun)
-            && begun.capacity() < total
-            && let Some(spare) = buffers.spare_large(total, begun.len())
-            && let Some(left) = self.receiver.move_into(number, spare)
-        {
-            buffers.give_back(left);
-        }
     }
 
     /// The client has given a message up. False if there is none such.
@@ -222,32 +285,39 @@ pub(crate) fn damage(what: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use vestibule_wire::groups::Group;
     use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
 
     use super::*;
+    use crate::memory::Memory;
 
     /// Who declares the largest piece behind a few bytes gets no room for it.
     #[test]
     fn m13_memory_is_at_most_twice_what_has_come_of_pieces_that_have_begun_too() {
         const BEGUN: usize = 50;
         let mut incoming = Incoming::default();
+        let mut buffers = Buffers::new(Arc::new(Memory::new(usize::MAX)));
         let first = First {
             group: Group::stream(2).expect("above 0"),
             total: 10_000_000,
         };
-        let opened = incoming.data(1, Some(first), &[1; BEGUN], u64::MAX);
+        let opened = incoming.data(1, Some(first), &[1; BEGUN], u64::MAX, &mut buffers);
         assert!(opened.is_ok_and(|own| own.request.is_none()));
         let (mut come, mut straight) = (BEGUN, 0);
         for _ in 0..10 {
             let begun = PieceBegun {
                 number: 1,
+                first: None,
                 size: CHUNK_PAYLOAD_MAX,
                 bytes: &[1; BEGUN],
             };
-            let begun = incoming.begin_piece(begun).expect("in form");
+            let begun = incoming.begin_piece(begun, u64::MAX, &mut buffers);
+            let begun = begun.expect("in form");
             if begun.is_none() {
-                let piece = incoming.data(1, None, &vec![1; CHUNK_PAYLOAD_MAX], u64::MAX);
+                let piece = vec![1; CHUNK_PAYLOAD_MAX];
+                let piece = incoming.data(1, None, &piece, u64::MAX, &mut buffers);
                 assert!(piece.is_ok_and(|own| own.request.is_none()));
             }
             straight += usize::from(begun.is_some());
@@ -267,5 +337,51 @@ mod tests {
             straight, 9,
             "all but the one that was more than what had come"
         );
+    }
+
+    /// All but the last byte, which is what comes again if there is no credit for the request.
+    #[test]
+    fn a_request_is_read_in_place_from_its_first_piece_to_its_last() {
+        const TOTAL: usize = 1_000_000;
+        const BEGUN: usize = 64_000;
+        let mut incoming = Incoming::default();
+        let mut buffers = Buffers::new(Arc::new(Memory::new(usize::MAX)));
+        let used = Vec::with_capacity(TOTAL);
+        let place: *const u8 = used.as_ptr();
+        buffers.give_back(used);
+        let group = Group::stream(2).expect("above 0");
+        let (mut come, mut last) = (0, None);
+        while last.is_none() {
+            let total = TOTAL as u32;
+            let size = CHUNK_PAYLOAD_MAX.min(TOTAL - come);
+            let begun = PieceBegun {
+                number: 1,
+                first: (come == 0).then_some(First { group, total }),
+                size,
+                bytes: &[1; BEGUN],
+            };
+            let begun = incoming.begin_piece(begun, u64::MAX, &mut buffers);
+            assert!(
+                begun.is_ok_and(|own| own.is_some()),
+                "in place from {come} on"
+            );
+            come += size;
+            while incoming.half_piece().is_some() {
+                let filled = incoming.fill(|bytes, most| {
+                    bytes.resize(bytes.len() + most, 2);
+                    Poll::Ready(Ok(most))
+                });
+                let Poll::Ready(Ok(filled)) = filled else {
+                    panic!("there is more");
+                };
+                last = filled.last;
+            }
+        }
+        assert_eq!(come, TOTAL);
+        assert_eq!(last, Some(chunk::data(1, None, 1)));
+        let brought = incoming.data(1, None, &[3], u64::MAX, &mut buffers);
+        let request = brought.expect("in order").request.expect("it is whole");
+        assert_eq!((request.len(), request.as_ptr()), (TOTAL, place));
+        assert_eq!(request.last(), Some(&3));
     }
 }

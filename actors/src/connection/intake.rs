@@ -26,6 +26,9 @@
 //! Of a connection that ends when what is written has been sent, credit for that is read and taken
 //! still, if its client takes chunks; all else that comes is dropped.
 //!
+//! Of a client that takes chunks, pings and credit among what waits are taken in most of these
+//! waits all the same.
+//!
 //! While no frame may be taken, a little is still read ([`INBOX_WAITING_MAX`]), so that the end of
 //! most connections is noticed at once. A connection of which nothing is read is on its worker's
 //! list, which looks for the ends of those.
@@ -90,9 +93,10 @@ impl Intake {
         self.wait == Wait::Open && !is_output_full
     }
 
-    /// Whether the next frame waits for nothing but the output, if for anything.
-    pub(crate) fn is_open(self) -> bool {
-        self.wait == Wait::Open
+    /// Whether a ping need not wait, whatever the next frame waits for: not for the end, and not by
+    /// who guesses passwords.
+    pub(crate) fn takes_pings(self) -> bool {
+        !matches!(self.wait, Wait::Login | Wait::Closing(_))
     }
 
     /// Whether bytes may be read now, with `waiting` of them not taken yet.

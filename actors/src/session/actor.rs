@@ -322,6 +322,22 @@ fn check_login(
     }
 }
 
+/// Reads before the next steps of a SELECT, which take the whole turn: who pings, or takes more of
+/// another reply, does not wait for all of them. Ready when the peer is gone.
+fn read_beside_scan(
+    worker: &WorkerCell,
+    cell: &ConnectionCell,
+    state: &mut WorkerState,
+    own: &mut ConnectionState,
+    cx: &mut TaskContext<'_>,
+) -> Poll<()> {
+    if own.has_inbox() {
+        let now = worker.shared.clock.now();
+        take_inbox(&mut Dispatcher::new(worker, cell, state, own, now));
+    }
+    read(worker, cell, state, own, cx)
+}
+
 /// Does what there is to do, for as long as a turn may take; ready when the peer is gone.
 fn work(
     worker: &WorkerCell,
@@ -333,6 +349,12 @@ fn work(
     state.turns.begin();
     if own.has_login_check() {
         check_login(worker, state, own, cx);
+    }
+    if own.scan().is_some()
+        && own.incoming().is_some()
+        && read_beside_scan(worker, cell, state, own, cx).is_ready()
+    {
+        return Poll::Ready(());
     }
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.has_held() || own.scan().is_some() || own.has_inbox() || own.may_send_events() {

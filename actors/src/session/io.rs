@@ -107,10 +107,10 @@ fn read_straight(
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Option<Poll<io::Result<usize>>> {
-    if own.half_piece().is_some() {
-        return Some(read_piece(state, own, cx));
-    }
     let packet_size_max = worker.shared.config.packet_size_max;
+    if own.half_piece().is_some() {
+        return Some(read_piece(state, own, cx, packet_size_max));
+    }
     let lacks = own.lacks_of_frame(packet_size_max)?;
     if lacks < STRAIGHT_READ_MIN {
         return None;
@@ -144,13 +144,20 @@ fn read_piece(
     state: &mut WorkerState,
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
+    packet_size_max: u64,
 ) -> Poll<io::Result<usize>> {
     own.poll_read_piece(cx).map_ok(|filled| {
         if filled.bytes > 0 {
             own.on_read(filled.bytes);
         }
-        if filled.is_end {
-            own.on_frames_taken();
+        match filled.last {
+            Some(last) => {
+                let mut inbox = Inbox::in_buffer(state.buffers.spare_small());
+                inbox.extend(last.as_bytes(), packet_size_max);
+                own.put_inbox(inbox);
+            }
+            None if filled.is_end => own.on_frames_taken(),
+            None => {}
         }
         if let Some(credit) = filled.credit {
             own.lend_output(|| state.buffers.spare());
@@ -293,7 +300,7 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
 /// is only looked at costs as much as it does to be read.
 fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Result<Look, Error> {
     let is_answer = Chunk::is_answer(content);
-    let takes_pings = dispatcher.session.takes_pings_beside_output();
+    let takes_pings = dispatcher.session.takes_pings_ahead();
     if !(is_answer || takes_pings && is_ping(content)) {
         return Ok(Look::Waits);
     }
@@ -368,9 +375,10 @@ fn begin_piece(dispatcher: &mut Dispatcher<'_>, content: &[u8], prefix: Prefix) 
     let Some(begun) = PieceBegun::read(content, prefix.frame_size() - prefix.size) else {
         return false;
     };
-    match incoming.begin_piece(begun) {
+    let packet_size_max = dispatcher.shared.config.packet_size_max;
+    let buffers = &mut dispatcher.worker.buffers;
+    match incoming.begin_piece(begun, packet_size_max, buffers) {
         Ok(Some(credit)) => {
-            incoming.use_spare(begun.number, &mut dispatcher.worker.buffers);
             if let Some(credit) = credit {
                 let session = &mut dispatcher.session;
                 session.append_copy(credit.as_bytes(), Group::Control);

@@ -250,6 +250,52 @@ fn m05_both_directions_are_full_and_consumers_slow_and_nothing_stands_still() {
 }
 
 #[test]
+fn a_request_in_chunks_that_finds_no_credit_is_taken_once_there_is_some() {
+    // More than one connection may have forwarded.
+    const STREAMS: u64 = 20;
+    const SIZE: usize = 1_200_000;
+    const PINGS: usize = 20;
+    let harness = Harness::start();
+    let _blocker = harness.block();
+    let mut both = Both::connect(&harness, WINDOW);
+    let mut replies: HashMap<u64, u32> = HashMap::new();
+    let step = |both: &mut Both, replies: &mut HashMap<u64, u32>| {
+        both.step(|_| FAST);
+        for (sync, frame) in both.client.replies.drain(..) {
+            assert_eq!(code(&frame), 0, "{sync}");
+            *replies.entry(sync).or_default() += 1;
+        }
+    };
+    // One after the other, so that each goes out in large pieces. Pings are answered although the
+    // next request waits for a reply.
+    let mut pings = 1000..;
+    for id in 1..=STREAMS {
+        let request = store(id, id, 100 + id, SIZE);
+        both.sender.push(stream(id), request.into(), 0);
+        for sync in pings.by_ref().take(PINGS) {
+            both.write(RequestBuilder::new(RequestType::Ping, sync).bytes());
+            while !replies.contains_key(&sync) {
+                step(&mut both, &mut replies);
+            }
+        }
+    }
+    let answered = STREAMS as usize * PINGS;
+    assert_eq!(replies.len(), answered, "none is stored yet");
+    harness.script().release();
+    while replies.len() < answered + STREAMS as usize {
+        step(&mut both, &mut replies);
+    }
+    assert!(replies.values().all(|count| *count == 1));
+    let taken = &harness.handle().metrics().traffic.requests["REPLACE"];
+    assert_eq!(taken.total, STREAMS);
+    let mut peer = harness.connect();
+    for id in 1..=STREAMS {
+        let row = peer.ask(&RequestBuilder::select(id, 100 + id));
+        assert!(row.body.len() > SIZE, "{id}");
+    }
+}
+
+#[test]
 fn m06_a_consumer_that_stops_takes_its_window_and_no_more_from_the_others() {
     let harness = harness_with_rows();
     let mut both = Both::connect(&harness, WINDOW);

@@ -159,17 +159,18 @@ impl Incoming {
         else {
             return Ok(0);
         };
+        if !receiver.takes_parts(&begun) {
+            return Ok(0);
+        }
         let PieceBegun {
             number,
+            first,
             size,
             bytes,
         } = begun;
-        if !receiver.takes_parts(number, size) {
-            return Ok(0);
-        }
         let left = size - bytes.len();
         self.piece = Some(HalfPiece { number, left });
-        self.data(number, None, bytes, each)?;
+        self.data(number, first, bytes, each)?;
         Ok(PREFIX_SIZE + content.len())
     }
 

@@ -104,15 +104,19 @@ impl Chunks {
             number,
             size,
             bytes,
+            ..
         } = begun;
         let left = size - bytes.len();
         let is_wanted = self.open.get(&number).is_some_and(|own| own.sync.is_some());
         // Room is made for the rest at once: memory is at most twice what has come.
         let come = self.receiver.begun(number).map_or(0, Vec::len) + bytes.len();
+        // What makes the reply whole is taken at once.
+        let is_last = self.receiver.total(number) == Some(come + left);
         let is_straight = is_wanted
             && size >= STRAIGHT_READ_MIN
             && left <= come
-            && self.receiver.takes_parts(number, size);
+            && !is_last
+            && self.receiver.takes_parts(&begun);
         if !is_straight {
             return Ok(false);
         }

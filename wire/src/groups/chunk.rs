@@ -220,32 +220,15 @@ impl<'a> Chunk<'a> {
         rest.expect(&NUMBER_KEY)?;
         let number = rest.u32()?;
         let chunk = match (kind, pairs) {
-            (DATA, 0x84) => {
-                rest.expect(&GROUP_KEY)?;
-                let code = rest.byte()?;
-                rest.expect(&STREAM_KEY)?;
-                let group = Group::from_code(code, rest.u64()?).ok_or(MalformedChunk)?;
-                rest.expect(&[0x82])?;
-                rest.expect(&TOTAL_KEY)?;
-                let first = Some(First {
-                    group,
-                    total: rest.u32()?,
-                });
-                Chunk::Data {
-                    number,
-                    first,
-                    piece: rest.piece()?,
-                }
-            }
-            (DATA, 0x82) => {
-                rest.expect(&[0x81])?;
+            (DATA, _) => {
+                let first = rest.first(pairs)?;
                 let piece = rest.piece()?;
-                if piece.is_empty() {
+                if piece.is_empty() && first.is_none() {
                     return Err(MalformedChunk);
                 }
                 Chunk::Data {
                     number,
-                    first: None,
+                    first,
                     piece,
                 }
             }
@@ -275,12 +258,14 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// A piece, not the first of its message, of which not all bytes have come. What has come of it may
-/// be [taken](super::Receiver::data) as if it were a piece of its own, and so may the rest.
+/// A piece of which not all bytes have come. What has come of it may be
+/// [taken](super::Receiver::data) as if it were a piece of its own, and so may the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PieceBegun<'a> {
     /// The message.
     pub number: u32,
+    /// What its first piece tells.
+    pub first: Option<First>,
     /// Bytes of the whole piece.
     pub size: usize,
     /// What has come of them.
@@ -289,21 +274,22 @@ pub struct PieceBegun<'a> {
 
 impl<'a> PieceBegun<'a> {
     /// Reads what has come of a frame's content, which is to have `length` bytes; `None` if that is
-    /// no such piece, or does not tell yet.
+    /// no piece, or does not tell yet.
     #[must_use]
     pub fn read(content: &'a [u8], length: usize) -> Option<Self> {
         let mut rest = ChunkBytes(content);
-        rest.expect(&[0x82]).ok()?;
+        let pairs = rest.byte().ok()?;
         rest.expect(&TYPE).ok()?;
         rest.expect(&[DATA]).ok()?;
         rest.expect(&NUMBER_KEY).ok()?;
         let number = rest.u32().ok()?;
-        rest.expect(&[0x81]).ok()?;
+        let first = rest.first(pairs).ok()?;
         let size = rest.piece_size().ok()?;
         let bytes = rest.0;
         let is_as_long = content.len() - bytes.len() + size == length;
         (is_as_long && bytes.len() < size).then_some(Self {
             number,
+            first,
             size,
             bytes,
         })
@@ -341,6 +327,27 @@ impl<'a> ChunkBytes<'a> {
             Ok(())
         } else {
             Err(MalformedChunk)
+        }
+    }
+
+    /// What stands before a piece in a frame with this number of pairs: what a first one tells.
+    fn first(&mut self, pairs: u8) -> Result<Option<First>, MalformedChunk> {
+        match pairs {
+            0x84 => {
+                self.expect(&GROUP_KEY)?;
+                let code = self.byte()?;
+                self.expect(&STREAM_KEY)?;
+                let group = Group::from_code(code, self.u64()?).ok_or(MalformedChunk)?;
+                self.expect(&[0x82])?;
+                self.expect(&TOTAL_KEY)?;
+                let total = self.u32()?;
+                Ok(Some(First { group, total }))
+            }
+            0x82 => {
+                self.expect(&[0x81])?;
+                Ok(None)
+            }
+            _ => Err(MalformedChunk),
         }
     }
 

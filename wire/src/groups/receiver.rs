@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use super::chunk::{self, First, Head};
+use super::chunk::{self, First, Head, PieceBegun};
 use super::group::Group;
 use super::ledger::Agreement;
 use crate::error::Error;
@@ -150,9 +150,9 @@ impl Receiver {
         Self::assembling(agreed)
     }
 
-    /// Has `read` add what comes next of a message that [takes parts](Self::takes_parts) to what
-    /// has come of it: at most `most` bytes, for which there is room. What it returns, and what
-    /// the bytes have done; `None` if there is no such message.
+    /// Has `read` add what comes next of a piece that is [taken in parts](Self::takes_parts) to
+    /// what has come of its message: at most `most` bytes, for which there is room. What it
+    /// returns, and what the bytes have done; `None` if there is no such message.
     ///
     /// # Errors
     /// [`DamagedSequence`] if that is more than may come.
@@ -225,6 +225,27 @@ impl<B: Assembly> Receiver<B> {
         self.borrowed
     }
 
+    /// Begins a message, whose bytes go to where they are put together: its first piece is
+    /// [taken](Self::data) as if it were not the first.
+    ///
+    /// # Errors
+    /// [`DamagedSequence`] if no sender that keeps the rules begins it.
+    pub fn begin(&mut self, number: u32, first: First, bytes: B) -> Result<(), DamagedSequence> {
+        self.may_begin(number, first)?;
+        self.last = number;
+        self.by_group.insert(first.group, number);
+        let message = Incoming {
+            group: first.group,
+            total: first.total as usize,
+            received: 0,
+            limit: 0,
+            bytes,
+            is_stopped: false,
+        };
+        self.open.insert(number, message);
+        Ok(())
+    }
+
     /// Takes a piece.
     ///
     /// # Errors
@@ -236,7 +257,7 @@ impl<B: Assembly> Receiver<B> {
         piece: &[u8],
     ) -> Result<Received<B>, DamagedSequence> {
         if let Some(first) = first {
-            self.begin(number, first)?;
+            self.begin(number, first, B::default())?;
         }
         self.count(number, piece.len())?;
         if let Some(message) = self.open.get_mut(&number).filter(|own| !own.is_stopped) {
@@ -245,16 +266,35 @@ impl<B: Assembly> Receiver<B> {
         Ok(self.received(number, first))
     }
 
-    /// Whether a piece of this size may come of a message, after which more of it comes, and
-    /// whether it is wanted: what has come of such a piece may be taken before the rest is there.
+    /// Whether a piece may come that has begun to, and is wanted: what has come of it may be taken
+    /// before the rest is there.
     #[must_use]
-    pub fn takes_parts(&self, number: u32, size: usize) -> bool {
-        let message = self.open.get(&number).filter(|own| !own.is_stopped);
-        message.is_some_and(|message| {
-            let after = message.received + size;
-            let borrowed = after.saturating_sub(message.limit) - message.borrowed();
-            after < message.total && self.borrowed + borrowed <= self.agreed.window
-        })
+    pub fn takes_parts(&self, begun: &PieceBegun<'_>) -> bool {
+        let (left, credit) = match (begun.first, self.open.get(&begun.number)) {
+            (Some(first), _) if self.may_begin(begun.number, first).is_ok() => {
+                (first.total as usize, 0)
+            }
+            (None, Some(message)) if !message.is_stopped => (
+                message.total - message.received,
+                message.limit.saturating_sub(message.received),
+            ),
+            _ => return false,
+        };
+        let borrowed = begun.size.saturating_sub(credit);
+        begun.size <= left && self.borrowed + borrowed <= self.agreed.window
+    }
+
+    fn may_begin(&self, number: u32, first: First) -> Result<(), DamagedSequence> {
+        if number != self.last.wrapping_add(1) {
+            return Err(DamagedSequence::Order(number));
+        }
+        if self.by_group.contains_key(&first.group) {
+            return Err(DamagedSequence::Busy(number));
+        }
+        if self.open.len() >= self.agreed.messages_max {
+            return Err(DamagedSequence::TooMany(number));
+        }
+        Ok(())
     }
 
     /// Counts bytes of a message that have come.
@@ -287,30 +327,6 @@ impl<B: Assembly> Receiver<B> {
             None if is_stopped => Received::Dropped,
             None => Received::Piece,
         }
-    }
-
-    fn begin(&mut self, number: u32, first: First) -> Result<(), DamagedSequence> {
-        if number != self.last.wrapping_add(1) {
-            return Err(DamagedSequence::Order(number));
-        }
-        if self.by_group.contains_key(&first.group) {
-            return Err(DamagedSequence::Busy(number));
-        }
-        if self.open.len() >= self.agreed.messages_max {
-            return Err(DamagedSequence::TooMany(number));
-        }
-        self.last = number;
-        self.by_group.insert(first.group, number);
-        let message = Incoming {
-            group: first.group,
-            total: first.total as usize,
-            received: 0,
-            limit: 0,
-            bytes: B::default(),
-            is_stopped: false,
-        };
-        self.open.insert(number, message);
-        Ok(())
     }
 
     /// Admits a message up to `limit` of its bytes: what is to be sent to its sender, if that is

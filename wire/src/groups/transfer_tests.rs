@@ -97,7 +97,7 @@ impl Link {
         // Anywhere, and in some places again and again.
         let cut = content.len() * (self.there.len() % 9) / 9;
         if let Some(begun) = PieceBegun::read(&content[..cut], content.len())
-            && self.receiver.takes_parts(begun.number, begun.size)
+            && self.receiver.takes_parts(&begun)
         {
             self.receive_in_parts(begun, &content[cut..]);
             return true;
@@ -107,20 +107,10 @@ impl Link {
                 number,
                 first,
                 piece,
-            } => match self.receiver.data(number, first, piece).expect("in order") {
-                Received::Opened(first) => self.opened.push((number, first)),
-                Received::Complete {
-                    group,
-                    content,
-                    credit,
-                } => {
-                    self.arrived.entry(group).or_default().push(content);
-                    self.opened.retain(|(other, _)| *other != number);
-                    self.back
-                        .extend(credit.map(|head| head.as_bytes().to_vec()));
-                }
-                Received::Piece | Received::Dropped => {}
-            },
+            } => {
+                let received = self.receiver.data(number, first, piece);
+                self.take(number, received.expect("in order"));
+            }
             Chunk::Reset { number, .. } => {
                 self.receiver.reset(number);
                 self.opened.retain(|(other, _)| *other != number);
@@ -130,16 +120,35 @@ impl Link {
         true
     }
 
+    /// A piece, or a part of one, has done this.
+    fn take(&mut self, number: u32, received: Received) {
+        match received {
+            Received::Opened(first) => self.opened.push((number, first)),
+            Received::Complete {
+                group,
+                content,
+                credit,
+            } => {
+                self.arrived.entry(group).or_default().push(content);
+                self.opened.retain(|(other, _)| *other != number);
+                self.back
+                    .extend(credit.map(|head| head.as_bytes().to_vec()));
+            }
+            Received::Piece | Received::Dropped => {}
+        }
+    }
+
     /// The receiver takes a piece before all of it is there.
     fn receive_in_parts(&mut self, begun: PieceBegun<'_>, mut rest: &[u8]) {
         let number = begun.number;
-        let received = self.receiver.data(number, None, begun.bytes);
-        assert_eq!(received, Ok(Received::Piece));
+        let received = self.receiver.data(number, begun.first, begun.bytes);
+        self.take(number, received.expect("it may come"));
         while !rest.is_empty() {
             let (part, other) = rest.split_at(rest.len().min(10_000));
             let read = |bytes: &mut Vec<u8>| bytes.extend_from_slice(part);
             let received = self.receiver.fill(number, part.len(), read);
-            assert_eq!(received, Ok(Some(((), Received::Piece))));
+            let ((), received) = received.expect("it may come").expect("it is wanted");
+            self.take(number, received);
             rest = other;
         }
     }

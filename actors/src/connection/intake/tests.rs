@@ -234,6 +234,8 @@ fn frames_are_taken_in_one_state_and_bytes_are_read_in_all_but_three_cases() {
         for is_output_full in [false, true] {
             let is_open = intake.wait == Wait::Open && !is_output_full;
             assert_eq!(intake.may_take_frame(is_output_full), is_open, "{intake:?}");
+            let waits_for_all = matches!(intake.wait, Wait::Login | Wait::Closing(_));
+            assert_eq!(intake.takes_pings(), !waits_for_all, "{intake:?}");
             let is_clients_turn = is_open && !intake.is_memory_paused && !intake.has_ended;
             assert_eq!(intake.is_clients_turn(is_output_full), is_clients_turn);
             let is_readable =

@@ -84,9 +84,9 @@ impl ConnectionState {
         !looks_for_credit && self.charge.is_over_share(connections)
     }
 
-    /// Whether pings may be answered although other requests have to wait for the output.
-    pub(crate) fn takes_pings_beside_output(&self) -> bool {
-        self.intake.is_open() && self.output.has_room_for_control()
+    /// Whether pings may be answered although other requests have to wait: few answers do.
+    pub(crate) fn takes_pings_ahead(&self) -> bool {
+        self.intake.takes_pings() && self.output.has_room_for_control()
     }
 
     /// The connection could not be read. True if it is to be put on the worker's list of such.

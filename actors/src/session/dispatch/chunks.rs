@@ -37,9 +37,9 @@ impl Dispatcher<'_> {
                 let request = match incoming.take_kept() {
                     Some(kept) => Some(kept),
                     None => {
-                        let brought = incoming.data(number, first, piece, packet_size_max);
+                        let buffers = &mut self.worker.buffers;
+                        let brought = incoming.data(number, first, piece, packet_size_max, buffers);
                         let brought = brought.map_err(damage)?;
-                        incoming.use_spare(number, &mut self.worker.buffers);
                         if !brought.answer.is_empty() {
                             self.session.append_copy(&brought.answer, Group::Control);
                         }
