@@ -1,6 +1,7 @@
 //! The logger of the process, to stderr: lines of text, or of JSON.
 
 use std::io::{self, Write};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use env_logger::fmt::Formatter;
 use log::kv::{self, Key, Value, VisitSource};
@@ -21,6 +22,22 @@ const OWN_KEYS: [&str; 6] = ["time", "level", "message", "pid", "module", "threa
 ///
 /// If there is one already.
 pub(crate) fn install(args: &LogArgs) {
+    let logger = make(args);
+    let level = logger.filter();
+    *LOGGER.write() = Some(logger);
+    log::set_logger(&LOGGER).expect("there is one logger");
+    log::set_max_level(level);
+}
+
+/// Has the logger go by other options from its next line on.
+pub(crate) fn replace(args: &LogArgs) {
+    let logger = make(args);
+    let level = logger.filter();
+    *LOGGER.write() = Some(logger);
+    log::set_max_level(level);
+}
+
+fn make(args: &LogArgs) -> env_logger::Logger {
     let mut builder = env_logger::Builder::new();
     builder
         .parse_filters(&args.filter)
@@ -28,27 +45,42 @@ pub(crate) fn install(args: &LogArgs) {
     if args.format == LogFormat::Json {
         builder.format(write_json);
     }
-    let logger = builder.build();
-    log::set_max_level(logger.filter());
-    log::set_boxed_logger(Box::new(BesideBar(logger))).expect("there is one logger");
+    builder.build()
 }
 
-/// A logger whose lines and a bar do not write over each other.
-struct BesideBar(env_logger::Logger);
+/// A logger that may be replaced, and whose lines and a bar do not write over each other.
+struct BesideBar(RwLock<Option<env_logger::Logger>>);
+
+static LOGGER: BesideBar = BesideBar(RwLock::new(None));
+
+impl BesideBar {
+    fn write(&self) -> RwLockWriteGuard<'_, Option<env_logger::Logger>> {
+        // It is replaced whole.
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Option<env_logger::Logger>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Log for BesideBar {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        let logger = self.read();
+        logger.as_ref().is_some_and(|own| own.enabled(metadata))
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.0.matches(record) {
-            meter::beside_bar(|| self.0.log(record));
+        let logger = self.read();
+        if let Some(logger) = logger.as_ref().filter(|own| own.matches(record)) {
+            meter::beside_bar(|| logger.log(record));
         }
     }
 
     fn flush(&self) {
-        self.0.flush();
+        if let Some(logger) = self.read().as_ref() {
+            logger.flush();
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `logger` | what is logged, to stderr |
 //! | `signals` | what SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGXFSZ do |
 //! | `notify` | what a service manager is told |
+//! | `reload` | the configuration, loaded again while the server serves |
 //! | `serve` | the server |
 //! | `commands` | what works on a data directory while no server does |
 //! | `ctl` | what operates a server that runs |
@@ -42,6 +43,7 @@ mod manual;
 mod meter;
 mod notify;
 mod probe;
+mod reload;
 mod secret;
 mod serve;
 mod signals;
@@ -64,19 +66,16 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    run(&settings).unwrap_or_else(|text| {
+    run(settings).unwrap_or_else(|text| {
         eprintln!("vestibule: {text}");
         ExitCode::FAILURE
     })
 }
 
-fn run(settings: &Settings) -> Result<ExitCode, String> {
+fn run(settings: Settings) -> Result<ExitCode, String> {
     let text = |fault: &dyn std::fmt::Display| fault.to_string();
     match &settings.cli.command {
-        None => serve::serve(&settings.cli.serve, settings.rows()).map_err(|fault| text(&fault)),
-        Some(Command::Serve(args)) => {
-            serve::serve(args, settings.rows()).map_err(|fault| text(&fault))
-        }
+        None | Some(Command::Serve(_)) => serve::serve(settings).map_err(|fault| text(&fault)),
         Some(Command::Check(args)) => {
             logger::install(&args.log);
             commands::check(args).map_err(|fault| text(&fault))
@@ -89,7 +88,7 @@ fn run(settings: &Settings) -> Result<ExitCode, String> {
             logger::install(&args.log);
             commands::load(args).map_err(|fault| text(&fault))
         }
-        Some(Command::Config(command)) => config::run(command, settings)
+        Some(Command::Config(command)) => config::run(command, &settings)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|fault| text(&fault)),
         Some(Command::Ctl(args)) => Ok(ctl::ctl(args)),

@@ -2,52 +2,152 @@
 //!
 //! ```text
 //!   recovered ─▶ READY=1      a stop is announced ─▶ STOPPING=1      every change ─▶ STATUS=…
+//!   while loading, and from the announcement of a stop on, every 5 s ─▶ EXTEND_TIMEOUT_USEC=…
+//!   every half of WATCHDOG_USEC, if all threads but Tx's go on ───────▶ WATCHDOG=1
+//!   a reload ─▶ RELOADING=1 and MONOTONIC_USEC=…, and READY=1 in its end
 //! ```
+//!
+//! Tx does not count: a server whose engine is busy answers, and would not do that while it is
+//! started again. Messages are sent by threads that may wait: nobody else waits for a manager that
+//! does not read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use vestibule_actors::RuntimeHandle;
 use vestibule_actors::serving::{Role, Serving, State};
 use vestibule_engine::EmbeddedEngine;
 
-/// Tells it of every change, if there is one, as long as the runtime lives.
-pub(crate) async fn tell_service_manager(runtime: RuntimeHandle<EmbeddedEngine>) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return;
+/// Time between two extensions of what a start or a stop may take.
+const EXTEND_EVERY: Duration = Duration::from_secs(5);
+
+/// What each gives: one may be late, or lost.
+const EXTEND_BY_USEC: u32 = 15_000_000;
+
+/// How long ago a thread may have told that it goes on, at least: each does so once a second.
+const HEARTBEAT_AGE_LEAST: Duration = Duration::from_secs(2);
+
+/// The service manager, if there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceManager {
+    is_there: bool,
+    /// Whether the manager was told that the server is ready.
+    is_ready: Arc<AtomicBool>,
+}
+
+impl ServiceManager {
+    /// The one that the environment names.
+    pub(crate) fn of_process() -> Self {
+        Self {
+            is_there: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            is_ready: Arc::default(),
+        }
     }
-    let mut told = Told::default();
-    let mut serving = runtime.serving();
-    loop {
-        let reason = runtime.status().reason;
-        told.tell(serving, &reason);
-        if serving.state == State::Stopped {
-            // Nothing changes any more.
+
+    /// Tells it of every change, and that the server goes on, as long as the runtime lives.
+    pub(crate) async fn follow(self, runtime: RuntimeHandle<EmbeddedEngine>) {
+        if !self.is_there {
             return;
         }
-        serving = runtime.changed(serving).await;
+        let mut is_stopping = false;
+        let mut extending = ticks(EXTEND_EVERY);
+        let watchdog = sd_notify::watchdog_enabled();
+        let mut watching = watchdog.map(|period| ticks(period / 2));
+        let mut serving = runtime.serving();
+        self.tell(serving, &runtime.status().reason, &mut is_stopping)
+            .await;
+        while serving.state != State::Stopped {
+            tokio::select! {
+                now = runtime.changed(serving) => {
+                    serving = now;
+                    let reason = runtime.status().reason;
+                    self.tell(serving, &reason, &mut is_stopping).await;
+                }
+                _ = extending.tick() => {
+                    if is_stopping || !self.is_ready.load(Ordering::Relaxed) {
+                        self.send(&[NotifyState::ExtendTimeoutUsec(EXTEND_BY_USEC)]).await;
+                    }
+                }
+                () = next(&mut watching) => {
+                    if goes_on(&runtime, watchdog.unwrap_or_default()) {
+                        self.send(&[NotifyState::Watchdog]).await;
+                    }
+                }
+            }
+        }
     }
-}
 
-/// What was told once and for all.
-#[derive(Debug, Default)]
-struct Told {
-    ready: bool,
-    stopping: bool,
-}
+    /// A reload begins.
+    pub(crate) async fn reloading(&self) {
+        // Before it is ready it cannot be reloading, and would be ready when that is over.
+        if !self.is_ready.load(Ordering::Relaxed) {
+            return;
+        }
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(&[NotifyState::Reloading, now]).await,
+            Err(fault) => log::warn!("the service manager cannot be told of the reload: {fault}"),
+        }
+    }
 
-impl Told {
-    fn tell(&mut self, serving: Serving, reason: &str) {
+    /// A reload is over.
+    pub(crate) async fn reloaded(&self) {
+        if self.is_ready.load(Ordering::Relaxed) {
+            self.send(&[NotifyState::Ready]).await;
+        }
+    }
+
+    async fn tell(&self, serving: Serving, reason: &str, is_stopping: &mut bool) {
         let status = status(serving.state, serving.role, reason);
         let mut states = vec![NotifyState::Status(&status)];
-        if serving.state.has_recovered() && !std::mem::replace(&mut self.ready, true) {
+        if serving.state.has_recovered() && !self.is_ready.swap(true, Ordering::Relaxed) {
             states.push(NotifyState::Ready);
         }
-        if serving.is_stop_announced() && !std::mem::replace(&mut self.stopping, true) {
+        if serving.is_stop_announced() && !std::mem::replace(is_stopping, true) {
             states.push(NotifyState::Stopping);
+            states.push(NotifyState::ExtendTimeoutUsec(EXTEND_BY_USEC));
         }
-        if let Err(fault) = sd_notify::notify(&states) {
+        self.send(&states).await;
+    }
+
+    async fn send(&self, states: &[NotifyState<'_>]) {
+        if !self.is_there {
+            return;
+        }
+        let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+        let message = lines.join("\n");
+        let sent = tokio::task::spawn_blocking(move || {
+            sd_notify::notify(&[NotifyState::Custom(&message)])
+        });
+        if let Ok(Err(fault)) = sent.await {
             log::warn!("the service manager cannot be told: {fault}");
         }
     }
+}
+
+/// Ticks of a period, the first of them now. What is late is not made up for.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// The next tick; without ticks there is none.
+async fn next(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether all threads but Tx's go on, for a watchdog of this period.
+fn goes_on(runtime: &RuntimeHandle<EmbeddedEngine>, period: Duration) -> bool {
+    let heartbeats = runtime.metrics().heartbeats;
+    let oldest = heartbeats.session_threads.into_iter().max();
+    let oldest = oldest.unwrap_or_default().max(heartbeats.system);
+    oldest <= (period / 2).max(HEARTBEAT_AGE_LEAST)
 }
 
 fn status(state: State, role: Role, reason: &str) -> String {

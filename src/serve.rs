@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
-use vestibule_actors::{ListenAddress, RuntimeHandle, StopReport, start};
-use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
+use vestibule_actors::{ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport};
+use vestibule_engine::{EmbeddedEngine, EmbeddedFactory, JournalSync, journal, procedures};
 use vestibule_http::{HttpHandle, Sources};
 
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
-use crate::config::OptionRow;
+use crate::config::Settings;
 use crate::meter::{self, Meter};
-use crate::{commands, descriptors, identity, logger, notify, signals};
+use crate::notify::ServiceManager;
+use crate::reload::{self, Configuration, Part};
+use crate::{commands, descriptors, identity, logger, signals};
 
 /// Time between two looks at how far a recovery is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -28,7 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// A data directory that cannot be made or holds Tarantool's files, an address that cannot be
 /// listened on.
-pub(crate) fn serve(args: &ServeArgs, options: Vec<OptionRow>) -> io::Result<ExitCode> {
+pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
+    let args = settings.cli.serving().expect("a server is to be started");
+    let args = &args.clone();
     logger::install(&args.log);
     commands::refuse_tarantools(&args.storage.data).map_err(io::Error::other)?;
     prepare_data(&args.storage.data)?;
@@ -38,20 +42,29 @@ pub(crate) fn serve(args: &ServeArgs, options: Vec<OptionRow>) -> io::Result<Exi
     config.instance_uuid = identity::instance_uuid(&args.storage.data)?;
     // They could be used when the options were checked.
     let read = args.read_files();
-    let (engine, side_door) = read.map_err(|fault| io::Error::other(fault.text))?;
-    let sources = Sources::new(env!("CARGO_PKG_VERSION"))
-        .config(move || options.clone())
-        .guest_may_do_everything(args.guest_may_do_everything());
+    let files = read.map_err(|fault| io::Error::other(fault.text))?;
+    let configuration = Configuration::new(settings);
     actix_rt::System::new().block_on(async {
         let mut standard = procedures::standard();
         if args.debug_procedures {
             standard = procedures::with_debug(standard);
         }
-        let engine = EmbeddedEngine::factory(engine);
+        let engines = EmbeddedEngine::factory(files.engine);
         let _caught = signals::catch_file_size_limit()?;
-        let runtime = start(config, engine, standard)?;
+        let (reloads, queue) = reload::queue();
+        let asked = reloads.clone();
+        let runtime = RuntimeBuilder::new(config, engines.clone(), standard)
+            .on_reload(move |request| asked.on_request(request))
+            .start()?;
         // Closed last: it tells how far a stop is.
-        let side_door = side_door.map(|own| vestibule_http::serve(&runtime, own, sources));
+        let open = |own| {
+            vestibule_http::serve(
+                &runtime,
+                own,
+                sources(&configuration, args.guest_may_do_everything()),
+            )
+        };
+        let side_door = files.side_door.map(open);
         let side_door = match side_door.transpose() {
             Ok(side_door) => side_door,
             Err(fault) => {
@@ -62,12 +75,15 @@ pub(crate) fn serve(args: &ServeArgs, options: Vec<OptionRow>) -> io::Result<Exi
         let addresses = side_door.as_ref().map_or(&[][..], HttpHandle::addresses);
         // A server whose output nobody reads serves all the same.
         let _ = io::stdout().write_all(welcome(&runtime, args, addresses).as_bytes());
-        actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
+        let manager = ServiceManager::of_process();
+        actix_rt::spawn(manager.clone().follow(runtime.clone()));
+        let parts = parts(&runtime, engines, side_door.as_ref());
+        actix_rt::spawn(reload::run(configuration, parts, manager, queue));
         if meter::is_seen() {
             actix_rt::spawn(show_recovery(runtime.clone()));
         }
         tokio::select! {
-            outcome = signals::stop_on_signal(&runtime) => outcome?,
+            outcome = signals::stop_on_signal(&runtime, || reloads.on_signal()) => outcome?,
             _ = runtime.stopped() => {}
         }
         Ok(exit_code(&runtime.stopped().await))
@@ -90,6 +106,59 @@ async fn show_recovery(runtime: RuntimeHandle<EmbeddedEngine>) {
             _ = &mut recovered => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+    }
+}
+
+/// What the side door tells that the runtime does not know.
+fn sources(configuration: &Configuration, guest_may_do_everything: bool) -> Sources {
+    let (options, reloads) = (configuration.clone(), configuration.clone());
+    Sources::new(env!("CARGO_PKG_VERSION"))
+        .config(move || options.options())
+        .reloads(move || reloads.reloads())
+        .guest_may_do_everything(guest_may_do_everything)
+}
+
+/// What takes other options while the server serves.
+fn parts(
+    runtime: &RuntimeHandle<EmbeddedEngine>,
+    engines: EmbeddedFactory,
+    side_door: Option<&HttpHandle>,
+) -> Vec<Part> {
+    let runtime = runtime.clone();
+    let log: Part = Box::new(|loaded| {
+        let args = loaded.serving().log.clone();
+        Ok(Box::new(move || logger::replace(&args)))
+    });
+    let of_runtime: Part = Box::new(move |loaded| {
+        // It was checked with all other options.
+        let (runtime, settings) = (runtime.clone(), loaded.serving().config().settings);
+        Ok(Box::new(move || told(runtime.reconfigure(settings))))
+    });
+    let of_engine: Part = Box::new(move |loaded| {
+        let (engines, settings) = (engines.clone(), loaded.files.engine.settings);
+        Ok(Box::new(move || told(engines.reconfigure(settings))))
+    });
+    let mut parts = vec![log, of_runtime, of_engine];
+    if let Some(side_door) = side_door.map(HttpHandle::control) {
+        parts.push(Box::new(move |loaded| {
+            let side_door = side_door.clone();
+            let settings = loaded.files.side_door.as_ref();
+            let settings = settings.map(|own| own.settings.clone());
+            Ok(Box::new(move || {
+                // Without an address it goes on as it is until the next start.
+                settings
+                    .into_iter()
+                    .for_each(|own| side_door.reconfigure(own));
+            }))
+        }));
+    }
+    parts
+}
+
+/// Tells the log of what cannot be, since all was checked before.
+fn told<E: std::fmt::Display>(taken: Result<(), E>) {
+    if let Err(fault) = taken {
+        log::error!("a part of the configuration is not taken: {fault}");
     }
 }
 

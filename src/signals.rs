@@ -1,4 +1,5 @@
-//! The signals that the server hears: three that stop it, and two that are not to end it.
+//! The signals that the server hears: three that stop it, one that has it load its configuration
+//! again, and one that is not to end it.
 
 use std::io;
 use std::time::Duration;
@@ -24,16 +25,18 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// The first SIGTERM, SIGINT or SIGQUIT drains; the second takes what is left of the announcement
 /// and of the grace, so that the stop ends now, with its record and its exit code; the third ends
-/// the process. SIGHUP changes nothing: it is not to end a server that serves, and there is nothing
-/// to load again.
-pub(crate) async fn stop_on_signal(runtime: &RuntimeHandle<EmbeddedEngine>) -> io::Result<()> {
+/// the process. SIGHUP is told, and ends nothing.
+pub(crate) async fn stop_on_signal(
+    runtime: &RuntimeHandle<EmbeddedEngine>,
+    on_hang_up: impl Fn(),
+) -> io::Result<()> {
     let mut ending = EndingSignals::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut next = async || loop {
         return tokio::select! {
             signal = ending.next() => signal,
             _ = hang_up.recv() => {
-                log::info!("SIGHUP changes nothing: options are read at the start");
+                on_hang_up();
                 continue;
             }
         };

@@ -243,7 +243,7 @@ fn a_second_signal_ends_an_announcement_and_tells_that_nothing_was_cut_off() {
 }
 
 #[test]
-fn sighup_changes_nothing_and_sigquit_drains() {
+fn sighup_ends_nothing_and_sigquit_drains() {
     let directory = Directory::new();
     let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "1h"]);
     let mut peer = server.connect();

@@ -209,6 +209,7 @@
 //! | `incoming` | listeners and connections that were made elsewhere |
 //! | `authenticator` | logins that somebody else decides |
 //! | `hooks` | what an embedder is told of connections |
+//! | `reload` | its configuration, loaded again |
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
 //! | `jobs` | work on the engine that the embedder asks for |
 //! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
@@ -238,6 +239,7 @@ mod messages;
 pub mod monitoring;
 mod peers;
 mod quotas;
+mod reload;
 mod resources;
 mod runtime;
 mod seconds;
@@ -275,6 +277,7 @@ pub use engine::procedures::{self, Procedures};
 pub use hooks::{CloseReason, ConnectionClosed, ConnectionOpened};
 pub use incoming::{AdoptError, Connection, ConnectionBounds, ListenError, Listener};
 pub use jobs::EngineError;
+pub use reload::ReloadRequest;
 pub use runtime::{RuntimeBuilder, RuntimeHandle, StartError, Transition, start};
 pub use serving::Events;
 pub use transitions::{

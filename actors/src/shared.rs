@@ -30,6 +30,7 @@ use crate::hooks::ConnectionHooks;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
+use crate::reload::ReloadHook;
 use crate::serving::{Events, Serving, ServingCell, Status};
 use crate::slots::{ConnectionSlots, NoSlot};
 use crate::transitions::TransitionLog;
@@ -46,6 +47,8 @@ pub(crate) struct Additions {
     pub(crate) locals: LocalProcedures,
     /// Who is told of connections.
     pub(crate) hooks: ConnectionHooks,
+    /// Who loads the configuration again.
+    pub(crate) reload: ReloadHook,
 }
 
 /// One per runtime.

@@ -1,6 +1,7 @@
 //! What a door is told: where it listens, who is asked for a token, whom its names are for.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use vestibule_actors::ListenAddress;
@@ -23,20 +24,62 @@ use crate::limits::{LISTENERS_MAX, SAMPLE_PERIOD_DEFAULT, SAMPLE_PERIOD_MIN, TOK
 pub struct HttpConfig {
     /// Where it listens: at most [`LISTENERS_MAX`].
     pub listen: Vec<ListenAddress>,
-    /// Names by which others reach it, beside addresses and `localhost`. A request for another
-    /// host is answered with 421: a page of somebody else's, whose name leads here, sees nothing.
-    pub hosts: Vec<String>,
-    /// What those have to show who come neither from this machine nor by a unix socket, for all
-    /// but metrics and probes. Without it they see nothing else.
-    pub token: Option<Token>,
     /// The mode of unix sockets.
     pub unix_mode: u32,
     /// How often it looks at the runtime for the charts of the page, which show the last
     /// [`SAMPLES_MAX`](crate::limits::SAMPLES_MAX) looks; at least
     /// [`SAMPLE_PERIOD_MIN`].
     pub sample_period: Duration,
+    /// What may be replaced while it is open.
+    pub settings: HttpSettings,
+}
+
+/// The part of a [`HttpConfig`] that may be replaced while a door is open, by
+/// [`HttpControl::reconfigure`](crate::HttpControl::reconfigure).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpSettings {
+    /// Names by which others reach it, beside addresses and `localhost`. A request for another
+    /// host is answered with 421: a page of somebody else's, whose name leads here, sees nothing.
+    pub hosts: Vec<String>,
+    /// What those have to show who come neither from this machine nor by a unix socket, for all
+    /// but metrics and probes. Without it they see nothing else.
+    pub token: Option<Token>,
     /// Whether there are metrics by the names that Tarantool has for them, beside their own.
     pub tarantool_metrics: bool,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            token: None,
+            tarantool_metrics: true,
+        }
+    }
+}
+
+/// Settings that are replaced while the door answers.
+#[derive(Debug)]
+pub(crate) struct LiveSettings(Mutex<Arc<HttpSettings>>);
+
+impl LiveSettings {
+    pub(crate) fn new(settings: HttpSettings) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Arc::new(settings))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<HttpSettings>> {
+        // They are replaced whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self) -> Arc<HttpSettings> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn set(&self, settings: HttpSettings) {
+        *self.lock() = Arc::new(settings);
+    }
 }
 
 impl HttpConfig {
@@ -45,25 +88,23 @@ impl HttpConfig {
     pub fn new(listen: impl IntoIterator<Item = ListenAddress>) -> Self {
         Self {
             listen: listen.into_iter().collect(),
-            hosts: Vec::new(),
-            token: None,
             unix_mode: UNIX_SOCKET_MODE_DEFAULT,
             sample_period: SAMPLE_PERIOD_DEFAULT,
-            tarantool_metrics: true,
+            settings: HttpSettings::default(),
         }
     }
 
-    /// Adds one to [`hosts`](Self::hosts).
+    /// Adds one to [`hosts`](HttpSettings::hosts).
     #[must_use]
     pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.hosts.push(name.into());
+        self.settings.hosts.push(name.into());
         self
     }
 
-    /// Sets the [`token`](Self::token).
+    /// Sets the [`token`](HttpSettings::token).
     #[must_use]
     pub fn token(mut self, token: Token) -> Self {
-        self.token = Some(token);
+        self.settings.token = Some(token);
         self
     }
 
@@ -81,10 +122,10 @@ impl HttpConfig {
         self
     }
 
-    /// Sets whether there are [`tarantool_metrics`](Self::tarantool_metrics).
+    /// Sets whether there are [`tarantool_metrics`](HttpSettings::tarantool_metrics).
     #[must_use]
     pub fn tarantool_metrics(mut self, are_there: bool) -> Self {
-        self.tarantool_metrics = are_there;
+        self.settings.tarantool_metrics = are_there;
         self
     }
 

@@ -21,6 +21,7 @@
 //! | `answered` | what the door has answered, counted |
 //! | `config` | what it is told |
 //! | `sources` | what only the program knows |
+//! | `reloads` | its configuration, loaded again |
 //! | [`limits`] | bounds |
 
 mod answered;
@@ -32,13 +33,15 @@ mod numbers;
 mod observed;
 mod pages;
 mod process;
+mod reloads;
 mod server;
 mod sources;
 mod summary;
 
-pub use config::{HttpConfig, Token, TokenError};
+pub use config::{HttpConfig, HttpSettings, Token, TokenError};
 pub use numbers::metrics_reference;
-pub use server::{HttpError, HttpHandle, serve};
+pub use reloads::Reloads;
+pub use server::{HttpControl, HttpError, HttpHandle, serve};
 pub use sources::Sources;
 
 /// The program of the README, which is compiled and run as a test.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::reloads::Reloads;
+
 /// Reads a value, whenever somebody asks for it.
 type Read<T> = Arc<dyn Fn() -> T + Send + Sync>;
 
@@ -13,7 +15,7 @@ type Read<T> = Arc<dyn Fn() -> T + Send + Sync>;
 pub struct Sources {
     pub(crate) version: String,
     pub(crate) config: Option<Read<serde_json::Value>>,
-    pub(crate) config_fault: Option<Read<Option<String>>>,
+    pub(crate) reloads: Option<Read<Reloads>>,
     pub(crate) certificates: Option<Read<Vec<(String, SystemTime)>>>,
     pub(crate) guest_may_do_everything: bool,
 }
@@ -32,7 +34,7 @@ impl Sources {
         Self {
             version: version.into(),
             config: None,
-            config_fault: None,
+            reloads: None,
             certificates: None,
             guest_may_do_everything: false,
         }
@@ -51,16 +53,6 @@ impl Sources {
         self
     }
 
-    /// Has the page warn of a configuration that was asked for and is not in force, and say why.
-    #[must_use]
-    pub fn config_fault(
-        mut self,
-        read: impl Fn() -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        self.config_fault = Some(Arc::new(read));
-        self
-    }
-
     /// Has the page warn of certificates that end soon: their names, and when they end.
     #[must_use]
     pub fn certificates(
@@ -75,6 +67,14 @@ impl Sources {
     #[must_use]
     pub fn guest_may_do_everything(mut self, they_may: bool) -> Self {
         self.guest_may_do_everything = they_may;
+        self
+    }
+
+    /// Has metrics and status tell what became of reloads of the configuration. Asked for each
+    /// answer, on the thread of the door.
+    #[must_use]
+    pub fn reloads(mut self, read: impl Fn() -> Reloads + Send + Sync + 'static) -> Self {
+        self.reloads = Some(Arc::new(read));
         self
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_http::limits::{EVENT_STREAMS_MAX, SAMPLES_MAX};
-use vestibule_http::{HttpConfig, HttpHandle, Sources};
+use vestibule_http::{HttpConfig, HttpHandle, Reloads, Sources};
 
 use support::client::{connect, get};
 use support::events::EventStream;
@@ -141,8 +141,11 @@ fn a_door_that_closes_ends_its_streams() {
 #[test]
 fn what_the_program_knows_is_warned_of() {
     let harness = Harness::start();
+    let mut reloads = Reloads::default();
+    reloads.faults = vec!["line 7: no such key".to_owned()];
+    reloads.needs_restart = vec!["listen".to_owned()];
     let sources = Sources::new("1.2.3")
-        .config_fault(|| Some("line 7: no such key".to_owned()))
+        .reloads(move || reloads.clone())
         .certificates(|| vec![("own.crt".to_owned(), std::time::SystemTime::UNIX_EPOCH)])
         .guest_may_do_everything(true);
     let (_door, address) = open_with(&harness, HttpConfig::new([any_port()]), sources);
@@ -151,6 +154,7 @@ fn what_the_program_knows_is_warned_of() {
         "SERIOUS       The configuration was not taken",
         "line 7: no such key",
         "The certificate own.crt has ended",
+        "Options were changed that wait for a restart: listen",
         "NOTICE        Whoever connects may do everything",
     ] {
         assert!(text.contains(told), "{text}");

@@ -5,7 +5,8 @@
 //!   cli (clap's options) ─▶ options ─┬─▶ file: keys and values, each checked by its option
 //!                                    │        │
 //!            arguments, environment ─┴────────┴─▶ resolve ─▶ Settings ─▶ serve, check, dump, load
-//!                                                               └──────▶ command: check, show
+//!                                                               ├──────▶ command: check, show
+//!            the same again, on demand ─▶ resolve ─▶ LoadedOptions ────┴──────▶ reload
 //! ```
 //!
 //! There is one table of options, the command line's. Keys of the file, names of variables, the
@@ -15,6 +16,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `options` | the options that a file may set, and their names |
+//! | `taken` | whether another value is taken by a reload, or at the next start |
 //! | `problem` | what is wrong, with file and line |
 //! | `file` | a file, read and checked |
 //! | `resolve` | all layers together |
@@ -29,8 +31,12 @@ mod options;
 mod problem;
 mod reference;
 mod resolve;
+mod taken;
 mod template;
 mod written;
 
 pub(crate) use command::run;
-pub(crate) use resolve::{OptionRow, Settings, of_process};
+pub(crate) use problem::Problem;
+pub(crate) use resolve::{
+    LoadedOptions, OptionRow, Settings, changed, of_process, of_process_again,
+};

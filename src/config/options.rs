@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command};
 use vestibule_actors::config::Grace;
 
-use crate::cli::values::Size;
+use crate::cli::values::{Size, duration, size};
+use crate::config::taken::{Taken, taken};
 
 /// Tables of the file: an option whose name begins with one of these words and `_` stands there.
 pub(super) const TABLES: [&str; 7] = [
@@ -102,6 +103,24 @@ impl FileOption {
     /// The variable of the environment.
     pub(super) fn variable(&self) -> String {
         format!("VESTIBULE_{}", self.id().to_uppercase())
+    }
+
+    /// When another value of it is taken.
+    pub(super) fn taken(&self) -> Taken {
+        taken(self.id())
+    }
+
+    /// Whether two lists of values are the same, however they are written.
+    pub(super) fn is_same(&self, one: &[String], other: &[String]) -> bool {
+        let same = |(one, other): (&String, &String)| {
+            one == other
+                || match self.kind() {
+                    Kind::Size => size(one).is_ok() && size(one) == size(other),
+                    Kind::Time => duration(one).is_ok() && duration(one) == duration(other),
+                    Kind::Switch | Kind::Number | Kind::Text => false,
+                }
+        };
+        one.len() == other.len() && one.iter().zip(other).all(same)
     }
 
     /// How one value of it is written.

@@ -23,6 +23,19 @@ pub(crate) enum Problem {
     Together(String),
 }
 
+impl Problem {
+    /// A reload that went wrong by itself.
+    pub(crate) fn panicked() -> Self {
+        Self::Together("loading the configuration again panicked: a fault of the server".to_owned())
+    }
+
+    /// Every line of it.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = self.to_string();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -24,11 +24,12 @@ fn described(option: &FileOption) -> String {
         false => format!("`{}`", value(option, &defaults)),
     };
     let mut text = format!(
-        "**`{}`**: `{} {}`, `{}`; default: {default}\n\n{}\n\n",
+        "**`{}`**: `{} {}`, `{}`; default: {default}; {}\n\n{}\n\n",
         option.path(),
         option.flag(),
         option.value_name(),
         option.variable(),
+        option.taken(),
         option.help(),
     );
     let choices = option.choices();

@@ -12,10 +12,29 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use serde::Serialize;
 
+use crate::cli::serve::{ReadFiles, ServeArgs};
 use crate::cli::{self, Cli};
 use crate::config::file::{File, Given};
 use crate::config::options::{FileOption, options};
 use crate::config::problem::{LineFault, Problem};
+use crate::config::taken::Taken;
+
+/// A configuration, with what stands in the files that it names.
+#[derive(Debug)]
+pub(crate) struct LoadedOptions {
+    /// The options.
+    pub(crate) settings: Settings,
+    /// What stands in the files.
+    pub(crate) files: ReadFiles,
+}
+
+impl LoadedOptions {
+    /// The options of the server.
+    pub(crate) fn serving(&self) -> &ServeArgs {
+        let args = self.settings.cli.serving();
+        args.expect("a configuration is loaded for a server")
+    }
+}
 
 /// What a process is to do, and where it was told.
 #[derive(Debug)]
@@ -65,14 +84,42 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The options that are others in the second of two lists of the same ones.
+pub(crate) fn changed(before: &[OptionRow], after: &[OptionRow]) -> Vec<String> {
+    let both = before.iter().zip(after);
+    let changed = both.filter(|(before, after)| before.values != after.values);
+    changed.map(|(_, after)| after.option.clone()).collect()
+}
+
 impl Settings {
-    /// Whether the files that a server needs can be used.
-    fn check_files(&self) -> Result<(), Problem> {
-        let read = self
-            .cli
-            .serving()
-            .map_or(Ok(()), |args| args.read_files().map(drop));
+    /// What stands in the files that a server needs; `None` if this is for none.
+    ///
+    /// # Errors
+    ///
+    /// The first one that cannot be used, with the place that names it.
+    fn read_files(&self) -> Result<Option<ReadFiles>, Problem> {
+        let read = self.cli.serving().map(ServeArgs::read_files).transpose();
         read.map_err(|fault| self.problem(fault.option, &fault.text))
+    }
+
+    /// All options of a server that was started with others: of those that are taken at a start,
+    /// what it was started with.
+    pub(crate) fn rows_beside(&self, started: &Self) -> Vec<OptionRow> {
+        let row = |option: &FileOption| match option.taken() {
+            Taken::OnReload => self.row(option),
+            Taken::AtStart => started.row(option),
+        };
+        self.options.iter().map(row).collect()
+    }
+
+    /// The options that are taken at a start, and are others here than a server was started with.
+    pub(crate) fn needs_restart(&self, started: &Self) -> Vec<String> {
+        let is_other = |option: &&FileOption| {
+            let (own, other) = (self.values(option), started.values(option));
+            option.taken() == Taken::AtStart && !option.is_same(&own, &other)
+        };
+        let others = self.options.iter().filter(is_other);
+        others.map(FileOption::path).collect()
     }
 
     /// What is wrong with the value of an option, with the place that it comes from.
@@ -100,12 +147,15 @@ impl Settings {
 
     /// All options, each with what it is and where that comes from.
     pub(crate) fn rows(&self) -> Vec<OptionRow> {
-        let row = |option: &FileOption| OptionRow {
+        self.options.iter().map(|option| self.row(option)).collect()
+    }
+
+    fn row(&self, option: &FileOption) -> OptionRow {
+        OptionRow {
             option: option.path(),
             values: self.values(option),
             origin: self.origin(option).to_string(),
-        };
-        self.options.iter().map(row).collect()
+        }
     }
 
     /// The values of an option, as they were given; none if there is none.
@@ -121,14 +171,35 @@ impl Settings {
 /// The settings of this process, from its arguments, its environment and the file they name. Ends
 /// the process where clap does: after help, and if the command line is no usage.
 pub(crate) fn of_process() -> Result<Settings, Problem> {
-    let command = Cli::command();
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    let given = command.clone().try_get_matches_from(&arguments);
+    let given = Cli::command().try_get_matches_from(arguments());
     let given = given.unwrap_or_else(|fault| fault.exit());
-    let file = file_of(&given).map(|path| File::read(&path)).transpose()?;
-    let settings = resolve(command, &arguments, file.as_ref())?;
-    settings.check_files()?;
+    let settings = with_file(&given)?;
+    settings.read_files()?;
     Ok(settings)
+}
+
+/// The configuration of this server as it is now, with what stands in its files.
+pub(crate) fn of_process_again() -> Result<LoadedOptions, Problem> {
+    let given = Cli::command().try_get_matches_from(arguments());
+    let settings = with_file(&given.map_err(refused)?)?;
+    let files = settings.read_files()?;
+    let none = || Problem::Together("these are no options of a server".to_owned());
+    let files = files.ok_or_else(none)?;
+    Ok(LoadedOptions { settings, files })
+}
+
+fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+/// The settings that come of what was given, and of the file that is named there.
+fn with_file(given: &ArgMatches) -> Result<Settings, Problem> {
+    let file = file_of(given).map(|path| File::read(&path)).transpose()?;
+    resolve(Cli::command(), &arguments(), file.as_ref())
+}
+
+fn refused(fault: clap::Error) -> Problem {
+    Problem::Together(fault.to_string())
 }
 
 /// The settings that come of arguments, of the environment that the command was made in, and of a
@@ -144,7 +215,6 @@ fn resolve(
         None => Vec::new(),
     };
     let command = given.iter().fold(command, with_default);
-    let refused = |fault: clap::Error| Problem::Together(fault.to_string());
     let matches = command.try_get_matches_from(arguments).map_err(refused)?;
     let cli = Cli::from_arg_matches(&matches).map_err(refused)?;
     if let Some(args) = cli.serving() {

@@ -132,7 +132,7 @@ impl Server {
     }
 
     fn spawn_loading(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
-        let mut child = command
+        command
             .args([
                 "serve",
                 "--listen",
@@ -141,15 +141,25 @@ impl Server {
                 "--log",
                 "warn",
             ])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+            .args(arguments);
+        let has_admin_listener = arguments.contains(&"--admin-listen");
+        let has_side_door = arguments.contains(&"--http-listen");
+        Self::begin(command, has_admin_listener, has_side_door)
+    }
+
+    /// Starts a command that has all its arguments, and waits until it serves.
+    pub fn spawn_with(command: Command, has_admin_listener: bool, has_side_door: bool) -> Self {
+        let server = Self::begin(command, has_admin_listener, has_side_door);
+        server.wait_until_serving();
+        server
+    }
+
+    fn begin(mut command: Command, has_admin_listener: bool, has_side_door: bool) -> Self {
+        let child = command.stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary starts");
         let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
         let address = next_address(&mut output);
-        let has_admin_listener = arguments.contains(&"--admin-listen");
         let admin_address = has_admin_listener.then(|| next_address(&mut output));
-        let has_side_door = arguments.contains(&"--http-listen");
         let http_address = has_side_door.then(|| next_address(&mut output));
         Self {
             process: Process(child),

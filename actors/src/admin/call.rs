@@ -50,6 +50,13 @@ impl ControlProcedure {
     }
 }
 
+impl ControlCall<'_> {
+    /// Who calls, as logs and lists of transitions tell it.
+    pub(super) fn requested_by(&self) -> String {
+        format!("{} from {}", self.caller.user, self.peer)
+    }
+}
+
 /// What becomes of a call of a control procedure.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
@@ -63,6 +70,11 @@ pub(crate) enum Answer {
     AtStart(TransitionRequest),
     /// A transition is asked for; answered when it is over, or is refused.
     AtEnd(TransitionRequest),
+    /// The embedder loads its configuration again; answered when that is done, or refused.
+    Reload {
+        /// Who wants it.
+        requested_by: String,
+    },
 }
 
 /// What a connection may choose for itself.

@@ -17,6 +17,7 @@
 //! | `operate` | solo, assist, kill, set |
 //! | `show` | `vestibule.show`: what can be shown, and its rows |
 //! | `transitions` | drain, demote, promote |
+//! | `reload` | the program's configuration, loaded again |
 //! | `procedures` | the table of all of them |
 
 mod args;
@@ -24,6 +25,7 @@ mod call;
 mod events;
 mod operate;
 mod procedures;
+mod reload;
 mod session;
 mod show;
 mod state;

@@ -4,7 +4,7 @@
 //! A new one is a row here and the function that the row names.
 
 use super::call::ControlProcedure;
-use super::{events, operate, session, show, state, traffic, transitions};
+use super::{events, operate, reload, session, show, state, traffic, transitions};
 use crate::engine::procedures::Audience;
 
 /// Every control procedure. The order has no meaning.
@@ -44,6 +44,12 @@ pub(crate) static PROCEDURES: &[ControlProcedure] = &[
         audience: Audience::Administrators,
         arguments: "{timeout = seconds}",
         run: transitions::promote,
+    },
+    ControlProcedure {
+        name: "vestibule.reload",
+        audience: Audience::Administrators,
+        arguments: "",
+        run: reload::reload,
     },
     ControlProcedure {
         name: "vestibule.show",

@@ -69,6 +69,6 @@ fn request(
         asked: AskedTimes::default(),
         wait: TRANSITION_WAIT_DEFAULT,
         reason: call.procedure.name.to_owned(),
-        requested_by: format!("{} from {}", call.caller.user, call.peer),
+        requested_by: call.requested_by(),
     }
 }

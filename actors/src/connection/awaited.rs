@@ -1,8 +1,9 @@
-//! Calls of control procedures that wait for their transitions: the Supervisor answers each when
-//! its transition has begun or is over, unless the client is not to wait any longer.
+//! Calls of control procedures that wait for their transitions, or for a reload: the Supervisor, or
+//! the embedder, answers each when that has begun or is over, unless the client is not to wait any
+//! longer.
 //!
 //! ```text
-//!   await ─▶ waiting ─┬─ the Supervisor tells ─▶ answered
+//!   await ─▶ waiting ─┬─ they tell ────────────▶ answered
 //!                     ├─ its time is over ─────▶ 78 ─┐ the Supervisor is told, and the
 //!                     ├─ killed ───────────────▶ 32 ─┤ transition goes on
 //!                     └─ the connection ends ────────┘
@@ -22,6 +23,8 @@ pub(crate) struct AwaitedTransition {
     pub(crate) stream: u64,
     pub(crate) request_type: RequestType,
     pub(crate) procedure: &'static str,
+    /// What it waits for.
+    pub(crate) what: &'static str,
     /// When it arrived.
     pub(crate) since: Instant,
     /// When its client is not to wait any longer.
@@ -83,6 +86,7 @@ mod tests {
             stream: 0,
             request_type: RequestType::Call,
             procedure: "vestibule.demote",
+            what: "transition",
             since,
             deadline: Some(since + Duration::from_secs(1)),
             holds_intake: false,

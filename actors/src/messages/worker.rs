@@ -11,6 +11,7 @@ use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
 use crate::incoming::{IncomingStream, Origin};
 use crate::messages::tx::{Push, Replies, TxHandle};
+use crate::reload::ReloadAnswer;
 use crate::slots::ConnectionSlot;
 use crate::transitions::TransitionOutcome;
 
@@ -111,6 +112,17 @@ impl Message for TransitionOver {
     type Result = ();
 }
 
+/// The embedder has loaded its configuration again, or not, for a client of this worker.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) reply_to: ReplyTo,
+    pub(crate) answer: ReloadAnswer,
+}
+
+impl Message for Reloaded {
+    type Result = ();
+}
+
 /// How others reach a worker. It names no actor, so that every actor may hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerHandle {
@@ -123,6 +135,7 @@ pub(crate) struct WorkerHandle {
     cut_off: Recipient<CutOff>,
     transition_started: Recipient<TransitionStarted>,
     transition_over: Recipient<TransitionOver>,
+    reloaded: Recipient<Reloaded>,
     contribute: Recipient<Contribute>,
     gathered: Recipient<Gathered>,
     replies: Recipient<Box<Replies>>,
@@ -144,6 +157,7 @@ impl WorkerHandle {
             + Handler<CutOff>
             + Handler<TransitionStarted>
             + Handler<TransitionOver>
+            + Handler<Reloaded>
             + Handler<Contribute>
             + Handler<Gathered>
             + Handler<Box<Replies>>
@@ -160,6 +174,7 @@ impl WorkerHandle {
             cut_off: worker.clone().recipient(),
             transition_started: worker.clone().recipient(),
             transition_over: worker.clone().recipient(),
+            reloaded: worker.clone().recipient(),
             contribute: worker.clone().recipient(),
             gathered: worker.clone().recipient(),
             replies: worker.clone().recipient(),
@@ -207,6 +222,11 @@ impl WorkerHandle {
     pub(crate) fn transition_over(&self, reply_to: ReplyTo, outcome: TransitionOutcome) {
         self.transition_over
             .do_send(TransitionOver { reply_to, outcome });
+    }
+
+    /// Answers a client of this worker who wanted the configuration to be loaded again.
+    pub(crate) fn reloaded(&self, reply_to: ReplyTo, answer: ReloadAnswer) {
+        self.reloaded.do_send(Reloaded { reply_to, answer });
     }
 
     pub(crate) fn contribute(&self, contribution: Contribution) {

@@ -17,6 +17,7 @@ use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
 use crate::hooks::{ConnectionClosed, ConnectionOpened};
 use crate::limits::TRANSITION_SLACK;
+use crate::reload::ReloadRequest;
 use crate::shared::Additions;
 use crate::tx::with_locks;
 
@@ -126,6 +127,36 @@ impl<E: Engine> RuntimeBuilder<E> {
         hook: impl Fn(&ConnectionClosed) + Send + Sync + 'static,
     ) -> Self {
         self.additions.hooks.on_closed(hook);
+        self
+    }
+
+    /// Has this be called when an administrator calls `vestibule.reload`, which is refused without
+    /// it. On the session thread of that connection: it hands the request to who loads the
+    /// configuration, and may not block. The client waits for the answer, no longer than for that
+    /// of any request; [`RuntimeHandle::reconfigure`] is what to do with the settings that came of
+    /// it. A panic is told to the log. Of several hooks the last one is called.
+    ///
+    /// ```
+    /// use vestibule_actors::RuntimeBuilder;
+    /// use vestibule_actors::testing::{Script, TestServer, config};
+    ///
+    /// let (asked, requests) = std::sync::mpsc::channel();
+    /// let script = Script::default();
+    /// let engine = move || Ok(script.engine());
+    /// let builder = RuntimeBuilder::new(config(), engine, Script::procedures())
+    ///     .on_reload(move |request| drop(asked.send(request)));
+    /// let server = TestServer::start(builder);
+    /// std::thread::spawn(move || {
+    ///     for request in requests {
+    ///         // Here a file would be read again.
+    ///         request.taken(&"nothing has changed");
+    ///     }
+    /// });
+    /// let told = server.connect().call("vestibule.reload", &[0x90]);
+    /// assert_eq!(told.value::<String>(), "nothing has changed");
+    /// ```
+    pub fn on_reload(mut self, hook: impl Fn(ReloadRequest) + Send + Sync + 'static) -> Self {
+        self.additions.reload.set(hook);
         self
     }
 

@@ -14,7 +14,7 @@ use super::messages::{
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::hooks::CloseReason;
-use crate::messages::worker::{TransitionOver, TransitionStarted};
+use crate::messages::worker::{Reloaded, TransitionOver, TransitionStarted};
 use crate::messages::{Gathered, ReplyTo, Row};
 use crate::monitoring::{Killed, ServerStatus};
 use crate::slots::{ListenerKind, NoSlot};
@@ -200,6 +200,26 @@ impl Handler<TransitionOver> for Session {
                 transition: outcome.transition,
             };
             own.reply_late(&reply_to, |body| write_value(body, &reply));
+        });
+    }
+}
+
+impl Handler<Reloaded> for Session {
+    type Result = ();
+
+    fn handle(&mut self, reloaded: Reloaded, _ctx: &mut Self::Context) {
+        let Reloaded { reply_to, answer } = reloaded;
+        self.act(|own| {
+            if !own.session.end_wait(reply_to.wait) {
+                return;
+            }
+            match answer {
+                Ok(told) => own.reply_late(&reply_to, |body| {
+                    body.extend_from_slice(&told);
+                    Ok(())
+                }),
+                Err(error) => own.refuse(reply_to.sync, &error),
+            }
         });
     }
 }

@@ -18,7 +18,7 @@ use crate::connection::intake::Closing;
 use crate::hooks::CloseReason;
 use crate::messages::WorkerReport;
 use crate::messages::tx::{Cancel, TransactionEffect};
-use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
+use crate::messages::worker::{CutOff, Quiesce, Reloaded, TransitionOver, TransitionStarted};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::session::dispatch::authenticate::answer_login;
 use crate::session::dispatch::awaited::answer_awaited;
@@ -69,6 +69,14 @@ impl Handler<TransitionOver> for Worker {
 
     fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
         self.sessions.forward(over.reply_to, over);
+    }
+}
+
+impl Handler<Reloaded> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, reloaded: Reloaded, _ctx: &mut Self::Context) {
+        self.sessions.forward(reloaded.reply_to, reloaded);
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use vestibule_actors::monitoring::{MemoryUse, ServerStatus};
 
 use super::events::Events;
 use crate::answered::AnsweredCounts;
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, HttpSettings, LiveSettings};
 use crate::history::{History, Reading};
 use crate::numbers::Seen;
 use crate::observed::Observed;
@@ -20,6 +21,7 @@ use crate::summary::{Facts, Use, stood_still};
 pub(crate) struct Door {
     pub(crate) observed: Box<dyn Observed>,
     pub(crate) config: HttpConfig,
+    settings: Arc<LiveSettings>,
     pub(crate) sources: Sources,
     pub(crate) answered: AnsweredCounts,
     pub(crate) history: RefCell<History>,
@@ -35,15 +37,26 @@ impl fmt::Debug for Door {
 }
 
 impl Door {
-    pub(crate) fn new(observed: Box<dyn Observed>, config: HttpConfig, sources: Sources) -> Self {
+    pub(crate) fn new(
+        observed: Box<dyn Observed>,
+        config: HttpConfig,
+        settings: Arc<LiveSettings>,
+        sources: Sources,
+    ) -> Self {
         Self {
             observed,
             config,
+            settings,
             sources,
             answered: AnsweredCounts::default(),
             history: RefCell::default(),
             events: Events::default(),
         }
+    }
+
+    /// What may be replaced, as of now.
+    pub(crate) fn settings(&self) -> Arc<HttpSettings> {
+        self.settings.get()
     }
 
     /// The name of this instance; of one that has none, that of the machine.
@@ -69,7 +82,8 @@ impl Door {
         let engine = metrics.engine.as_ref();
         let checkpoints = engine.and_then(|own| own.checkpoints.as_ref());
         let certificates = self.sources.certificates.as_ref();
-        let config_fault = self.sources.config_fault.as_ref();
+        let reloads = seen.reloads.as_ref();
+        let config_faults = reloads.map(|own| own.faults.join("; "));
         let places = seen.descriptors.iter().filter_map(|own| {
             let (used, max) = own.taken.zip(own.max)?;
             Some((own.share.name(), Use { used, max }))
@@ -84,7 +98,8 @@ impl Door {
             fault: status.fault.clone(),
             stood_still: stood_still(metrics.state, &metrics.heartbeats),
             checkpoint_failure: checkpoints.and_then(|own| own.failure.clone()),
-            config_fault: config_fault.and_then(|read| read()),
+            config_fault: config_faults.filter(|own| !own.is_empty()),
+            needs_restart: reloads.map_or_else(Vec::new, |own| own.needs_restart.clone()),
             certificates: certificates.map(|read| read()).unwrap_or_default(),
             places: places.collect(),
             memory: connections.into_iter().chain(data).collect(),
@@ -102,6 +117,7 @@ impl Door {
             answered: self.answered.all(),
             event_streams: self.events.count(),
             version: self.sources.version.clone(),
+            reloads: self.sources.reloads.as_ref().map(|read| read()),
             alias: self.name(),
         }
     }

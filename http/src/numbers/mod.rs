@@ -13,6 +13,7 @@
 //! | `seen` | what the rows are read from |
 //! | `serving` | states, connections, requests |
 //! | `inside` | Tx, transitions, threads, the engine |
+//! | `program` | the configuration of the program |
 //! | `process` | the standard numbers of a process |
 //! | `tarantool` | those that Tarantool's dashboard draws, by its names |
 //! | `exposition` | the formats |
@@ -22,6 +23,7 @@ mod exposition;
 mod family;
 mod inside;
 mod process;
+mod program;
 mod reference;
 mod seen;
 mod serving;
@@ -76,6 +78,11 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         title: "The door itself",
         families: inside::DOOR,
+        is_tarantools: false,
+    },
+    Group {
+        title: "Configuration",
+        families: program::CONFIGURATION,
         is_tarantools: false,
     },
     Group {

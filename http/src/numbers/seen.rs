@@ -4,6 +4,7 @@ use vestibule_actors::monitoring::{DescriptorInfo, Metrics};
 
 use crate::answered::Answered;
 use crate::process::ProcessNumbers;
+use crate::reloads::Reloads;
 
 /// Everything that metrics are read from.
 pub(crate) struct Seen {
@@ -16,6 +17,8 @@ pub(crate) struct Seen {
     pub(crate) event_streams: usize,
     /// The version of the program.
     pub(crate) version: String,
+    /// What became of its reloads, if it tells.
+    pub(crate) reloads: Option<Reloads>,
     /// The name of this instance: the label `alias`.
     pub(crate) alias: String,
 }

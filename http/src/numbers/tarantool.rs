@@ -15,14 +15,35 @@ use super::seen::Seen;
 /// The states of a configuration that the dashboard adds up, and which of them there is.
 fn config_states(seen: &Seen) -> [(&'static str, bool); 6] {
     let is_loading = seen.metrics.state == State::Loading;
+    let reloads = seen.reloads.clone().unwrap_or_default();
+    let is_reloading = reloads.is_under_way;
+    let (warn, error) = config_alerts(seen);
+    let present = if is_loading {
+        "startup_in_progress"
+    } else if is_reloading {
+        "reload_in_progress"
+    } else if error > 0 {
+        "check_errors"
+    } else if warn > 0 {
+        "check_warnings"
+    } else {
+        "ready"
+    };
     [
-        ("uninitialized", false),
-        ("startup_in_progress", is_loading),
-        ("reload_in_progress", false),
-        ("check_warnings", false),
-        ("check_errors", false),
-        ("ready", !is_loading),
+        "uninitialized",
+        "startup_in_progress",
+        "reload_in_progress",
+        "check_warnings",
+        "check_errors",
+        "ready",
     ]
+    .map(|state| (state, state == present))
+}
+
+/// Options that wait for a restart, and what is wrong with a configuration that was not taken.
+fn config_alerts(seen: &Seen) -> (usize, usize) {
+    let reloads = seen.reloads.as_ref();
+    reloads.map_or((0, 0), |own| (own.needs_restart.len(), own.faults.len()))
 }
 
 /// A sum of each thread of sessions.
@@ -82,8 +103,11 @@ pub(super) const TARANTOOL: &[Family] = &[
         name: "tnt_config_alerts",
         kind: Kind::Gauge,
         labels: &["level"],
-        help: "What is wrong with the configuration: one that is wrong is not started with",
-        read: |_| by([("warn", false), ("error", false)]),
+        help: "Options that wait for a restart (warn), and faults of a reload that was refused",
+        read: |seen| {
+            let (warn, error) = config_alerts(seen);
+            by([("warn", warn), ("error", error)])
+        },
     },
     Family {
         name: "tnt_net_received_total",

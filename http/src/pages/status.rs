@@ -9,12 +9,13 @@ use super::events::Samples;
 use crate::door::{Answer, Door, Question};
 use crate::numbers::{Format, Seen, write};
 use crate::process::ProcessNumbers;
+use crate::reloads::Reloads;
 use crate::summary::{Alert, Headline, Situation, alerts, time};
 
 /// `/metrics`
 pub(crate) fn metrics(door: &Door, question: &Question) -> Answer {
     let format = Format::of_accept(question.accept.as_deref().unwrap_or(""));
-    let text = write(door.look(), format, door.config.tarantool_metrics);
+    let text = write(door.look(), format, door.settings().tarantool_metrics);
     Answer::new(200, format.content_type(), text)
 }
 
@@ -57,6 +58,8 @@ struct Status {
     /// What the charts show, for those who ask for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Samples>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reloads: Option<Reloads>,
 }
 
 /// `/status.json`
@@ -69,6 +72,7 @@ pub(crate) fn json(door: &Door, question: &Question) -> Answer {
         descriptors: seen.descriptors,
         process: seen.process,
         history: wants_history.then(|| Samples::of(door)),
+        reloads: seen.reloads,
     })
 }
 

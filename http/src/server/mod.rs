@@ -22,4 +22,4 @@ mod request;
 mod routes;
 mod serve;
 
-pub use serve::{HttpError, HttpHandle, serve};
+pub use serve::{HttpControl, HttpError, HttpHandle, serve};

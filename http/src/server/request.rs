@@ -7,7 +7,7 @@ use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request, Version};
 
-use crate::config::{HttpConfig, Token};
+use crate::config::{HttpSettings, Token};
 use crate::door::Answer;
 
 /// Who asks.
@@ -36,7 +36,7 @@ impl Peer {
 pub(super) fn check<B: Body>(
     request: &Request<B>,
     peer: Peer,
-    config: &HttpConfig,
+    config: &HttpSettings,
 ) -> Result<(), Answer> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Answer::text(405, "Only GET and HEAD: nothing is changed here\n").allow());
@@ -52,7 +52,7 @@ pub(super) fn check<B: Body>(
     Ok(())
 }
 
-fn check_host(version: Version, headers: &HeaderMap, config: &HttpConfig) -> Result<(), Answer> {
+fn check_host(version: Version, headers: &HeaderMap, config: &HttpSettings) -> Result<(), Answer> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         // Browsers do not speak it.
@@ -140,7 +140,10 @@ mod tests {
     }
 
     fn status(method: &str, headers: &[(&str, &str)]) -> u16 {
-        let config = HttpConfig::new([]).host("status.example.com");
+        let config = HttpSettings {
+            hosts: vec!["status.example.com".to_owned()],
+            ..HttpSettings::default()
+        };
         let checked = check(&request(method, headers), ELSEWHERE, &config);
         checked.map_or_else(|answer| answer.status(), |()| 200)
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use super::listen::{Listener, Stream};
 use super::places::{Number, Places};
 use super::request::{Peer, check, check_private};
 use super::routes::{Audience, OTHER, Page, Route, find, not_found};
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, HttpSettings, LiveSettings};
 use crate::door::{Answer, Content, Door, Patience, Question};
 use crate::limits::{
     ACCEPT_PAUSE, CLOSING_TIME_MAX, DESCRIPTORS, HEAD_SIZE_MAX, HEAD_TIME_MAX, HEADERS_MAX,
@@ -59,6 +59,7 @@ pub enum HttpError {
 #[derive(Debug)]
 pub struct HttpHandle {
     addresses: Vec<ListenAddress>,
+    settings: Arc<LiveSettings>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -68,6 +69,12 @@ impl HttpHandle {
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
+    }
+
+    /// What replaces its settings, from any thread and for as long as anybody likes.
+    #[must_use]
+    pub fn control(&self) -> HttpControl {
+        HttpControl(self.settings.clone())
     }
 
     /// Closes it: who is connected is answered within half a second, or not at all.
@@ -80,6 +87,23 @@ impl HttpHandle {
         if self.thread.take().is_some_and(|own| own.join().is_err()) {
             log::error!("the thread for HTTP has panicked");
         }
+    }
+}
+
+/// What replaces the settings of a door while it is open; once it is closed, that changes nothing.
+#[derive(Debug, Clone)]
+pub struct HttpControl(Arc<LiveSettings>);
+
+impl HttpControl {
+    /// The settings that hold now.
+    #[must_use]
+    pub fn settings(&self) -> HttpSettings {
+        HttpSettings::clone(&self.0.get())
+    }
+
+    /// Answers who asks from now on by other settings.
+    pub fn reconfigure(&self, settings: HttpSettings) {
+        self.0.set(settings);
     }
 }
 
@@ -126,16 +150,19 @@ pub fn serve<E: 'static>(
         return Err(HttpError::Config(fault));
     }
     let observed: Box<dyn Observed> = Box::new(runtime.clone());
+    let settings = LiveSettings::new(config.settings.clone());
+    let own = settings.clone();
     let (stop, stopped) = oneshot::channel();
     let (told, bound) = mpsc::channel();
     let thread = thread::Builder::new().name("http".to_owned());
     let thread = thread
-        .spawn(move || run(Door::new(observed, config, sources), &told, stopped))
+        .spawn(move || run(Door::new(observed, config, own, sources), &told, stopped))
         .map_err(HttpError::Thread)?;
     let gone = || Err(HttpError::Thread(io::Error::other("it has ended")));
     let addresses = bound.recv().unwrap_or_else(|_| gone())?;
     Ok(HttpHandle {
         addresses,
+        settings,
         stop: Some(stop),
         thread: Some(thread),
     })
@@ -166,10 +193,11 @@ impl Door {
         peer: Peer,
         route: Option<&Route>,
     ) -> Result<(), Answer> {
-        check(request, peer, &self.config)?;
+        let settings = self.settings();
+        check(request, peer, &settings)?;
         match route.map(|own| own.audience) {
             Some(Audience::Private) => {
-                check_private(request.headers(), peer, self.config.token.as_ref())
+                check_private(request.headers(), peer, settings.token.as_ref())
             }
             Some(Audience::All) | None => Ok(()),
         }

@@ -69,6 +69,8 @@ pub(crate) struct Facts {
     pub(crate) checkpoint_failure: Option<String>,
     /// Why the configuration that was last asked for is not in force.
     pub(crate) config_fault: Option<String>,
+    /// Options that were changed and wait for a restart.
+    pub(crate) needs_restart: Vec<String>,
     /// Certificates, by their names, and when they end.
     pub(crate) certificates: Vec<(String, SystemTime)>,
     /// Places, by whose they are.
@@ -129,6 +131,11 @@ pub(crate) fn alerts(facts: &Facts, now: SystemTime) -> Vec<Alert> {
         let count = times(facts.tx_restarts, "time", "times");
         let text = format!("The engine died and was started again {count} since the start");
         add(Level::Warning, "restarts", text);
+    }
+    if !facts.needs_restart.is_empty() {
+        let options = facts.needs_restart.join(", ");
+        let text = format!("Options were changed that wait for a restart: {options}");
+        add(Level::Notice, "restart", text);
     }
     if facts.guest_may_do_everything {
         let text = "Whoever connects may do everything, without a password: the user 'guest' has \
@@ -193,6 +200,7 @@ mod tests {
             stood_still: why(),
             checkpoint_failure: why(),
             config_fault: why(),
+            needs_restart: vec!["listen".to_owned()],
             certificates: vec![
                 ("soon.crt".to_owned(), now() + DAY * 14),
                 ("over.crt".to_owned(), now() - DAY),
@@ -212,6 +220,7 @@ mod tests {
             (Level::Warning, "places"),
             (Level::Warning, "memory"),
             (Level::Warning, "restarts"),
+            (Level::Notice, "restart"),
             (Level::Notice, "guest"),
         ];
         assert_eq!(told(&facts), expected);

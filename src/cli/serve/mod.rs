@@ -48,6 +48,15 @@ pub(crate) struct FileFault {
     pub(crate) text: String,
 }
 
+/// What stands in the files that options name.
+#[derive(Debug)]
+pub(crate) struct ReadFiles {
+    /// The options of the engine.
+    pub(crate) engine: EngineOptions,
+    /// The configuration of the side door, if there is to be one.
+    pub(crate) side_door: Option<HttpConfig>,
+}
+
 /// Options of `vestibule serve`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
@@ -123,18 +132,21 @@ impl ServeArgs {
         self.storage.engine_options().guest(self.listening.guest)
     }
 
-    /// The options of the engine, and those of the side door, if there is to be one.
+    /// What is made of options and of the files that they name.
     ///
     /// # Errors
     ///
     /// The first file that cannot be used.
-    pub(crate) fn read_files(&self) -> Result<(EngineOptions, Option<HttpConfig>), FileFault> {
+    pub(crate) fn read_files(&self) -> Result<ReadFiles, FileFault> {
         let about = |option| move |text| FileFault { option, text };
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;
         let side_door = self.side_door.config(self.listening.unix_socket_mode.0);
         let side_door = side_door.map_err(about("http_token_file"))?;
-        Ok((self.engine_options().admin_password(password), side_door))
+        Ok(ReadFiles {
+            engine: self.engine_options().admin_password(password),
+            side_door,
+        })
     }
 }
 

@@ -66,9 +66,9 @@ impl SideDoorArgs {
             return Ok(None);
         }
         let mut config = HttpConfig::new(self.http_listen.clone()).unix_mode(unix_mode);
-        config.hosts.clone_from(&self.http_host);
-        config.token = token;
-        config.tarantool_metrics = self.metrics_tarantool;
+        config.settings.hosts.clone_from(&self.http_host);
+        config.settings.token = token;
+        config.settings.tarantool_metrics = self.metrics_tarantool;
         Ok(Some(config))
     }
 

@@ -65,6 +65,7 @@ codes! {
     FUNCTION_EXISTS = 52, "A function of this name exists already.";
     USER_MAX = 56, "There are as many users and roles as there may be.";
     NO_SUCH_ENGINE = 57, "No such engine of spaces.";
+    CFG = 59, "An option has a value that it cannot have.";
     MISSING_REQUEST_FIELD = 69, "A mandatory key of the body is missing.";
     IDENTIFIER = 70, "A name is empty, too long or not printable.";
     DROP_FUNCTION = 71, "A function cannot be dropped.";

@@ -1,5 +1,5 @@
-//! Calls that wait for transitions: how they begin to, and how that ends before the transition is
-//! over. The transition goes on then: others may want it as well, and it is ended by asking for
+//! Calls that wait for transitions, or for a reload: how they begin to, and how that ends before it
+//! is over. It goes on then: others may want it as well, and a transition is ended by asking for
 //! another one.
 
 use vestibule_wire::error::Field;
@@ -14,8 +14,8 @@ use crate::shared::{STOPPING, Shared};
 use crate::timeouts::after;
 
 /// The error for a call that does not wait any longer, though it is not known what comes of it.
-fn goes_on(reason: &Error) -> Error {
-    let text = format!("{}: the transition goes on", reason.message());
+fn goes_on(reason: &Error, what: &str) -> Error {
+    let text = format!("{}: the {what} goes on", reason.message());
     Error::new(reason.code(), text)
         .with_kind(reason.kind().to_owned())
         .with_field("outcome", Field::Str("unknown".into()))
@@ -31,16 +31,17 @@ pub(crate) fn answer_awaited(shared: &Shared, state: &mut ConnectionState) {
 }
 
 impl Dispatcher<'_> {
-    /// Has a call wait for its transition.
+    /// Has a call wait for what it is named after: a transition, a reload.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS) if as many calls of
     /// the connection wait as may.
-    pub(super) fn await_transition(
+    pub(super) fn await_answer(
         &mut self,
         request: &DecodedRequest<'_>,
         procedure: &'static ControlProcedure,
+        what: &'static str,
         holds_intake: bool,
     ) -> Result<WaitId, Error> {
         let deadline = after(self.arrived, self.request_timeout());
@@ -49,12 +50,15 @@ impl Dispatcher<'_> {
             stream: request.stream,
             request_type: request.request_type,
             procedure: procedure.name,
+            what,
             since: self.arrived,
             deadline,
             holds_intake,
         };
         let id = self.session.await_transition(call).ok_or_else(|| {
-            Error::illegal_params("Too many calls of this connection wait for transitions")
+            Error::illegal_params(
+                "Too many calls of this connection wait for transitions or reloads",
+            )
         })?;
         self.look_by(deadline);
         Ok(id)
@@ -89,7 +93,7 @@ impl Dispatcher<'_> {
         let ended = self.session.take_awaited(is_meant);
         for (id, call) in &ended {
             self.peers.supervisor.withdraw(self.cell.id, *id);
-            self.refuse(call.sync, &goes_on(reason));
+            self.refuse(call.sync, &goes_on(reason, call.what));
         }
         ended.len()
     }

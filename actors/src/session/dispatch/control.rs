@@ -3,8 +3,9 @@
 //! ```text
 //!   CALL ─▶ administrator? ─▶ run ─┬ written, setting ─▶ replied now
 //!                                  ├ fan-out ──▶ every worker adds its part, the last one replies
-//!                                  └ transition ─▶ the Supervisor tells when it begins, or is
-//!                                                  over; `awaited`: the wait may end before
+//!                                  ├ transition ─▶ the Supervisor tells when it begins, or is
+//!                                  │               over; `awaited`: the wait may end before
+//!                                  └ reload ─────▶ the embedder tells; `awaited` as well
 //! ```
 
 use vestibule_wire::Error;
@@ -19,6 +20,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::procedures::Audience;
 use crate::limits::SESSION_TURN_WORK_PER_LOOK;
 use crate::messages::{FanOut, Gather, ReplyTo, Requester, WaitId};
+use crate::reload::ReloadRequest;
 
 /// When a control procedure is replied to.
 enum ReplyTime {
@@ -86,15 +88,24 @@ impl Dispatcher<'_> {
                 return Ok(ReplyTime::Later);
             }
             Answer::AtStart(asked) => {
-                let wait = self.await_transition(request, procedure, true)?;
+                let wait = self.await_answer(request, procedure, "transition", true)?;
                 let requester = Requester::SessionAtStart(self.reply_to(request, call, wait));
                 self.peers.supervisor.submit(asked, requester);
                 return Ok(ReplyTime::Later);
             }
             Answer::AtEnd(asked) => {
-                let wait = self.await_transition(request, procedure, false)?;
+                let wait = self.await_answer(request, procedure, "transition", false)?;
                 let requester = Requester::SessionAtEnd(self.reply_to(request, call, wait));
                 self.peers.supervisor.submit(asked, requester);
+                return Ok(ReplyTime::Later);
+            }
+            Answer::Reload { requested_by } => {
+                let wait = self.await_answer(request, procedure, "reload", false)?;
+                let reply_to = self.reply_to(request, call, wait);
+                let worker = self.peers.workers[self.worker_index].clone();
+                let answer_to = move |answer| worker.reloaded(reply_to, answer);
+                let asked = ReloadRequest::new(requested_by, answer_to);
+                self.shared.additions.reload.ask(asked);
                 return Ok(ReplyTime::Later);
             }
         }
