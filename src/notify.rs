@@ -8,15 +8,22 @@
 //! ```
 //!
 //! Tx does not count: a server whose engine is busy answers, and would not do that while it is
-//! started again. Messages are sent by threads that may wait: nobody else waits for a manager that
-//! does not read.
+//! started again. Messages are sent by a thread that may wait: nobody else waits for a manager that
+//! does not read, and neither does the end of the process.
 
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::sync::oneshot;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use vestibule_actors::RuntimeHandle;
 use vestibule_actors::serving::{Role, Serving, State};
 use vestibule_engine::EmbeddedEngine;
@@ -27,29 +34,43 @@ const EXTEND_EVERY: Duration = Duration::from_secs(5);
 /// What each gives: one may be late, or lost.
 const EXTEND_BY_USEC: u32 = 15_000_000;
 
+/// Messages that wait to be sent, at most: those beyond are not.
+const WAITING_MAX: usize = 16;
+
+/// How long a message is waited for, so that the next one does not overtake it.
+const SENDING_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// How long ago a thread may have told that it goes on, at least: each does so once a second.
 const HEARTBEAT_AGE_LEAST: Duration = Duration::from_secs(2);
 
 /// The service manager, if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceManager {
-    is_there: bool,
+    /// None if there is none.
+    messages: Option<SyncSender<Message>>,
     /// Whether the manager was told that the server is ready.
     is_ready: Arc<AtomicBool>,
+}
+
+/// What is to be sent, and who is told that it was.
+#[derive(Debug)]
+struct Message {
+    text: String,
+    sent: oneshot::Sender<()>,
 }
 
 impl ServiceManager {
     /// The one that the environment names.
     pub(crate) fn of_process() -> Self {
         Self {
-            is_there: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            messages: std::env::var_os("NOTIFY_SOCKET").and_then(start_sending),
             is_ready: Arc::default(),
         }
     }
 
     /// Tells it of every change, and that the server goes on, as long as the runtime lives.
     pub(crate) async fn follow(self, runtime: RuntimeHandle<EmbeddedEngine>) {
-        if !self.is_there {
+        if self.messages.is_none() {
             return;
         }
         let mut is_stopping = false;
@@ -107,24 +128,59 @@ impl ServiceManager {
         }
         if serving.is_stop_announced() && !std::mem::replace(is_stopping, true) {
             states.push(NotifyState::Stopping);
+        }
+        if *is_stopping || !self.is_ready.load(Ordering::Relaxed) {
             states.push(NotifyState::ExtendTimeoutUsec(EXTEND_BY_USEC));
         }
         self.send(&states).await;
     }
 
     async fn send(&self, states: &[NotifyState<'_>]) {
-        if !self.is_there {
+        let Some(messages) = &self.messages else {
             return;
-        }
+        };
         let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
-        let message = lines.join("\n");
-        let sent = tokio::task::spawn_blocking(move || {
-            sd_notify::notify(&[NotifyState::Custom(&message)])
-        });
-        if let Ok(Err(fault)) = sent.await {
-            log::warn!("the service manager cannot be told: {fault}");
+        let (sent, done) = oneshot::channel();
+        let text = lines.join("\n");
+        if messages.try_send(Message { text, sent }).is_ok() {
+            // A manager that does not read is not waited for.
+            let _ = timeout(SENDING_TIME_MAX, done).await;
         }
     }
+}
+
+/// Starts the thread that sends messages to a socket; none if there is no thread to be had.
+fn start_sending(socket: OsString) -> Option<SyncSender<Message>> {
+    let (sender, messages) = sync_channel(WAITING_MAX);
+    let thread = std::thread::Builder::new().name("notify".to_owned());
+    match thread.spawn(move || send_all(&socket, &messages)) {
+        Ok(_) => Some(sender),
+        Err(fault) => {
+            log::warn!("the service manager is told nothing: {fault}");
+            None
+        }
+    }
+}
+
+fn send_all(socket: &OsStr, messages: &Receiver<Message>) {
+    for message in messages {
+        if let Err(fault) = send_to(socket, &message.text) {
+            log::warn!("the service manager cannot be told: {fault}");
+        }
+        let _ = message.sent.send(());
+    }
+}
+
+/// Sends a message to a socket that is a file, or, behind an `@`, one that has only a name:
+/// `sd_notify` itself knows no names.
+fn send_to(socket: &OsStr, text: &str) -> io::Result<()> {
+    let sender = UnixDatagram::unbound()?;
+    match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => sender.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+        None => sender.connect(socket)?,
+    }
+    // A datagram is sent whole, or not at all.
+    sender.send(text.as_bytes()).map(drop)
 }
 
 /// Ticks of a period, the first of them now. What is late is not made up for.
@@ -145,9 +201,16 @@ async fn next(ticks: &mut Option<Interval>) {
 /// Whether all threads but Tx's go on, for a watchdog of this period.
 fn goes_on(runtime: &RuntimeHandle<EmbeddedEngine>, period: Duration) -> bool {
     let heartbeats = runtime.metrics().heartbeats;
-    let oldest = heartbeats.session_threads.into_iter().max();
-    let oldest = oldest.unwrap_or_default().max(heartbeats.system);
-    oldest <= (period / 2).max(HEARTBEAT_AGE_LEAST)
+    let all = heartbeats
+        .session_threads
+        .iter()
+        .chain([&heartbeats.system]);
+    all.copied().all(|age| is_recent(age, period))
+}
+
+/// Whether a thread goes on that told so that long ago.
+fn is_recent(age: Duration, period: Duration) -> bool {
+    age <= (period / 2).max(HEARTBEAT_AGE_LEAST)
 }
 
 fn status(state: State, role: Role, reason: &str) -> String {
@@ -161,6 +224,15 @@ fn status(state: State, role: Role, reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_goes_on_that_told_so_within_half_of_the_period() {
+        let seconds = Duration::from_secs;
+        assert!(is_recent(seconds(5), seconds(10)));
+        assert!(!is_recent(seconds(6), seconds(10)));
+        // Threads tell once a second, however short the period is.
+        assert!(is_recent(seconds(2), seconds(1)) && !is_recent(seconds(3), seconds(1)));
+    }
 
     #[test]
     fn a_status_is_one_line() {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use vestibule_actors::ReloadRequest;
 use vestibule_http::Reloads;
 
@@ -174,9 +174,8 @@ pub(crate) async fn run(
         configuration.begin();
         manager.reloading().await;
         let (own, parts) = (configuration.clone(), parts.clone());
-        // Files may be slow: the System's thread does not wait for them.
-        let outcome = tokio::task::spawn_blocking(move || own.reload(&parts)).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(Problem::panicked()));
+        let outcome = on_thread(move || own.reload(&parts)).await;
+        let outcome = outcome.unwrap_or_else(|| Err(Problem::failed()));
         configuration.end(&requested_by, &outcome);
         tell_log(&requested_by, &outcome);
         manager.reloaded().await;
@@ -191,6 +190,18 @@ pub(crate) async fn run(
             }
         }
     }
+}
+
+/// Does it on a thread of its own: files may be slow, and neither the System's thread waits for
+/// them nor the end of the process. `None` if nothing comes of it: it panicked, or there is no
+/// thread.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (told, done) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("reload".to_owned());
+    // Nobody is there to be told only if the server ends.
+    let started = thread.spawn(move || drop(told.send(work())));
+    started.ok()?;
+    done.await.ok()
 }
 
 fn tell_log(requested_by: &str, outcome: &Result<Report, Problem>) {

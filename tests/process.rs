@@ -2,11 +2,10 @@
 
 mod support;
 
-use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use support::{Directory, Process, Server, block, command, wait_until};
+use support::{Directory, Server, block, command, wait_until};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_wire::keys::RequestType;
 
@@ -123,59 +122,6 @@ fn a_lameduck_serves_on_until_its_time_is_over() {
     // New connections too.
     server.connect().ping();
     assert!(peer.receive_until_closed().is_empty());
-    assert_eq!(server.wait().code(), Some(0));
-}
-
-/// A command that has a service manager, which waits for what begins with a text.
-fn managed_command(directory: &Directory) -> (Command, impl Fn(&str) -> String + use<>) {
-    let path = directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket can be bound");
-    socket
-        .set_read_timeout(Some(support::PATIENCE))
-        .expect("a timeout can be set");
-    let mut command = command(directory.path());
-    command.env("NOTIFY_SOCKET", &path);
-    let told = move |wanted: &str| {
-        let mut buffer = [0; 4096];
-        loop {
-            let size = socket.recv(&mut buffer).expect("something is told in time");
-            let text = std::str::from_utf8(&buffer[..size]).expect("it is text");
-            if text.lines().any(|line| line.starts_with(wanted)) {
-                return text.to_owned();
-            }
-        }
-    };
-    (command, told)
-}
-
-#[test]
-fn a_server_whose_output_nobody_reads_serves_all_the_same() {
-    let directory = Directory::new();
-    let (mut command, told) = managed_command(&directory);
-    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
-    drop(reader);
-    let child = command
-        .args(["--listen", "127.0.0.1:0", "--log", "warn"])
-        .stdout(writer)
-        .spawn();
-    let mut server = Process(child.expect("the binary starts"));
-    told("READY=1");
-    server.signal("TERM");
-    told("STOPPING=1");
-    assert_eq!(server.wait().code(), Some(0));
-}
-
-#[test]
-fn a_service_manager_is_told_ready_status_and_stopping() {
-    let directory = Directory::new();
-    let (command, told) = managed_command(&directory);
-    let mut server = Server::spawn(command, "127.0.0.1:0", &["--lameduck", "1s"]);
-    assert!(told("READY=1").contains("STATUS=assist, primary"));
-    let mut operator = server.connect();
-    let _ = operator.call("vestibule.demote", &[0x90]);
-    told("STATUS=assist, replica");
-    server.signal("TERM");
-    told("STOPPING=1");
     assert_eq!(server.wait().code(), Some(0));
 }
 

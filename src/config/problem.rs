@@ -24,9 +24,10 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    /// A reload that went wrong by itself.
-    pub(crate) fn panicked() -> Self {
-        Self::Together("loading the configuration again panicked: a fault of the server".to_owned())
+    /// A reload of which nothing came, whatever the configuration is.
+    pub(crate) fn failed() -> Self {
+        let text = "loading it again panicked, or there was no thread for it";
+        Self::Together(text.to_owned())
     }
 
     /// Every line of it.
