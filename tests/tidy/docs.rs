@@ -1,5 +1,6 @@
 //! Tables of modules that leave a module out, links in documents that lead nowhere.
 
+use std::fs;
 use std::path::PathBuf;
 
 use crate::modules;
@@ -38,7 +39,7 @@ pub(crate) fn missing_rows(package: &Package) -> Vec<String> {
     findings
 }
 
-/// Links to files that are not there.
+/// Links to files that are not there, and to headings that a document does not have.
 pub(crate) fn dead_links(workspace: &Workspace) -> Vec<String> {
     let mut paths = Vec::<PathBuf>::new();
     collect(&workspace.root, "md", &mut paths);
@@ -49,24 +50,50 @@ pub(crate) fn dead_links(workspace: &Workspace) -> Vec<String> {
             .expect("found there")
             .to_string_lossy();
         let text = workspace.text(&name);
-        for link in links(&text) {
+        for (link, place) in links(&text) {
             let folder = path.parent().expect("a file is in a folder");
-            if !folder.join(link).exists() {
-                findings.push(format!("{name}: {link}"));
+            let target = match link {
+                "" => path.clone(),
+                link => folder.join(link),
+            };
+            let is_document = target.extension().is_some_and(|own| own == "md");
+            let has_place = || {
+                let text = fs::read_to_string(&target).unwrap_or_default();
+                headings(&text).any(|own| own == place)
+            };
+            if !target.exists() || (is_document && !place.is_empty() && !has_place()) {
+                let hash = if place.is_empty() { "" } else { "#" };
+                findings.push(format!("{name}: {link}{hash}{place}"));
             }
         }
     }
     findings
 }
 
-/// Targets of links to files of the tree, without the place inside of them.
-fn links(text: &str) -> impl Iterator<Item = &str> {
+/// Targets of links within the tree: the file, empty for the same one, and the place inside of it.
+fn links(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let targets = text
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split(')').next());
-    let files = targets.map(|target| target.split('#').next().unwrap_or_default());
-    files.filter(|target| !target.is_empty() && !target.contains("://") && !target.contains(' '))
+    let inside = targets
+        .filter(|own| !own.is_empty() && !own.contains("://") && !own.contains(' '))
+        .map(|own| own.split_once('#').unwrap_or((own, "")));
+    inside.filter(|(file, place)| !file.is_empty() || !place.is_empty())
+}
+
+/// The headings of a document, as links name them.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    lines.map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = |own: &char| own.is_alphanumeric() || " -_".contains(*own);
+        title
+            .chars()
+            .filter(kept)
+            .collect::<String>()
+            .replace(' ', "-")
+    })
 }
 
 #[cfg(test)]
@@ -91,6 +118,14 @@ mod tests {
     #[test]
     fn links_to_files_are_seen() {
         let text = "[a](b.md#c) [d](https://x/y) [e](#f) `v[0](1, 2)` [g](h/)";
-        assert_eq!(links(text).collect::<Vec<_>>(), ["b.md", "h/"]);
+        let expected = [("b.md", "c"), ("", "f"), ("h/", "")];
+        assert_eq!(links(text).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn headings_are_places() {
+        let text = "# A `b`, and C-d\n\ntext\n## When not to use it\n";
+        let found: Vec<_> = headings(text).collect();
+        assert_eq!(found, ["a-b-and-c-d", "when-not-to-use-it"]);
     }
 }
