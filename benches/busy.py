@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""What clients see while the server's thread is blocked: measured, and drawn.
+
+  cargo build --release
+  benches/busy.py                 # measures vestibule and Tarantool, and draws both
+  benches/busy.py --draw          # draws the figures again that are kept
+
+Every 20 ms a new client connects, is greeted and pings; after a second the thread that owns the
+data is blocked for three. How long each client took is kept in benches/measured/busy.json, and the
+pictures beside it are made of that and of nothing else (tests/packages.rs compares). Who is not
+answered within five seconds has given up. Needs Debian's tarantool.
+"""
+
+import argparse
+import html
+import json
+import math
+import pathlib
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+
+import compare
+import connections
+
+MEASURED = pathlib.Path(__file__).resolve().parent / "measured"
+FIGURES = MEASURED / "busy.json"
+EVERY, BEFORE, BLOCKED, AFTER, PATIENCE = 0.02, 1.0, 3.0, 1.0, 5.0
+GREETING_SIZE = 128
+
+# Widths and places in the pictures.
+WIDTH, LEFT, RIGHT, TOP, PANEL, GAP, FOOT = 760, 72, 12, 58, 110, 44, 46
+# The axis of times, in seconds: from a tenth of a millisecond to ten seconds.
+LEAST, MOST = 1e-4, 10.0
+THEMES = {
+    "light": {"text": "#1f2328", "faint": "#59636e", "line": "#d1d9e0", "band": "#fff1e5",
+              "vestibule": "#0969da", "tarantool": "#57606a"},
+    "dark": {"text": "#e6edf3", "faint": "#9198a1", "line": "#3d444d", "band": "#3d2a1a",
+             "vestibule": "#4493f8", "tarantool": "#b1bac4"},
+}
+
+
+def frame(header, body):
+    return b"\xce" + struct.pack(">I", len(header) + len(body)) + header + body
+
+
+PING = frame(b"\x82\x00\x40\x01\x01", b"\x80")
+
+
+def call(procedure, seconds):
+    name = procedure.encode()
+    body = b"\x82\x22\xd9" + bytes([len(name)]) + name + b"\x21\x91" + bytes([int(seconds)])
+    return frame(b"\x82\x00\x0a\x01\x02", body)
+
+
+def receive(stream, size):
+    got = b""
+    while len(got) < size:
+        part = stream.recv(size - len(got))
+        if not part:
+            raise OSError("closed")
+        got += part
+    return got
+
+
+def connect(port):
+    stream = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    stream.settimeout(PATIENCE)
+    receive(stream, GREETING_SIZE)
+    return stream
+
+
+def visit(port, began, at, seen):
+    """One client: how long until it was greeted and its ping answered; none if it gave up."""
+    sent = time.monotonic()
+    try:
+        with connect(port) as stream:
+            stream.sendall(PING)
+            receive(stream, 5)
+        took = time.monotonic() - sent
+    except OSError:
+        took = None
+    seen[at] = [round(sent - began, 4), None if took is None else round(took, 6)]
+
+
+def measure(port, procedure):
+    blocker = connect(port)
+    count = round((BEFORE + BLOCKED + AFTER) / EVERY)
+    seen, threads = [None] * count, []
+    began = time.monotonic()
+    is_blocked = False
+    for at in range(count):
+        time.sleep(max(0.0, began + at * EVERY - time.monotonic()))
+        if not is_blocked and time.monotonic() - began >= BEFORE:
+            blocker.sendall(call(procedure, BLOCKED))
+            is_blocked = True
+        threads.append(threading.Thread(target=visit, args=(port, began, at, seen)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    blocker.close()
+    return seen
+
+
+def measure_all(options):
+    for name in ("vestibule", "tarantool"):
+        path = shutil.which(getattr(options, name))
+        if path is None:
+            raise compare.Failure(f"{getattr(options, name)} is missing; see --help")
+        setattr(options, name, str(pathlib.Path(path).resolve()))
+    servers = {}
+    for name, procedure in ((compare.OURS, "vestibule.debug.block"), (compare.TUNED, "block")):
+        with tempfile.TemporaryDirectory(prefix="vestibule-busy-") as top:
+            server = connections.start(options, name, pathlib.Path(top))
+            try:
+                server.wait()
+                time.sleep(0.5)
+                servers[name] = measure(server.port, procedure)
+            finally:
+                server.stop()
+    versions = [compare.first_line([getattr(options, own), "--version"])
+                for own in ("vestibule", "tarantool")]
+    return {"machine": compare.hardware(), "versions": versions, "visits": servers}
+
+
+def x_of(seconds):
+    return LEFT + seconds / (BEFORE + BLOCKED + AFTER) * (WIDTH - LEFT - RIGHT)
+
+
+def y_of(top, took):
+    share = math.log(min(max(took, LEAST), MOST) / LEAST) / math.log(MOST / LEAST)
+    return top + PANEL * (1 - share)
+
+
+def draw(figures, theme):
+    colors, parts = THEMES[theme], []
+
+    def text(x, y, words, color="text", anchor="start", weight="normal"):
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" fill="{colors[color]}" text-anchor="{anchor}"'
+                     f' font-weight="{weight}">{html.escape(words)}</text>')
+
+    text(0, 16, "New clients, one every 20 ms: how long until they were greeted and a ping answered",
+         weight="bold")
+    text(0, 35, "In the colored band the thread that owns the data is blocked for 3 s.", "faint")
+    for number, (name, visits) in enumerate(figures["visits"].items()):
+        top = TOP + number * (PANEL + GAP) + 14
+        parts.append(f'<rect x="{x_of(BEFORE):.1f}" y="{top}" height="{PANEL}"'
+                     f' width="{x_of(BEFORE + BLOCKED) - x_of(BEFORE):.1f}"'
+                     f' fill="{colors["band"]}"/>')
+        for took, words in ((1e-4, "0.1 ms"), (1e-2, "10 ms"), (1.0, "1 s")):
+            y = y_of(top, took)
+            parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"'
+                         f' stroke="{colors["line"]}"/>')
+            text(LEFT - 8, y + 4, words, "faint", "end")
+        within = [took for sent, took in visits if BEFORE <= sent < BEFORE + BLOCKED]
+        prompt = sum(1 for took in within if took is not None and took < 0.1)
+        title = "vestibule" if name == compare.OURS else "Tarantool"
+        text(LEFT, top - 6, title, weight="bold")
+        text(LEFT + 76, top - 6, f"while blocked, {prompt} of {len(within)} were answered"
+                                 " within 100 ms", "faint")
+        color = colors["vestibule" if name == compare.OURS else "tarantool"]
+        parts.extend(f'<circle cx="{x_of(sent):.1f}" cy="{y_of(top, took):.1f}" r="2"'
+                     f' fill="{color}"/>' for sent, took in visits if took is not None)
+    height = TOP + 2 * (PANEL + GAP) + FOOT
+    bottom = TOP + 2 * (PANEL + GAP) - GAP + 14
+    for second in range(6):
+        text(x_of(second), bottom + 18, f"{second} s", "faint", "end" if second == 5 else "middle")
+    machine = figures["machine"]
+    text(0, bottom + 44, f"{machine['cpu'] or 'unknown processor'}, {machine['cores']} cores;"
+                         f" {', '.join(figures['versions'])}", "faint")
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'
+            f' viewBox="0 0 {WIDTH} {height}" role="img" font-size="12"'
+            ' font-family="system-ui, sans-serif">\n'
+            "<title>New clients while the server's thread is blocked</title>\n"
+            + "\n".join(parts) + "\n</svg>\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vestibule", default="target/release/vestibule", metavar="PATH")
+    parser.add_argument("--tarantool", default="tarantool", metavar="PATH")
+    parser.add_argument("--draw", action="store_true", help="measure nothing")
+    parser.add_argument("--check", action="store_true",
+                        help="write nothing, and fail if a picture is not that of the figures")
+    options = parser.parse_args()
+    if not (options.draw or options.check):
+        MEASURED.mkdir(exist_ok=True)
+        FIGURES.write_text(json.dumps(measure_all(options)) + "\n", encoding="utf-8")
+    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    for theme in THEMES:
+        path, text = MEASURED / f"busy-{theme}.svg", draw(figures, theme)
+        if not options.check:
+            path.write_text(text, encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != text:
+            sys.exit(f"{path} is not the picture of {FIGURES}: benches/busy.py --draw")
+
+
+if __name__ == "__main__":
+    main()
