@@ -85,6 +85,19 @@ impl RequestHeader {
     /// A body beyond 4 GiB cannot be framed; the length then saturates. No server accepts half of
     /// that.
     pub fn write_with(self, out: &mut Vec<u8>, request_type: u64, body: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.begin(out, request_type);
+        body(out);
+        frame(out, start, 0);
+    }
+
+    /// Appends what stands before a body of this size, which is sent from elsewhere.
+    pub fn write_before(self, out: &mut Vec<u8>, request_type: u64, body: usize) {
+        let start = self.begin(out, request_type);
+        frame(out, start, body);
+    }
+
+    /// Appends room for the length, and the header; returns where that is.
+    fn begin(self, out: &mut Vec<u8>, request_type: u64) -> usize {
         let start = out.len();
         out.extend_from_slice(&[0xce, 0, 0, 0, 0]);
         let more = [
@@ -101,10 +114,14 @@ impl RequestHeader {
             write_uint(out, key);
             write_uint(out, value);
         }
-        body(out);
-        let length = u32::try_from(out.len() - start - PREFIX_SIZE).unwrap_or(u32::MAX);
-        out[start + 1..start + PREFIX_SIZE].copy_from_slice(&length.to_be_bytes());
+        start
     }
+}
+
+/// Sets the length of the request that starts at `start`, of which `more` bytes are elsewhere.
+fn frame(out: &mut [u8], start: usize, more: usize) {
+    let length = u32::try_from(out.len() - start - PREFIX_SIZE + more).unwrap_or(u32::MAX);
+    out[start + 1..start + PREFIX_SIZE].copy_from_slice(&length.to_be_bytes());
 }
 
 /// A number in five bytes, or in nine if it needs them: so that it can be patched in place.
@@ -392,6 +409,16 @@ mod tests {
             ..Header::default()
         };
         assert_eq!((header, body), (expected, &[0x80][..]));
+    }
+
+    #[test]
+    fn a_body_may_be_sent_from_elsewhere() {
+        let header = RequestHeader::with_sync(1 << 40);
+        let (mut whole, mut parts) = (vec![1], vec![1]);
+        header.write_with(&mut whole, 200, |out| out.extend_from_slice(&[0x81, 1, 2]));
+        header.write_before(&mut parts, 200, 3);
+        parts.extend_from_slice(&[0x81, 1, 2]);
+        assert_eq!(whole, parts);
     }
 
     #[test]

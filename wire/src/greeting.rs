@@ -23,11 +23,37 @@ pub const VERSION: &str = "2.11.0";
 
 const LINE: usize = GREETING_SIZE / 2;
 
+/// Characters of a version that there is room for, beside all else that stands in the line.
+const VERSION_SIZE_MAX: usize = 7;
+
 /// Writes the greeting for an instance and a salt.
 #[must_use]
 pub fn encode(instance_uuid: &Uuid, salt: &[u8; SALT_SIZE]) -> [u8; GREETING_SIZE] {
+    encode_as(VERSION, instance_uuid, salt)
+}
+
+/// The same with another version, major, minor and patch: that of the servers that this one stands
+/// before. A patch that there is no room for is told as 0.
+#[must_use]
+pub fn encode_version(
+    (major, minor, patch): (u32, u32, u32),
+    instance_uuid: &Uuid,
+    salt: &[u8; SALT_SIZE],
+) -> [u8; GREETING_SIZE] {
+    let version = format!("{major}.{minor}.{patch}");
+    match version.len() <= VERSION_SIZE_MAX {
+        true => encode_as(&version, instance_uuid, salt),
+        false => encode_as(
+            &format!("{}.{}.0", major % 100, minor % 100),
+            instance_uuid,
+            salt,
+        ),
+    }
+}
+
+fn encode_as(version: &str, instance_uuid: &Uuid, salt: &[u8; SALT_SIZE]) -> [u8; GREETING_SIZE] {
     let mut greeting = [b' '; GREETING_SIZE];
-    let first = format!("Tarantool {VERSION} (Binary) {instance_uuid}");
+    let first = format!("Tarantool {version} (Binary) {instance_uuid}");
     greeting[..first.len()].copy_from_slice(first.as_bytes());
     greeting[LINE - 1] = b'\n';
     let second = STANDARD.encode(salt);
@@ -93,6 +119,18 @@ mod tests {
             .into_bytes()
             .try_into()
             .expect("two full lines")
+    }
+
+    #[test]
+    fn any_version_fits() {
+        let read = |version| {
+            let greeting = encode_version(version, &Uuid::NIL, &[7; SALT_SIZE]);
+            decode(&greeting).map(|own| own.version)
+        };
+        assert_eq!(read((2, 6, 0)), Some((2, 6, 0)));
+        assert_eq!(read((2, 11, 10)), Some((2, 11, 10)));
+        assert_eq!(read((2, 11, 100)), Some((2, 11, 0)));
+        assert!(read((u32::MAX, u32::MAX, u32::MAX)).is_some());
     }
 
     #[test]

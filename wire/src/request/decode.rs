@@ -63,6 +63,13 @@ pub fn decode_checked(request: RequestType, body: &[u8]) -> Result<Body<'_>, Err
     })
 }
 
+/// Whether a body, if there is one, is exactly one well-formed value, whatever it means: for what
+/// others are to decode.
+#[must_use]
+pub fn is_well_formed(body: &[u8]) -> bool {
+    check_well_formed(body).is_ok()
+}
+
 /// A body, if there is one, is exactly one well-formed value, what is inside its extension values
 /// included: nothing else gets into a key, a tuple or an argument.
 fn check_well_formed(body: &[u8]) -> Result<(), Error> {

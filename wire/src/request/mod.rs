@@ -16,5 +16,5 @@ pub use body::{
     After, Auth, Begin, Body, Call, Delete, Eval, Id, IdOrName, IteratorType, Select, Store,
     Update, Upsert,
 };
-pub use decode::{decode, decode_checked};
+pub use decode::{decode, decode_checked, is_well_formed};
 pub(crate) use encode::write_features;
