@@ -9,6 +9,8 @@
 //!
 //! It is asked on the session's thread, which goes on with everything else while it waits.
 
+mod upstream;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use vestibule_wire::greeting::SALT_SIZE;
 
 use crate::endpoints::PeerAddress;
 use crate::limits::AUTHENTICATOR_TIME_DEFAULT;
+
+pub(crate) use upstream::UpstreamLogins;
 
 /// Decides on logins that the engine's users do not: a directory, tokens, a table elsewhere. Given
 /// to a runtime by [`RuntimeBuilder::authenticator`](crate::RuntimeBuilder::authenticator).

@@ -135,6 +135,10 @@
 //! With the feature `signals`, `RuntimeHandle::serve_until_signal` is all that a server's `main`
 //! waits for.
 //!
+//! # Before a Tarantool that exists already
+//!
+//! [`start_gateway`] starts the same without an engine: what clients ask goes on to [`Upstreams`].
+//!
 //! # With actix-web
 //!
 //! Both live on one System, and handlers reach the engine by the handle. actix-web ends its System
@@ -201,6 +205,7 @@
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
 //! | `admission`, `config`, `slots` | what is done with a request, and with a connection |
+//! | `upstream` | what a gateway knows of the instances that it stands before, pure |
 //! | `exposure` | whether guest may be served where other machines are |
 //! | `quotas` | how much of what all share one user or address may hold |
 //! | `transitions` | changes of the role and stops, as a pure machine |
@@ -213,6 +218,7 @@
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
 //! | `jobs` | work on the engine that the embedder asks for |
 //! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
+//! | `links`, `scouts` | a gateway's connections: for requests, and to see how upstreams are |
 //! | `admin` | the control procedures |
 //! | `session`, `worker`, `tx`, `supervisor`, `acceptor` | the actors |
 //! | `runtime` | puts them together |
@@ -234,6 +240,7 @@ mod hooks;
 mod incoming;
 mod jobs;
 pub mod limits;
+mod links;
 mod memory;
 mod messages;
 pub mod monitoring;
@@ -242,6 +249,7 @@ mod quotas;
 mod reload;
 mod resources;
 mod runtime;
+mod scouts;
 mod seconds;
 mod segments;
 mod serialized;
@@ -262,6 +270,7 @@ mod timeouts;
 mod timers;
 mod transitions;
 mod tx;
+mod upstream;
 mod worker;
 
 /// The runtime's own version of it: what a System is that [`start`] runs on.
@@ -278,12 +287,15 @@ pub use hooks::{CloseReason, ConnectionClosed, ConnectionOpened};
 pub use incoming::{AdoptError, Connection, ConnectionBounds, ListenError, Listener};
 pub use jobs::EngineError;
 pub use reload::ReloadRequest;
-pub use runtime::{RuntimeBuilder, RuntimeHandle, StartError, Transition, start};
+pub use runtime::{
+    Gateway, RuntimeBuilder, RuntimeHandle, StartError, Transition, start, start_gateway,
+};
 pub use serving::Events;
 pub use transitions::{
     Counts, Phases, RecordedResult, StopReport, TransitionOutcome, TransitionRecord,
     TransitionResult,
 };
+pub use upstream::{GatewayAccount, Upstream, UpstreamTextError, Upstreams, UpstreamsError};
 pub use vestibule_wire as wire;
 
 /// What the other packages of this workspace share with this one. No promise is kept for it.

@@ -2,10 +2,12 @@
 //! are the defaults and bounds of the configuration, and what clients and operators meet.
 
 mod listening;
+mod upstream;
 
 use std::time::Duration;
 
 pub use listening::*;
+pub use upstream::*;
 
 /// Declares bounds, and lists them as [`SHOWN`].
 macro_rules! shown {
@@ -486,3 +488,4 @@ const _: () = assert!(SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE <= FLUSH_BYTES_MAX);
 const _: () = assert!(SEGMENT_SIZE.is_multiple_of(4096) && SEGMENT_SIZE <= BUFFER_KEEP_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(TURN_REQUESTS_COSTLY < TURN_REQUESTS_MAX);
+const _: () = assert!(UPSTREAM_REPLY_LARGE <= READ_SIZE);

@@ -119,6 +119,11 @@ impl Memory {
         used <= max - max / 4 || used <= max && output <= self.share(connections())
     }
 
+    /// Whether a reply of this size may be gathered that somebody else has made already.
+    pub(crate) fn may_gather(&self, bytes: usize) -> bool {
+        self.used().saturating_add(bytes) <= self.max()
+    }
+
     /// What each connection may hold when others hold the rest, by their number.
     pub(crate) fn share(&self, connections: usize) -> usize {
         (self.max() / 4 / connections.max(1)).max(MEMORY_SMALL)

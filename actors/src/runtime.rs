@@ -11,6 +11,7 @@
 //! | `transition` | transitions that an embedder asks for |
 //! | `assemble` | how the actors are put together |
 //! | `builder` | what a runtime is made of |
+//! | `gateway` | a runtime without an engine, before upstreams |
 //! | `signals` | serving until a signal ends it |
 
 #[cfg(feature = "testing")]
@@ -18,6 +19,7 @@ mod accepting;
 mod assemble;
 mod builder;
 mod call;
+mod gateway;
 mod handle;
 #[cfg(feature = "testing")]
 mod looks;
@@ -42,6 +44,9 @@ pub(crate) use assemble::Timing;
 #[cfg(test)]
 pub(crate) use assemble::{Mailboxes, follow_cell, spawner};
 pub use builder::RuntimeBuilder;
+#[cfg(feature = "testing")]
+pub(crate) use gateway::start_gateway_with_timing;
+pub use gateway::{Gateway, start_gateway};
 pub use handle::RuntimeHandle;
 #[cfg(feature = "signals")]
 pub use signals::EndingSignals;

@@ -27,13 +27,14 @@ use crate::engine::{
 };
 use crate::exposure::Exposure;
 use crate::hooks::ConnectionHooks;
-use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
+use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT, SCHEMA_VERSION_MIN};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
 use crate::reload::ReloadHook;
 use crate::serving::{Events, Serving, ServingCell, Status};
 use crate::slots::{ConnectionSlots, NoSlot};
 use crate::transitions::TransitionLog;
+use crate::upstream::GatewayCell;
 
 /// Why the outcome of a request is unknown that a stop has cut off.
 pub(crate) const STOPPING: &str = "the server is shutting down";
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     /// What may be replaced meanwhile.
     pub(crate) settings: Live<Settings>,
     pub(crate) additions: Additions,
+    /// What its threads share of the upstreams, in a gateway.
+    pub(crate) gateway: Option<Arc<GatewayCell>>,
     pub(crate) clock: Clock,
     pub(crate) serving: Arc<ServingCell>,
     pub(crate) events: Arc<Events>,
@@ -194,6 +197,7 @@ impl Shared {
             config,
             settings: Live::new(settings),
             additions: Additions::default(),
+            gateway: None,
             clock,
             engines: watch::Sender::new(0),
             changes: watch::Sender::new(serving.load()),
@@ -212,7 +216,7 @@ impl Shared {
             connections: AtomicU64::new(0),
             jobs: AtomicUsize::new(0),
             fault: Mutex::new(None),
-            schema_version: AtomicU64::new(1),
+            schema_version: AtomicU64::new(SCHEMA_VERSION_MIN),
             catalog: Mutex::new(None),
             views: AtomicU64::new(0),
             view: Mutex::new(None),
@@ -224,6 +228,14 @@ impl Shared {
     /// With what an embedder adds.
     pub(crate) fn with_additions(self, additions: Additions) -> Self {
         Self { additions, ..self }
+    }
+
+    /// Of a gateway.
+    pub(crate) fn with_gateway(self, gateway: Arc<GatewayCell>) -> Self {
+        Self {
+            gateway: Some(gateway),
+            ..self
+        }
     }
 
     /// Goes by other settings from now on, which were checked. Who follows them sees it at the next
@@ -300,6 +312,12 @@ impl Shared {
 
     pub(crate) fn schema_version(&self) -> u64 {
         self.schema_version.load(Ordering::Acquire)
+    }
+
+    /// The catalog of an upstream has changed.
+    pub(crate) fn set_schema_version(&self, version: u64) {
+        self.schema_version.fetch_max(version, Ordering::AcqRel);
+        self.events.set_schema(version);
     }
 
     /// None until an engine has recovered for the first time.

@@ -147,6 +147,9 @@ pub(crate) struct BatchEntry {
     pub(crate) stream: u64,
     /// Under which epoch it was admitted, and whether it may change data.
     pub(crate) admitted: Admitted,
+    /// Whether its client has told which version of the catalog it knows: an upstream checks that
+    /// as well.
+    pub(crate) is_versioned: bool,
     /// Whether it is one of the large ones, and its body is in a frame of its own.
     pub(crate) is_large: bool,
     /// Where its body starts in the batch, or in that frame.
@@ -236,8 +239,9 @@ pub(crate) struct Push {
     pub(crate) id: RequestId,
     /// A whole frame.
     pub(crate) frame: Vec<u8>,
-    /// For its bytes, until they stand in the connection's output.
-    pub(crate) charge: PushCharge,
+    /// For its bytes, until they stand in the connection's output; none for what an upstream sent,
+    /// which is delivered before more of it is read.
+    pub(crate) charge: Option<PushCharge>,
 }
 
 impl Message for Push {

@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
+use vestibule_wire::Error;
 
 #[cfg(feature = "testing")]
 use super::LookAround;
 use super::LooksAround;
 use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
+use crate::cells::claims::RequestId;
 use crate::incoming::{IncomingStream, Origin};
 use crate::messages::tx::{Push, Replies, TxHandle};
 use crate::reload::ReloadAnswer;
@@ -64,6 +66,24 @@ pub(crate) struct TxLost {
 }
 
 impl Message for TxLost {
+    type Result = ();
+}
+
+/// A link to an upstream has ended, or could not be had: what was to go over it, and what went, is
+/// not answered by it any more.
+#[derive(Debug)]
+pub(crate) struct LinkOver {
+    /// Requests that were not sent, and never will be.
+    pub(crate) unsent: Vec<RequestId>,
+    /// Requests that were sent.
+    pub(crate) sent: Vec<RequestId>,
+    /// What clients of those that were not sent are told.
+    pub(crate) error: Error,
+    /// Why the outcome of those that were is unknown.
+    pub(crate) reason: String,
+}
+
+impl Message for LinkOver {
     type Result = ();
 }
 
@@ -131,6 +151,7 @@ pub(crate) struct WorkerHandle {
     changed: Recipient<Changed>,
     tx_ready: Recipient<TxReady>,
     tx_lost: Recipient<TxLost>,
+    link_over: Recipient<LinkOver>,
     quiesce: Recipient<Quiesce>,
     cut_off: Recipient<CutOff>,
     transition_started: Recipient<TransitionStarted>,
@@ -153,6 +174,7 @@ impl WorkerHandle {
             + Handler<Changed>
             + Handler<TxReady>
             + Handler<TxLost>
+            + Handler<LinkOver>
             + Handler<Quiesce>
             + Handler<CutOff>
             + Handler<TransitionStarted>
@@ -170,6 +192,7 @@ impl WorkerHandle {
             changed: worker.clone().recipient(),
             tx_ready: worker.clone().recipient(),
             tx_lost: worker.clone().recipient(),
+            link_over: worker.clone().recipient(),
             quiesce: worker.clone().recipient(),
             cut_off: worker.clone().recipient(),
             transition_started: worker.clone().recipient(),
@@ -204,6 +227,10 @@ impl WorkerHandle {
 
     pub(crate) fn tx_lost(&self, reason: String) {
         self.tx_lost.do_send(TxLost { reason });
+    }
+
+    pub(crate) fn link_over(&self, over: LinkOver) {
+        self.link_over.do_send(over);
     }
 
     pub(crate) fn quiesce(&self, serial: u64, is_stop: bool) {

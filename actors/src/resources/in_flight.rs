@@ -343,6 +343,12 @@ impl InFlightTable {
         self.cancel_all(ids)
     }
 
+    /// Cancels those of these requests that are on their way still.
+    pub(crate) fn cancel_these(&mut self, mut ids: Vec<RequestId>) -> Vec<Cancelled> {
+        ids.retain(|id| self.has(*id));
+        self.cancel_all(ids)
+    }
+
     fn cancel_all(&mut self, ids: Vec<RequestId>) -> Vec<Cancelled> {
         let mut cancelled = Vec::with_capacity(ids.len());
         for id in ids {

@@ -1,4 +1,4 @@
-//! What a worker sends to Tx next.
+//! What a worker hands to its back next: to Tx, or in a gateway to its links.
 //!
 //! ```text
 //!   sessions ─▶ batch ─ the first of a tick wakes the worker's task ─▶ sent, once per tick
@@ -6,6 +6,7 @@
 //!                 └──── used batches, used replies ◀── recycle ◀── Replies ┘
 //! ```
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -28,11 +29,36 @@ pub(crate) struct LargeEntry {
     pub(crate) body: usize,
 }
 
-/// The batch that the sessions of a worker fill together, and the Tx to which it goes.
+/// What is behind a worker.
+pub(crate) enum Back {
+    /// The engine, on a thread of its own.
+    Tx(TxHandle),
+    /// The links to upstreams, on the worker's own thread.
+    Links(Rc<dyn TakeBatch>),
+}
+
+impl Back {
+    /// Which it is: of one that knows nobody yet, another number than of those before.
+    fn generation(&self) -> u64 {
+        match self {
+            Self::Tx(tx) => tx.generation,
+            // There is one as long as the worker lives.
+            Self::Links(_) => 1,
+        }
+    }
+}
+
+/// Who takes batches on the worker's own thread.
+pub(crate) trait TakeBatch {
+    /// Takes what is in a batch. What is left of it is dropped, and its buffers are used again.
+    fn take(&self, batch: &mut Batch);
+}
+
+/// The batch that the sessions of a worker fill together, and the back to which it goes.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     batch: Box<Batch>,
-    tx: Option<TxHandle>,
+    back: Option<Back>,
     /// Wakes the task that sends the batch when this tick's sessions have run.
     flush: Option<Waker>,
     /// Used, and empty.
@@ -42,27 +68,27 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// There is a Tx.
-    pub(crate) fn attach(&mut self, tx: TxHandle) {
-        self.tx = Some(tx);
+    /// There is a back.
+    pub(crate) fn attach(&mut self, back: Back) {
+        self.back = Some(back);
     }
 
-    /// Tx is lost, and with it what it was to be sent.
+    /// The back is lost, and with it what it was to be sent.
     pub(crate) fn detach(&mut self) {
-        self.tx = None;
+        self.back = None;
         self.batch.clear();
         self.batch.large.clear();
     }
 
     #[inline]
-    pub(crate) fn has_tx(&self) -> bool {
-        self.tx.is_some()
+    pub(crate) fn has_back(&self) -> bool {
+        self.back.is_some()
     }
 
-    /// Which Tx there is; 0 for none.
+    /// Which back there is; 0 for none.
     #[inline]
-    pub(crate) fn tx_generation(&self) -> u64 {
-        self.tx.as_ref().map_or(0, |tx| tx.generation)
+    pub(crate) fn back_generation(&self) -> u64 {
+        self.back.as_ref().map_or(0, Back::generation)
     }
 
     /// A request with this body. Where that starts and ends in the batch, the entry is told here.
@@ -150,17 +176,31 @@ impl Outgoing {
         &self.batch
     }
 
-    /// Sends what the sessions of that worker gathered, if Tx is there.
+    /// Sends what the sessions of that worker gathered, if there is a back.
     pub(crate) fn send(&mut self, worker: usize) {
-        let Some(tx) = &self.tx else { return };
+        let Some(back) = &self.back else { return };
         if self.batch.is_empty() {
             return;
         }
-        let next = self.batches.pop().unwrap_or_default();
-        let mut batch = std::mem::replace(&mut self.batch, next);
-        batch.worker = worker;
-        batch.recycled = self.replies.pop();
-        tx.submit(batch);
+        match back {
+            Back::Tx(tx) => {
+                let next = self.batches.pop().unwrap_or_default();
+                let mut batch = std::mem::replace(&mut self.batch, next);
+                batch.worker = worker;
+                batch.recycled = self.replies.pop();
+                tx.submit(batch);
+            }
+            Back::Links(links) => {
+                links.take(&mut self.batch);
+                self.batch.clear();
+                self.batch.large.clear();
+            }
+        }
+    }
+
+    /// What replies are gathered in on this thread, used or new.
+    pub(crate) fn spare_replies(&mut self) -> Box<Replies> {
+        self.replies.pop().unwrap_or_default()
     }
 
     /// Keeps the buffers of an answer that is delivered; hands those of large requests over.

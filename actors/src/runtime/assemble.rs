@@ -10,10 +10,12 @@ use actix_rt::{Arbiter, System};
 use tokio::sync::watch;
 use vestibule_wire::Uuid;
 
+use super::gateway::Gateway;
 use super::handle::RuntimeHandle;
 use super::start_error::StartError;
 use crate::acceptor::{Acceptor, bind};
 use crate::admin;
+use crate::authenticator::UpstreamLogins;
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -24,17 +26,20 @@ use crate::exposure::refuses;
 use crate::incoming::Listener;
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::{
-    MAILBOX_SLOTS, WAITS_MAX, WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    LINKS_PER_SESSION_THREAD_MAX, MAILBOX_SLOTS, SCHEMA_VERSION_MIN, WAITS_MAX,
+    WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX, WORKER_RESERVE,
 };
 use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
+use crate::scouts;
 use crate::serving::{Serving, ServingCell};
 use crate::shared::{Additions, Shared};
 use crate::slots::ConnectionSlots;
 use crate::supervisor::{SpawnTx, Supervisor};
 use crate::transitions::TransitionRecord;
 use crate::tx::{Parts, Tx};
+use crate::upstream::{GatewayCell, Upstreams};
 use crate::worker::Worker;
 
 /// What a runtime goes by as to time.
@@ -57,13 +62,56 @@ pub(super) fn assemble<E: Engine>(
 ) -> Result<RuntimeHandle<E>, StartError> {
     engine.check().map_err(StartError::Engine)?;
     check_guest(&config, &*engine)?;
+    let spawn_tx = |own: &Inner<E>| {
+        let (shared, peers, queue) = (own.shared.clone(), own.peers.clone(), own.queue.clone());
+        Some(spawner(shared, peers, queue, engine, procedures))
+    };
+    assemble_around(config, timing, additions, None, spawn_tx)
+}
+
+/// Starts a gateway.
+pub(super) fn assemble_gateway(
+    config: Config,
+    timing: Timing,
+    upstreams: Upstreams,
+    additions: Additions,
+) -> Result<RuntimeHandle<Gateway>, StartError> {
+    let gateway = GatewayCell::new(upstreams, SCHEMA_VERSION_MIN, timing.clock.now());
+    let gateway = Arc::new(gateway);
+    let additions = Additions {
+        authenticator: Some(Arc::new(UpstreamLogins::new(gateway.clone(), timing.clock))),
+        ..additions
+    };
     let mut config = config;
+    let links = LINKS_PER_SESSION_THREAD_MAX * config.session_thread_count();
+    config.descriptors.reserved += links + gateway.config.upstreams.len();
+    let runtime = assemble_around(config, timing, additions, Some(gateway.clone()), |_| None)?;
+    scouts::launch(&runtime.shared, &gateway);
+    Ok(runtime)
+}
+
+/// What Tx, or what stands in its place, is made with.
+struct Inner<E: 'static> {
+    shared: Arc<Shared>,
+    peers: Arc<Peers>,
+    queue: Arc<JobQueue<E>>,
+}
+
+/// Starts what every runtime has, around a Tx that `spawn_tx` knows to start, or in a gateway
+/// without one.
+fn assemble_around<E: 'static>(
+    mut config: Config,
+    timing: Timing,
+    additions: Additions,
+    gateway: Option<Arc<GatewayCell>>,
+    spawn_tx: impl FnOnce(&Inner<E>) -> Option<SpawnTx>,
+) -> Result<RuntimeHandle<E>, StartError> {
     if config.instance_uuid == Uuid::NIL {
         config.instance_uuid = random_uuid()?;
     }
     let slots = slots(&config)?;
     let (listeners, bound) = open_listeners(&config)?;
-    let shared = shared(config, timing.clock, slots, additions);
+    let shared = shared(config, timing.clock, slots, additions, gateway);
     let addressed = bound.iter().filter_map(|own| own.address.network());
     addressed.for_each(|address| shared.exposure.note_listener(address));
     let (mailboxes, peers) = Mailboxes::new(shared.counters.len());
@@ -71,13 +119,17 @@ pub(super) fn assemble<E: Engine>(
     let arbiters = start_workers(mailboxes.workers, &shared, &peers);
     let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
     let queue = Arc::new(JobQueue::default());
-    let spawn_tx = spawner(
-        shared.clone(),
-        peers.clone(),
-        queue.clone(),
-        engine,
-        procedures,
-    );
+    let inner = Inner {
+        shared,
+        peers,
+        queue,
+    };
+    let spawn_tx = spawn_tx(&inner);
+    let Inner {
+        shared,
+        peers,
+        queue,
+    } = inner;
     let (told, stopped) = watch::channel(None);
     let mut supervisor = Supervisor::new(
         shared.clone(),
@@ -152,15 +204,20 @@ fn mailbox<A: Actor>() -> (Addr<A>, AddressReceiver<A>) {
     (Addr::new(sender), receiver)
 }
 
-/// What can be told before anything is opened.
+/// What can be told of any runtime before anything is opened.
+pub(super) fn check_config(config: &Config) -> Result<(), StartError> {
+    if System::try_current().is_none() {
+        return Err(StartError::NoSystem);
+    }
+    Ok(config.check()?)
+}
+
+/// The same of one with an engine.
 pub(super) fn check<E: 'static>(
     config: &Config,
     procedures: &Procedures<E>,
 ) -> Result<(), StartError> {
-    if System::try_current().is_none() {
-        return Err(StartError::NoSystem);
-    }
-    config.check()?;
+    check_config(config)?;
     let is_control = |name: &str| admin::find(name).is_some();
     if let Some(name) = procedures.names().into_iter().find(|name| is_control(name)) {
         return Err(StartError::ControlProcedure(name));
@@ -177,6 +234,7 @@ pub(super) fn shared(
     clock: Clock,
     slots: ConnectionSlots,
     additions: Additions,
+    gateway: Option<Arc<GatewayCell>>,
 ) -> Arc<Shared> {
     let serving = ServingCell::new(config.role, clock);
     let capacity = WORKER_REQUESTS_MAX + WORKER_RESERVE + WORKER_ADMIN_RESERVE;
@@ -184,7 +242,11 @@ pub(super) fn shared(
     let claims = (0..config.session_thread_count())
         .map(|_| Arc::new(Claims::new(capacity)))
         .collect();
-    Arc::new(Shared::new(config, serving, slots, claims).with_additions(additions))
+    let shared = Shared::new(config, serving, slots, claims).with_additions(additions);
+    Arc::new(match gateway {
+        Some(gateway) => shared.with_gateway(gateway),
+        None => shared,
+    })
 }
 
 /// Refuses what is known to be open to other machines before there is an engine.

@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::endpoints::ListenAddress;
 use crate::engine::Fault;
 use crate::exposure::refusal;
+use crate::upstream::UpstreamsError;
 
 /// Why [`start`](crate::start) started nothing.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum StartError {
     /// A field of the configuration has a value that it cannot have.
     #[error("bad configuration: {0}")]
     Config(#[from] ConfigError),
+    /// Upstreams of a gateway that cannot be.
+    #[error("bad upstreams: {0}")]
+    Upstreams(#[from] UpstreamsError),
     /// A procedure has the name of a control procedure, which sessions answer: it would never be
     /// called.
     #[error("the procedure '{0}' would never be called: the runtime has one of that name")]

@@ -35,7 +35,7 @@ fn supervisor(script: &Script) -> (Arc<Shared>, Mailboxes, Supervisor, Stopped) 
         ..Config::default()
     };
     let slots = ConnectionSlots::new(&config).expect("no limit is known");
-    let shared = shared(config, Clock::SYSTEM, slots, Additions::default());
+    let shared = shared(config, Clock::SYSTEM, slots, Additions::default(), None);
     let (mailboxes, peers) = Mailboxes::new(1);
     let engine = script.clone();
     let spawn_tx = spawner(
@@ -53,7 +53,7 @@ fn supervisor(script: &Script) -> (Arc<Shared>, Mailboxes, Supervisor, Stopped) 
         jobs,
         Vec::new(),
         TRANSITION_SLACK,
-        spawn_tx,
+        Some(spawn_tx),
         told,
     );
     (shared, mailboxes, supervisor, stopped)

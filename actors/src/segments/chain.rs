@@ -276,6 +276,15 @@ impl Chain {
         self.push(pool, &head);
     }
 
+    /// All of it in one buffer.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        let mut buffer = Vec::with_capacity(self.len);
+        for part in &self.parts {
+            buffer.extend_from_slice(part.bytes());
+        }
+        buffer
+    }
+
     /// A copy of all.
     #[cfg(test)]
     pub(crate) fn content(&self) -> Vec<u8> {

@@ -300,6 +300,35 @@ impl ServingCell {
         });
     }
 
+    /// No upstream serves, because of this; told again, it replaces what is told, which nobody is
+    /// notified of.
+    pub(crate) fn upstream_trouble(&self, reason: &str, now: Instant) {
+        {
+            let mut details = self.details();
+            if details.base == Base::Loading {
+                details.reason = bounded(reason);
+                return;
+            }
+            let own = |solo: &&mut Solo| solo.by == Declarer::Upstream;
+            if let Some(solo) = details.solos.iter_mut().find(own) {
+                solo.reason = bounded(reason);
+                return;
+            }
+        }
+        self.change(now, |details| {
+            details.push(Declarer::Upstream, reason, now);
+            details.history.solos.stall += 1;
+        });
+    }
+
+    /// An upstream serves.
+    pub(crate) fn upstream_back(&self, now: Instant) {
+        let is_own = |solo: &Solo| solo.by == Declarer::Upstream;
+        if self.details().solos.iter().any(is_own) {
+            self.change(now, |details| details.solos.retain(|solo| !is_own(solo)));
+        }
+    }
+
     /// How long each state has lasted in all, in the order of [`State::ALL`], and how often solo
     /// was declared.
     pub(crate) fn history(&self, now: Instant) -> ([Duration; State::ALL.len()], SoloCounts) {

@@ -14,7 +14,7 @@ pub struct SoloCounts {
     pub guard: u64,
     /// By an operator or the embedder.
     pub operator: u64,
-    /// By the watchdog, because Tx stood still.
+    /// By the watchdog, because Tx stood still; in a gateway, because no upstream served.
     pub stall: u64,
 }
 
@@ -24,6 +24,8 @@ pub(super) enum Declarer {
     Guard(u64),
     Operator,
     Watchdog,
+    /// In a gateway: there is nobody to forward to.
+    Upstream,
 }
 
 /// One reason for solo.

@@ -61,7 +61,11 @@ impl Session {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
         let cell = new_cell(worker, index, slot, origin, stream, salt);
-        let greeting = greeting::encode(&worker.shared.config.instance_uuid, &salt);
+        let uuid = &worker.shared.config.instance_uuid;
+        let greeting = match &worker.shared.gateway {
+            None => greeting::encode(uuid, &salt),
+            Some(gateway) => greeting::encode_version(gateway.version(), uuid, &salt),
+        };
         cell.state
             .borrow_mut()
             .output()

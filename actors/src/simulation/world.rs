@@ -117,7 +117,7 @@ impl World {
             // Threads of which nothing is asked but to be there.
             (0..WORKERS).map(|_| Arbiter::new()).collect(),
             TRANSITION_SLACK,
-            Box::new(move |_, generation| spawn(&arbiter, generation)),
+            Some(Box::new(move |_, generation| spawn(&arbiter, generation))),
             told,
         );
         Context::with_receiver(mailboxes.supervisor).run(supervisor);

@@ -37,7 +37,8 @@ pub(crate) struct Supervisor {
     pub(super) jobs: Arc<JobTable>,
     pub(super) acceptor: Option<AcceptorHandle>,
     pub(super) workers: Vec<Arbiter>,
-    spawn_tx: SpawnTx,
+    /// None in a gateway, which has no Tx.
+    spawn_tx: Option<SpawnTx>,
     /// Of every Tx in its turn: a panic ends a Tx, not its thread, and a new thread would need
     /// descriptors just when there may be none.
     pub(super) tx_arbiter: Arbiter,
@@ -78,12 +79,15 @@ impl Supervisor {
         jobs: Arc<JobTable>,
         workers: Vec<Arbiter>,
         role_slack: Duration,
-        spawn_tx: SpawnTx,
+        spawn_tx: Option<SpawnTx>,
         stopped: watch::Sender<Option<StopReport>>,
     ) -> Self {
         Self {
             machine: Machine::new(shared.counters.len() + 1, shared.config.role, role_slack),
-            watchdog: Watchdog::new(shared.settings.load().tx_stall_after, shared.clock.now()),
+            watchdog: Watchdog::new(
+                stall_period(&shared, spawn_tx.is_some()),
+                shared.clock.now(),
+            ),
             watching: None,
             shared,
             peers,
@@ -114,9 +118,12 @@ impl Supervisor {
     }
 
     fn start_tx(&mut self) {
+        let Some(spawn_tx) = &self.spawn_tx else {
+            return;
+        };
         self.generation += 1;
         self.missing = self.peers.workers.len() + 1;
-        let tx = (self.spawn_tx)(&self.tx_arbiter, self.generation);
+        let tx = spawn_tx(&self.tx_arbiter, self.generation);
         // Before it can be ready: nothing is forwarded while it loads.
         for worker in &self.peers.workers {
             worker.tx_ready(tx.clone());
@@ -150,7 +157,7 @@ impl Supervisor {
     /// Watches Tx as the settings say now.
     fn watch_anew(&mut self, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
-        let period = self.shared.settings.load().tx_stall_after;
+        let period = stall_period(&self.shared, self.spawn_tx.is_some());
         match &mut self.watchdog {
             Some(watchdog) if period.is_zero() => {
                 if watchdog.is_stalled() {
@@ -256,6 +263,15 @@ impl Supervisor {
     pub(super) fn tx_gone(&mut self, ctx: &mut Context<Self>) {
         let actions = self.machine.tx_stopped(self.shared.clock.now());
         self.apply(actions, ctx);
+    }
+}
+
+/// After how long without progress Tx counts as stalled; zero: nobody watches, as where there is
+/// none.
+fn stall_period(shared: &Shared, has_tx: bool) -> Duration {
+    match has_tx {
+        true => shared.settings.load().tx_stall_after,
+        false => Duration::ZERO,
     }
 }
 

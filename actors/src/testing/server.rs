@@ -1,4 +1,4 @@
-//! A runtime on a thread of its own, with any engine.
+//! A runtime on a thread of its own, with any engine, or before upstreams.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -10,9 +10,9 @@ use super::peer::Peer;
 use crate::clock::Clock;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
-use crate::runtime::{RuntimeBuilder, Timing};
+use crate::runtime::{RuntimeBuilder, Timing, start_gateway_with_timing};
 use crate::serving::State;
-use crate::{Config, RuntimeHandle, StopReport, TransitionOutcome};
+use crate::{Config, Gateway, RuntimeHandle, StartError, StopReport, TransitionOutcome, Upstreams};
 
 /// How long session threads may take after the deadline of a change of the role: the tests look at
 /// what was cut off, and a busy machine may keep a thread from running for longer than operators
@@ -95,6 +95,36 @@ impl<E: Engine> TestServer<E> {
     }
 
     fn launch(builder: RuntimeBuilder<E>) -> Self {
+        Self::launch_with(move |timing| builder.start_with_timing(timing))
+    }
+}
+
+impl TestServer<Gateway> {
+    /// Starts a gateway with [`config`](super::config), and does not wait for its upstreams.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot start.
+    #[must_use]
+    pub fn before(upstreams: Upstreams) -> Self {
+        Self::before_with(super::config(), upstreams)
+    }
+
+    /// The same with a configuration.
+    ///
+    /// # Panics
+    ///
+    /// As [`before`](Self::before).
+    #[must_use]
+    pub fn before_with(config: Config, upstreams: Upstreams) -> Self {
+        Self::launch_with(move |timing| start_gateway_with_timing(config, upstreams, timing))
+    }
+}
+
+impl<E: 'static> TestServer<E> {
+    fn launch_with(
+        start: impl FnOnce(Timing) -> Result<RuntimeHandle<E>, StartError> + Send + 'static,
+    ) -> Self {
         let (told, handle) = mpsc::channel();
         let clock = Clock::hand_wound();
         let thread = thread::spawn(move || {
@@ -103,7 +133,7 @@ impl<E: Engine> TestServer<E> {
                     clock,
                     role_slack: ROLE_SLACK,
                 };
-                let runtime = builder.start_with_timing(timing);
+                let runtime = start(timing);
                 let runtime = runtime.unwrap_or_else(|error| panic!("it cannot start: {error}"));
                 told.send(runtime.clone()).expect("the test waits for it");
                 runtime.stopped().await

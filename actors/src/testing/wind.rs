@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use super::engine::PATIENCE;
 use super::server::TestServer;
-use crate::engine::Engine;
 use crate::limits::TIMER_TICK;
 
 /// How often the clock stands still where something is due: beyond that it does not stand still
 /// more often again on the rest of its way.
 const STOPS_MAX: u32 = 1000;
 
-impl<E: Engine> TestServer<E> {
+impl<E: 'static> TestServer<E> {
     /// Winds the runtime's clock on by this time, as if it had passed. What is under way goes on
     /// first, as far as it comes without time: a request that is [in
     /// flight](crate::RuntimeHandle::in_flight) is where it waits. Then everything that becomes due

@@ -98,6 +98,7 @@ impl Pushes for RequestPushes {
         let cost = frame.len().max(PUSH_COST_MIN);
         let charge = self.gauge.begin_push(&self.shared.memory, cost);
         let id = self.id;
+        let charge = Some(charge);
         self.worker.do_send(Push { id, frame, charge });
         Ok(None)
     }

@@ -271,6 +271,7 @@ impl Fixture {
             sync: header.sync,
             stream: header.stream_id,
             admitted: self.admitted,
+            is_versioned: false,
             is_large: false,
             start: 0,
             end: body.len() as u32,

@@ -22,6 +22,7 @@ use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_incoming};
 use crate::incoming::Origin;
 use crate::limits::WORKER_TICK_PERIOD;
+use crate::links::Links;
 use crate::messages::tx::{Push, Replies};
 use crate::messages::worker::{
     Accepted, AdminSlotWanted, Changed, IncomingConnection, TxLost, TxReady,
@@ -29,6 +30,7 @@ use crate::messages::worker::{
 use crate::messages::{SessionId, TxEvent, WorkerReport};
 use crate::peers::Peers;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
+use crate::resources::outgoing::Back;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::{Revocation, Serving, State};
 use crate::session::actor::Session;
@@ -75,8 +77,13 @@ impl Worker {
             shared.memory.clone(),
             shared.clock,
         );
+        let cell = Rc::new(WorkerCell::new(index, shared, peers, state));
+        if let Some(gateway) = cell.shared.gateway.clone() {
+            let links = Links::new(&cell, gateway);
+            cell.state.borrow_mut().outgoing.attach(Back::Links(links));
+        }
         Self {
-            cell: Rc::new(WorkerCell::new(index, shared, peers, state)),
+            cell,
             sessions: Sessions::default(),
             dirty: RefCell::default(),
             provisional: RefCell::default(),
@@ -352,7 +359,11 @@ impl Handler<TxReady> for Worker {
 
     fn handle(&mut self, ready: TxReady, _ctx: &mut Self::Context) {
         let generation = ready.0.generation;
-        self.cell.state.borrow_mut().outgoing.attach(ready.0);
+        self.cell
+            .state
+            .borrow_mut()
+            .outgoing
+            .attach(Back::Tx(ready.0));
         let attached = TxEvent::Attached { generation };
         self.cell.peers.supervisor.tx_event(attached);
     }

@@ -13,6 +13,7 @@
 //! | `sessions` | its sessions, by their numbers |
 //! | `actor` | the actor and its tasks: batches out, replies in, the timer |
 //! | `deliver` | replies to sessions, sessions going again |
+//! | `link_over` | what becomes of requests whose link to an upstream has ended |
 //! | `notify` | telling sessions of a change, in bounded steps |
 //! | `drain` | its part in transitions |
 //! | `tick` | what nothing else would wake it for |
@@ -26,6 +27,7 @@ mod actor;
 mod contribute;
 mod deliver;
 mod drain;
+mod link_over;
 #[cfg(feature = "testing")]
 mod look_around;
 mod notify;

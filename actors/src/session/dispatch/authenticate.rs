@@ -16,7 +16,7 @@ use crate::authenticator::{AskAuthenticator, Login, LoginDecision, LoginProof};
 use crate::cells::traffic::{Counter, LoginResult};
 use crate::connection::login::{Checked, LoginCheck};
 use crate::connection::state::ConnectionState;
-use crate::engine::catalog::{Catalog, GUEST, User};
+use crate::engine::catalog::{Catalog, CatalogBuilder, GUEST, User};
 use crate::engine::counted;
 use crate::limits::{LOGGED_NAME_MAX, LOGIN_TEXT_SIZE_MAX, LOGIN_WORK};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
@@ -36,7 +36,12 @@ pub(crate) fn answer_login(shared: &Shared, state: &mut ConnectionState) -> bool
 
 impl<'a> Dispatcher<'a> {
     pub(super) fn answer_auth(&mut self, request: &DecodedRequest<'_>, auth: &Auth<'_>) {
-        let Some(catalog) = self.worker.published.catalog(self.shared) else {
+        let catalog = match &self.shared.gateway {
+            None => self.worker.published.catalog(self.shared),
+            // The upstream knows the users.
+            Some(_) => Some(Arc::new(CatalogBuilder::new().build())),
+        };
+        let Some(catalog) = catalog else {
             self.reject_as_judged(request, ErrorCode::LOADING);
             return;
         };
@@ -150,6 +155,9 @@ impl<'a> Dispatcher<'a> {
                 return self.refuse_login(sync, &undecided());
             }
         };
+        if let Some(gateway) = &self.shared.gateway {
+            return self.end_upstream_login(sync, user, &decision, gateway);
+        }
         let checked = match decision {
             LoginDecision::AcceptedAs(name) => accepted(&name, catalog),
             LoginDecision::Refused => Err(Error::credentials_mismatch()),
@@ -163,7 +171,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Answers a login, and counts it if it is wrong.
-    fn end_login(&mut self, sync: u64, name: &str, checked: Result<User, Error>) {
+    pub(super) fn end_login(&mut self, sync: u64, name: &str, checked: Result<User, Error>) {
         match checked {
             Ok(user) => {
                 let administrators = &self.worker.settings.administrators;
@@ -184,12 +192,12 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn refuse_login(&mut self, sync: u64, error: &Error) {
+    pub(super) fn refuse_login(&mut self, sync: u64, error: &Error) {
         self.session.count(Counter::login(LoginResult::Failed));
         self.refuse(sync, error);
     }
 
-    fn count_wrong_login(&mut self, user: &str) {
+    pub(super) fn count_wrong_login(&mut self, user: &str) {
         let (peer, pace) = (self.cell.peer, self.session.login_pace());
         let times = self
             .worker
@@ -201,7 +209,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn tell_undecided(&mut self, user: &str, why: &str) {
+    pub(super) fn tell_undecided(&mut self, user: &str, why: &str) {
         if let Some(times) = self.worker.logins.count_undecided(self.now) {
             let (user, peer) = (logged(user), self.cell.peer);
             log::warn!(
@@ -238,7 +246,7 @@ impl<'a> Dispatcher<'a> {
 }
 
 /// The error for a login that nobody decides.
-fn undecided() -> Error {
+pub(super) fn undecided() -> Error {
     Error::new(ErrorCode::SYSTEM, "The login cannot be checked at present")
 }
 

@@ -26,7 +26,7 @@ use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline, 
 impl Dispatcher<'_> {
     /// Puts a request into the worker's batch for Tx.
     pub(crate) fn forward(&mut self, request: &DecodedRequest<'_>, class: Class) {
-        if !self.worker.outgoing.has_tx() {
+        if !self.worker.outgoing.has_back() {
             // This worker hears of the new Tx a moment after the state changed, or of the loss of
             // the old one a moment before.
             self.reject_as_judged(request, ErrorCode::LOADING);
@@ -208,7 +208,7 @@ impl Dispatcher<'_> {
 
     /// Tells Tx who is calling, once per Tx and login.
     fn update_caller(&mut self) {
-        let generation = self.worker.outgoing.tx_generation();
+        let generation = self.worker.outgoing.back_generation();
         if let Some(caller) = self.session.take_caller_update(generation) {
             let gauge = self.session.output_gauge();
             self.worker
@@ -226,6 +226,7 @@ impl Dispatcher<'_> {
             sync: request.sync,
             stream: request.stream,
             admitted: self.admitted,
+            is_versioned: request.is_versioned,
             is_large: false,
             start: 0,
             end: 0,

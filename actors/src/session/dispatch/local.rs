@@ -1,6 +1,5 @@
 //! Requests that a session answers alone, whatever Tx is doing.
 
-use vestibule_wire::features::Features;
 use vestibule_wire::reply::{Rows, finish};
 use vestibule_wire::request::{Body, Select};
 use vestibule_wire::{Error, ErrorCode};
@@ -19,7 +18,8 @@ impl Dispatcher<'_> {
             // Chunks aside, nothing is sent that needs what the client can do.
             Body::Id(id) => {
                 let chunks = self.agree_to_chunks(&id);
-                header.write_id(self.session.output(), Features::SUPPORTED, chunks);
+                let features = self.features();
+                header.write_id(self.session.output(), features, chunks);
             }
             Body::Auth(auth) => self.answer_auth(request, &auth),
             Body::Select(select) => self.answer_catalog(request, &select),

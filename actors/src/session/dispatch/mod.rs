@@ -20,6 +20,7 @@
 //! | `local_call` | procedures that sessions run |
 //! | `login` | the checks of AUTH, pure |
 //! | `orphans` | what is answered in a stream whose transaction died with its Tx |
+//! | `upstream` | what is another matter in a gateway |
 //! | `view` | SELECTs in steps, from the read view and the catalog |
 
 pub(crate) mod authenticate;
@@ -32,6 +33,7 @@ mod local;
 mod local_call;
 mod login;
 mod orphans;
+mod upstream;
 mod view;
 
 use std::time::Instant;
@@ -103,6 +105,8 @@ pub(crate) struct DecodedRequest<'a> {
     pub(crate) sent_as: RequestType,
     pub(crate) sync: u64,
     pub(crate) stream: u64,
+    /// Whether its client has told which version of the catalog it knows.
+    pub(crate) is_versioned: bool,
     pub(crate) body: Body<'a>,
     pub(crate) raw: &'a [u8],
     /// Header and body, for a request that is kept.
@@ -168,7 +172,12 @@ impl<'a> Dispatcher<'a> {
         let Some(request_type) = RequestType::from_code(header.request_type) else {
             return self.refuse(sync, &Error::unknown_request_type(header.request_type));
         };
-        if let Err(error) = check_stream(request_type, header.stream_id) {
+        let gateway = self.shared.gateway.as_deref();
+        let checked = match gateway {
+            None => check_stream(request_type, header.stream_id),
+            Some(gateway) => upstream::check(request_type, header.stream_id, gateway),
+        };
+        if let Err(error) = checked {
             return self.refuse(sync, &error);
         }
         if self.session.is_watched_guest()
@@ -177,7 +186,11 @@ impl<'a> Dispatcher<'a> {
             return self.refuse(sync, &error);
         }
         let decoded = request::decode(request_type, raw);
-        let (meaning, body) = match decoded.and_then(|body| meaning(request_type, body, &header)) {
+        let meaning = match gateway {
+            None => decoded.and_then(|body| meaning(request_type, body, &header)),
+            Some(_) => upstream::meaning(request_type, decoded, raw),
+        };
+        let (meaning, body) = match meaning {
             Ok(meaning) => meaning,
             Err(error) => return self.refuse(sync, &error),
         };
@@ -188,13 +201,19 @@ impl<'a> Dispatcher<'a> {
             let error = Error::wrong_schema_version(current, header.schema_version);
             return self.refuse(sync, &error);
         }
-        let stream = header.stream_id;
+        // An upstream that is forwarded to has none.
+        let stream = if gateway.is_some() {
+            0
+        } else {
+            header.stream_id
+        };
         self.looks_left = ADMISSION_LOOKS_MAX;
         self.admit_and_route(&DecodedRequest {
             request_type: meaning,
             sent_as: request_type,
             sync,
             stream,
+            is_versioned: header.schema_version != 0,
             body,
             raw,
             content,
@@ -229,12 +248,14 @@ impl<'a> Dispatcher<'a> {
     /// Decides on a decoded request and does what is decided: under one state, the last one that
     /// is looked at. What is refused comes back here if the state has changed meanwhile.
     fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
-        let control = control_call(&request.body);
+        let is_gateway = self.shared.gateway.is_some();
+        let control = control_call(&request.body, is_gateway);
         let local = match &request.body {
             Body::Call(call) if control.is_none() => self.find_local(call.name).zip(Some(call)),
             _ => None,
         };
         let mut class = match (control, local) {
+            (None, None) if is_gateway => upstream::class_of(request.request_type),
             (None, None) => self.classify(request),
             _ => Class::Local,
         };
@@ -248,8 +269,12 @@ impl<'a> Dispatcher<'a> {
             self.admitted = self.admitted.of_epoch(epoch);
         }
         let in_transaction = self.session.transaction(request.stream).is_some();
-        let mut verdict = admit(serving, class, in_transaction);
+        let mut verdict = match is_gateway {
+            false => admit(serving, class, in_transaction),
+            true => upstream::admit_to(serving, class),
+        };
         if class == Class::Write
+            && !is_gateway
             && verdict == Verdict::Reject(ErrorCode::READONLY)
             && self.is_temporary(&request.body)
         {
@@ -385,9 +410,16 @@ fn meaning<'a>(
 }
 
 /// The control procedure that a request calls, and the call.
-fn control_call<'a>(body: &'a Body<'a>) -> Option<(&'static ControlProcedure, &'a Call<'a>)> {
+fn control_call<'a>(
+    body: &'a Body<'a>,
+    is_gateway: bool,
+) -> Option<(&'static ControlProcedure, &'a Call<'a>)> {
     match body {
-        Body::Call(call) => Some((admin::find(call.name)?, call)),
+        Body::Call(call) => {
+            let procedure = admin::find(call.name)?;
+            let is_answered = !is_gateway || upstream::is_own(procedure);
+            is_answered.then_some((procedure, call))
+        }
         _ => None,
     }
 }

@@ -30,6 +30,7 @@ use crate::limits::{
 use crate::memory::MemoryCharge;
 use crate::messages::tx::{Batch, Control, Probe, Stop, TxHandle};
 use crate::resources::in_flight::InFlightTable;
+use crate::resources::outgoing::Back;
 use crate::runtime::Mailboxes;
 use crate::serving::{Role, ServingCell};
 use crate::session::actor::new_cell;
@@ -88,6 +89,7 @@ const PING: DecodedRequest<'static> = DecodedRequest {
     sent_as: RequestType::Ping,
     sync: 5,
     stream: 0,
+    is_versioned: false,
     body: Body::Ping,
     raw: &[],
     content: &[],
@@ -251,7 +253,7 @@ fn a_large_request_reaches_tx_in_the_buffer_in_which_it_was_gathered() {
     written(|dispatcher| {
         dispatcher.shared.serving.ready(dispatcher.now);
         let tx = SilentTx::handle_of_new();
-        dispatcher.worker.outgoing.attach(tx);
+        dispatcher.worker.outgoing.attach(Back::Tx(tx));
         let large = replace(2, 4 * BUFFER_KEEP_MAX);
         let requests = [replace(1, 10), large, replace(3, 10)].map(|request| request.bytes());
         // All but the last byte of the large one.
@@ -295,7 +297,7 @@ fn a_large_request_that_tx_is_not_to_have_stays() {
         assert!(frame == before);
         // What is dispatched next is not taken for a large one.
         let tx = SilentTx::handle_of_new();
-        dispatcher.worker.outgoing.attach(tx);
+        dispatcher.worker.outgoing.attach(Back::Tx(tx));
         dispatcher.dispatch_frame(&content(&replace(3, 10)));
         let batch = dispatcher.worker.outgoing.batch();
         assert!(!batch.entries[0].is_large && batch.large.is_empty());
@@ -387,7 +389,10 @@ fn a_large_request_joins_the_batch_with_its_frame_or_not_at_all() {
     }
     written(|dispatcher| {
         dispatcher.shared.serving.ready(dispatcher.now);
-        dispatcher.worker.outgoing.attach(SilentTx::handle_of_new());
+        dispatcher
+            .worker
+            .outgoing
+            .attach(Back::Tx(SilentTx::handle_of_new()));
         let [mut first, mut second, third] =
             [1, 2, 3].map(|sync| replace(sync, 4 * BUFFER_KEEP_MAX).bytes());
         let is_untouched = |dispatcher: &Dispatcher<'_>| {

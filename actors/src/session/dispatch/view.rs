@@ -290,6 +290,7 @@ fn parked_request(content: &[u8]) -> Option<(DecodedRequest<'_>, Select<'_>)> {
         sent_as: RequestType::Select,
         sync: header.sync,
         stream: header.stream_id,
+        is_versioned: header.schema_version != 0,
         body,
         raw,
         content,

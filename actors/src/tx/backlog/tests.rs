@@ -87,6 +87,7 @@ impl Model {
                 sync: 1,
                 stream: 0,
                 admitted: self.admitted,
+                is_versioned: false,
                 is_large: false,
                 start: 0,
                 end: BODY as u32,

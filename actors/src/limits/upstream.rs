@@ -1,0 +1,74 @@
+//! Bounds of a gateway: of what it asks upstreams, and of what waits for them.
+
+use std::time::Duration;
+
+/// Requests that one upstream has on its way, of all session threads together. Tarantool's
+/// `net_msg_max` is 768, and at as many it reads nobody any more.
+pub const UPSTREAM_REQUESTS_MAX: usize = 512;
+
+/// Of these, calls, EVAL and SQL: such as may sleep leave room for others.
+pub const UPSTREAM_CALLS_MAX: usize = 384;
+
+/// Upstreams of one gateway.
+pub const UPSTREAMS_MAX: usize = 32;
+
+/// After how long an upstream counts as silent that owes an answer, unless configured otherwise.
+pub const SILENT_AFTER_DEFAULT: Duration = Duration::from_millis(500);
+
+/// How often an upstream is probed, unless configured otherwise.
+pub const PROBE_INTERVAL_DEFAULT: Duration = Duration::from_millis(200);
+
+/// How often a scout looks whether its upstream is silent.
+pub(crate) const SCOUT_LOOK_PERIOD: Duration = Duration::from_millis(50);
+
+/// Longest reply that a scout takes, in bytes.
+pub(crate) const SCOUT_REPLY_SIZE_MAX: usize = 1 << 20;
+
+/// How often while no upstream is written to.
+pub(crate) const PROBE_INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_millis(50);
+
+/// How long a connection to an upstream may take to be made, greeted and logged in, unless
+/// configured otherwise.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
+
+/// How long an upstream that was lost is left alone at first; each time longer, up to
+/// [`RECONNECT_WAIT_MAX`].
+pub(crate) const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(50);
+
+/// The longest that an upstream that was lost is left alone.
+pub(crate) const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// For how many times as long an upstream may say nothing that was silent and came back, again and
+/// again.
+pub(crate) const SILENCE_PATIENCE_MAX: u32 = 8;
+
+/// Bytes that a link hands over to the kernel ahead of what that has taken: what is behind them can
+/// be taken back.
+pub(crate) const LINK_AHEAD_MAX: usize = 256 << 10;
+
+/// Bytes of a reply of an upstream from which on it is gathered in segments.
+pub(crate) const UPSTREAM_REPLY_LARGE: usize = 64 << 10;
+
+/// After how long a link that nobody uses is closed.
+pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Links of one session thread to upstreams: of those that nobody uses, the one that was used
+/// longest ago is closed for another; where all are used, a request that needs one more is refused.
+/// As many descriptors are kept for them.
+pub const LINKS_PER_SESSION_THREAD_MAX: usize = 64;
+
+/// Users whose hashes and keys a gateway knows.
+pub(crate) const UPSTREAM_USERS_MAX: usize = 10_000;
+
+/// For how long it counts what an upstream has said of a user.
+pub(crate) const UPSTREAM_USER_FRESH: Duration = Duration::from_secs(1);
+
+/// Questions for users in a second that strangers may cause: for names that are not known, or whose
+/// password was wrong.
+pub(crate) const UPSTREAM_USER_LOOKUPS_PER_SECOND: u32 = 10;
+
+const _: () = assert!(UPSTREAM_CALLS_MAX < UPSTREAM_REQUESTS_MAX);
+const _: () = assert!(UPSTREAM_REPLY_LARGE <= LINK_AHEAD_MAX);
+
+/// The version of the catalog before there is one.
+pub(crate) const SCHEMA_VERSION_MIN: u64 = 1;

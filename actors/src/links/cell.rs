@@ -1,0 +1,186 @@
+//! One link with its socket.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::ReadBuf;
+
+use super::deliveries::{Deliveries, LargeAnswer, Mailbox};
+use crate::connection::transport::Transport;
+use crate::limits::READ_PER_POLL_MAX;
+use crate::resources::WorkerCell;
+use crate::upstream::{GatewayCell, Incarnation, LinkFault, LinkUser, UpstreamLink};
+
+/// One link: its machine, its socket, and the task that reads.
+pub(super) struct LinkCell {
+    pub(super) incarnation: Incarnation,
+    pub(super) user: LinkUser,
+    pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
+    transport: RefCell<Option<Box<dyn Transport>>>,
+    waker: RefCell<Option<Waker>>,
+    /// The upstream's number of its catalog, as it was noted last.
+    pub(super) schema_version: Cell<u64>,
+    /// Something was put into it since it was flushed.
+    pub(super) is_dirty: Cell<bool>,
+    /// Another one has taken its place, or it is over: nothing new goes over it.
+    pub(super) is_retired: Cell<bool>,
+}
+
+impl LinkCell {
+    pub(super) fn new(
+        incarnation: Incarnation,
+        user: LinkUser,
+        link: UpstreamLink<LargeAnswer>,
+    ) -> Self {
+        Self {
+            incarnation,
+            user,
+            link: RefCell::new(link),
+            transport: RefCell::default(),
+            waker: RefCell::default(),
+            schema_version: Cell::new(0),
+            is_dirty: Cell::new(false),
+            is_retired: Cell::new(false),
+        }
+    }
+
+    /// Gives it a socket.
+    pub(super) fn set_transport(&self, transport: Box<dyn Transport>) {
+        *self.transport.borrow_mut() = Some(transport);
+    }
+
+    /// Nothing new goes over it: it ends when it has nothing to do.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        self.wake();
+    }
+
+    /// Has its task look.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Writes what the socket takes now; its task sees to the rest.
+    pub(super) fn flush(&self) {
+        if !matches!(self.write(), Ok(true)) {
+            self.wake();
+        }
+    }
+
+    /// Writes what the socket takes; true if that is all.
+    fn write(&self) -> io::Result<bool> {
+        let mut link = self.link.borrow_mut();
+        let mut transport = self.transport.borrow_mut();
+        let Some(transport) = transport.as_mut() else {
+            return Ok(false);
+        };
+        let out = link.out();
+        while !out.is_empty() {
+            match transport.try_write(out.front()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => drop(out.wrote(count)),
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes and reads as long as there is something; ready when the connection is of no use any
+    /// more, when nobody needs it any more, or when it is ready to be used and `until_ready`.
+    pub(super) fn poll(
+        &self,
+        worker: &WorkerCell,
+        gateway: &GatewayCell,
+        mailbox: &Mailbox,
+        until_ready: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), LinkFault>> {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        let claims = &worker.shared.counters[worker.index].claims;
+        let mut total = 0;
+        loop {
+            self.link.borrow_mut().pump(claims);
+            if let Err(fault) = self.poll_write(cx) {
+                return Poll::Ready(Err(lost(&fault)));
+            }
+            if until_ready && self.link.borrow().is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.is_retired.get() && self.link.borrow().is_idle() {
+                return Poll::Ready(Ok(()));
+            }
+            if total >= READ_PER_POLL_MAX {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.poll_read(worker, gateway, mailbox, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(count)) => total += count,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+            }
+        }
+    }
+
+    /// Writes what the socket takes, and has the task woken when it takes more.
+    fn poll_write(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        while !self.write()? {
+            let mut transport = self.transport.borrow_mut();
+            let Some(transport) = transport.as_mut() else {
+                return Ok(());
+            };
+            match transport.poll_write_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once, and delivers what that brings.
+    fn poll_read(
+        &self,
+        worker: &WorkerCell,
+        gateway: &GatewayCell,
+        mailbox: &Mailbox,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, LinkFault>> {
+        let mut state = worker.state.borrow_mut();
+        let mut scratch = state.buffers.take_scratch();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut transport = self.transport.borrow_mut();
+        let poll = match transport.as_mut() {
+            Some(transport) => transport.poll_read(cx, &mut buffer),
+            None => Poll::Pending,
+        };
+        let count = buffer.filled().len();
+        let read = poll.map(|read| match read {
+            Ok(()) if count == 0 => Err(LinkFault::Lost("it has closed the connection".into())),
+            Ok(()) => {
+                let mut deliveries = Deliveries {
+                    link: self,
+                    shared: &worker.shared,
+                    gateway,
+                    worker: &mut state,
+                    mailbox,
+                    replies: None,
+                };
+                let now = worker.shared.clock.now();
+                let mut link = self.link.borrow_mut();
+                link.receive(&scratch[..count], &mut deliveries, now)?;
+                Ok(count)
+            }
+            Err(fault) => Err(lost(&fault)),
+        });
+        state.buffers.put_scratch(scratch);
+        read
+    }
+}
+
+/// The connection has failed.
+pub(super) fn lost(fault: &io::Error) -> LinkFault {
+    LinkFault::Lost(fault.to_string())
+}

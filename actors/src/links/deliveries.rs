@@ -1,0 +1,162 @@
+//! Replies of an upstream on their way to the worker, which hands them to its sessions.
+
+use std::mem;
+
+use actix::Recipient;
+use vestibule_wire::client::ReplyFrame;
+use vestibule_wire::reply::{HEADER_SIZE, ReplyHeader};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::cell::LinkCell;
+use crate::cells::claims::RequestId;
+use crate::limits::TURN_SMALL_BYTES_MAX;
+use crate::messages::tx::{LargeReply, Push, Replies, ReplyHead};
+use crate::resources::WorkerState;
+use crate::segments::Chain;
+use crate::shared::Shared;
+use crate::upstream::{GatewayCell, OwedRequest, Sink};
+
+/// Where replies and pushes go: to one mailbox, so that they arrive in their order.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    pub(super) replies: Recipient<Box<Replies>>,
+    pub(super) pushes: Recipient<Push>,
+}
+
+/// A large reply, or push, as far as it has come: a whole frame at its end.
+#[derive(Debug)]
+pub(super) enum LargeAnswer {
+    Reply(Chain),
+    Push(Chain),
+    /// There is no memory for it, which has this size.
+    TooLarge(usize),
+}
+
+/// What one read of a link brings.
+pub(super) struct Deliveries<'a> {
+    pub(super) link: &'a LinkCell,
+    pub(super) shared: &'a Shared,
+    pub(super) gateway: &'a GatewayCell,
+    pub(super) worker: &'a mut WorkerState,
+    pub(super) mailbox: &'a Mailbox,
+    pub(super) replies: Option<Box<Replies>>,
+}
+
+impl Deliveries<'_> {
+    /// Sends what there is.
+    pub(super) fn send(&mut self) {
+        if let Some(replies) = self.replies.take() {
+            self.mailbox.replies.do_send(replies);
+        }
+    }
+
+    fn replies(&mut self) -> &mut Replies {
+        let worker = &mut self.worker;
+        self.replies
+            .get_or_insert_with(|| worker.outgoing.spare_replies())
+    }
+
+    /// The header for a client, with the version of the catalog that it is told.
+    fn header(&self, to: &OwedRequest, frame: &ReplyFrame<'_>) -> ReplyHeader {
+        if let Some(number) = frame.schema_version
+            && self.link.schema_version.replace(number) != number
+            && let Some(version) = self.gateway.note_schema(self.link.incarnation, number)
+        {
+            self.shared.set_schema_version(version);
+        }
+        ReplyHeader {
+            sync: to.sync,
+            schema_version: self.shared.schema_version(),
+        }
+    }
+
+    /// The bytes of a reply are written.
+    fn add_head(&mut self, to: &OwedRequest) {
+        let replies = self.replies();
+        let end = replies.bytes.len();
+        let (id, sync) = (to.id, to.sync);
+        replies.heads.push(ReplyHead { id, sync, end });
+        if end >= TURN_SMALL_BYTES_MAX {
+            self.send();
+        }
+    }
+
+    fn push(&mut self, to: &OwedRequest, frame: Vec<u8>) {
+        // What was answered before it comes before it.
+        self.send();
+        let (id, charge) = (to.id, None);
+        self.mailbox.pushes.do_send(Push { id, frame, charge });
+    }
+}
+
+impl Sink for Deliveries<'_> {
+    type Large = LargeAnswer;
+
+    fn is_waited_for(&self, id: RequestId) -> bool {
+        self.worker.in_flight.has(id)
+    }
+
+    #[inline]
+    fn reply(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) {
+        let header = self.header(to, frame);
+        if frame.is_final() {
+            header.pass_on(&mut self.replies().bytes, frame.code, frame.body);
+            self.add_head(to);
+        } else if self.is_waited_for(to.id) {
+            let mut push = Vec::with_capacity(HEADER_SIZE + frame.body.len());
+            header.pass_on(&mut push, frame.code, frame.body);
+            self.push(to, push);
+        }
+    }
+
+    fn begin(&mut self, to: &OwedRequest, head: &ReplyFrame<'_>, body: usize) -> LargeAnswer {
+        let memory = &self.shared.memory;
+        if !memory.may_gather(body) {
+            return LargeAnswer::TooLarge(body);
+        }
+        let (mut start, mut chain) = (Vec::with_capacity(HEADER_SIZE), Chain::default());
+        let header = self.header(to, head);
+        header.begin_passing_on(&mut start, head.code, body);
+        chain.push(memory.segments(), &start);
+        match head.is_final() {
+            true => LargeAnswer::Reply(chain),
+            false => LargeAnswer::Push(chain),
+        }
+    }
+
+    fn add(&mut self, large: &mut LargeAnswer, bytes: &[u8]) {
+        if let LargeAnswer::Reply(chain) | LargeAnswer::Push(chain) = large {
+            chain.push(self.shared.memory.segments(), bytes);
+        }
+    }
+
+    fn end(&mut self, to: &OwedRequest, large: LargeAnswer) {
+        match large {
+            LargeAnswer::Reply(frame) => {
+                let replies = self.replies();
+                let head = replies.heads.len();
+                replies.large.push(LargeReply { head, frame });
+                self.add_head(to);
+            }
+            LargeAnswer::Push(chain) => self.push(to, chain.into_buffer()),
+            LargeAnswer::TooLarge(size) => {
+                let text = format!("There is no memory for the {size} bytes of the reply");
+                let error = Error::new(ErrorCode::MEMORY_ISSUE, text);
+                let header = ReplyHeader {
+                    sync: to.sync,
+                    schema_version: self.shared.schema_version(),
+                };
+                header.write_error(&mut self.replies().bytes, &error);
+                self.add_head(to);
+            }
+        }
+    }
+}
+
+impl Drop for Deliveries<'_> {
+    fn drop(&mut self) {
+        // What came before something that no server sends is good.
+        self.send();
+        mem::take(&mut self.replies);
+    }
+}

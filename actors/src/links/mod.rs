@@ -1,0 +1,23 @@
+//! The links of one worker: what stands in Tx's place in a gateway. Shells around
+//! [`upstream::UpstreamLink`](crate::upstream::UpstreamLink).
+//!
+//! ```text
+//!   worker ── batch, once per tick ─▶ hub ─▶ the link of each caller ─▶ socket
+//!     ▲                                              │ its task reads
+//!     ├──── Replies, Push ◀──── deliveries ◀─────────┘
+//!     └──── LinkOver ◀───────── the link has ended
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `hub` | takes batches: who calls, over which link |
+//! | `cell` | one link with its socket |
+//! | `task` | the life of a link: connecting, reading, its end |
+//! | `deliveries` | replies on their way to the worker |
+
+mod cell;
+mod deliveries;
+mod hub;
+mod task;
+
+pub(crate) use hub::Links;

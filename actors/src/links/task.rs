@@ -1,0 +1,75 @@
+//! The life of a link: connecting, greeting and login, reading and writing, and its end.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+
+use futures::future::{Either, select};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::cell::{LinkCell, lost};
+use super::hub::Links;
+use crate::limits::LINK_IDLE_MAX;
+use crate::upstream::LinkFault;
+
+/// How often a link is looked at, whether anybody uses it.
+const IDLE_LOOKS: u32 = 4;
+
+/// Lives as long as its link.
+pub(super) async fn live(links: Rc<Links>, cell: Rc<LinkCell>) {
+    let fault = match open(&links, &cell).await {
+        Ok(()) => {
+            links.on_ready(cell.incarnation.upstream);
+            let used = pin!(serve(&links, &cell, false));
+            let unused = pin!(become_idle(&links, &cell));
+            match select(used, unused).await {
+                Either::Left((ended, _)) => ended.err(),
+                Either::Right(_) => None,
+            }
+        }
+        Err(fault) => Some(fault),
+    };
+    links.on_over(&cell, fault);
+}
+
+/// Connects, is greeted, and logs in.
+async fn open(links: &Links, cell: &LinkCell) -> Result<(), LinkFault> {
+    let upstream = links.gateway.upstream(cell.incarnation.upstream);
+    let begin = async {
+        let address = (&*upstream.host, upstream.port);
+        let socket = TcpStream::connect(address).await;
+        let socket = socket.and_then(|own| own.set_nodelay(true).map(|()| own));
+        cell.set_transport(Box::new(socket.map_err(|fault| lost(&fault))?));
+        serve(links, cell, true).await
+    };
+    let limit = links.gateway.config.connect_timeout;
+    let late = |_| LinkFault::Lost(format!("no connection within {limit:?}"));
+    timeout(limit, begin).await.map_err(late)?
+}
+
+/// Writes and reads until it ends, or is ready to be used.
+async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), LinkFault> {
+    poll_fn(|cx| match links.worker.upgrade() {
+        Some(worker) => cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx),
+        // Its thread ends.
+        None => std::task::Poll::Ready(Ok(())),
+    })
+    .await
+}
+
+/// Ends when nobody has used it for long.
+async fn become_idle(links: &Links, cell: &LinkCell) {
+    loop {
+        sleep(LINK_IDLE_MAX / IDLE_LOOKS).await;
+        let idle_since = cell.link.borrow().idle_since();
+        let Some(worker) = links.worker.upgrade() else {
+            return;
+        };
+        let now = worker.shared.clock.now();
+        let is_old = |since| now.saturating_duration_since(since) >= LINK_IDLE_MAX;
+        if idle_since.is_some_and(is_old) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What stands in the replies to what scouts ask.
+
+use vestibule_wire::auth::PasswordHash;
+use vestibule_wire::client::ReplyFrame;
+use vestibule_wire::features::AUTH_TYPE;
+use vestibule_wire::msgpack::{DecodeError, Kind, Reader};
+
+/// Where the type of an account stands in a row of `_user`, and where its methods.
+const TYPE_AT: u32 = 3;
+const AUTH_AT: u32 = 4;
+
+/// Whether `box.info` says that the instance is read-only; `None` if it does not say.
+pub(super) fn is_read_only(reply: &ReplyFrame<'_>) -> Option<bool> {
+    let mut reader = Reader::new(reply.data()?);
+    if reader.read_array_len().ok()? == 0 {
+        return None;
+    }
+    for _ in 0..reader.read_map_len().ok()? {
+        let is_it = is_str(&mut reader, "ro").ok()?;
+        if is_it {
+            return reader.read_bool().ok();
+        }
+        reader.skip().ok()?;
+    }
+    None
+}
+
+/// Reads a key; true if it is this text.
+fn is_str(reader: &mut Reader<'_>, text: &str) -> Result<bool, DecodeError> {
+    if reader.peek()? != Kind::Str {
+        reader.skip()?;
+        return Ok(false);
+    }
+    Ok(reader.read_str_bytes()? == text.as_bytes())
+}
+
+/// The hash of the password of the user that was selected of `_user`: none if there is none, or if
+/// it is no user, or has no password.
+pub(super) fn password_hash(reply: &ReplyFrame<'_>) -> Option<PasswordHash> {
+    let mut reader = Reader::new(reply.data()?);
+    if reader.read_array_len().ok()? == 0 {
+        return None;
+    }
+    let fields = reader.read_array_len().ok()?;
+    for _ in 0..TYPE_AT {
+        reader.skip().ok()?;
+    }
+    if fields <= AUTH_AT || reader.read_str().ok()? != "user" || reader.peek().ok()? != Kind::Map {
+        return None;
+    }
+    for _ in 0..reader.read_map_len().ok()? {
+        if is_str(&mut reader, AUTH_TYPE).ok()? {
+            return PasswordHash::from_base64(reader.read_str().ok()?);
+        }
+        reader.skip().ok()?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::msgpack::{
+        write_array_len, write_bool, write_map_len, write_str, write_uint,
+    };
+
+    use super::*;
+
+    fn reply(data: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut content = vec![0x82, 0, 0, 1, 7, 0x81, 0x30];
+        data(&mut content);
+        content
+    }
+
+    fn user(kind: &str, auth: impl FnOnce(&mut Vec<u8>)) -> Option<PasswordHash> {
+        let content = reply(|out| {
+            write_array_len(out, 1);
+            write_array_len(out, 5);
+            write_uint(out, 32);
+            write_uint(out, 1);
+            write_str(out, "alice");
+            write_str(out, kind);
+            auth(out);
+        });
+        password_hash(&ReplyFrame::read_content(&content).unwrap())
+    }
+
+    #[test]
+    fn the_hash_is_that_of_a_user_with_a_password() {
+        let hash = PasswordHash::of("secret");
+        let with_password = |out: &mut Vec<u8>| {
+            write_map_len(out, 2);
+            write_str(out, "other");
+            write_uint(out, 1);
+            write_str(out, "chap-sha1");
+            write_str(out, &hash.to_base64());
+        };
+        assert_eq!(user("user", with_password), Some(hash));
+        assert_eq!(user("role", with_password), None);
+        // An empty map of Lua's is an array.
+        assert_eq!(user("user", |out| write_array_len(out, 0)), None);
+        let content = reply(|out| write_array_len(out, 0));
+        assert_eq!(
+            password_hash(&ReplyFrame::read_content(&content).unwrap()),
+            None
+        );
+    }
+
+    #[test]
+    fn box_info_says_whether_it_is_read_only() {
+        let content = reply(|out| {
+            write_array_len(out, 1);
+            write_map_len(out, 3);
+            write_uint(out, 1);
+            write_str(out, "of an array");
+            write_str(out, "status");
+            write_str(out, "orphan");
+            write_str(out, "ro");
+            write_bool(out, true);
+        });
+        let frame = ReplyFrame::read_content(&content).unwrap();
+        assert_eq!(is_read_only(&frame), Some(true));
+        let content = reply(|out| write_array_len(out, 0));
+        assert_eq!(
+            is_read_only(&ReplyFrame::read_content(&content).unwrap()),
+            None
+        );
+    }
+}

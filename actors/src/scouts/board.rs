@@ -1,0 +1,178 @@
+//! What all scouts know, and what follows from it: where requests go, and the serving state.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::limits::PROBE_INTERVAL_WITHOUT_PRIMARY;
+use crate::shared::Shared;
+use crate::throttle::Throttle;
+use crate::upstream::{Choice, Condition, GatewayCell, Incarnation, Scout, choose, count_writable};
+
+/// What is known of one upstream.
+struct KnownUpstream {
+    scout: Scout,
+    /// How often it was connected to.
+    run: u64,
+    version: Option<(u32, u32, u32)>,
+    /// The upstream's number of its catalog, as it was told last.
+    schema_version: u64,
+}
+
+/// What all scouts know.
+pub(super) struct ScoutBoard {
+    pub(super) shared: Arc<Shared>,
+    pub(super) gateway: Arc<GatewayCell>,
+    known: RefCell<Vec<KnownUpstream>>,
+    /// The upstream that requests went to last.
+    last: Cell<Option<usize>>,
+    /// One of them has served since the start.
+    has_served: Cell<bool>,
+    /// Two say that they take changes.
+    split: RefCell<Throttle>,
+}
+
+impl ScoutBoard {
+    pub(super) fn new(shared: Arc<Shared>, gateway: Arc<GatewayCell>) -> Self {
+        let now = shared.clock.now();
+        let silent_after = gateway.config.silent_after;
+        let known = |_| KnownUpstream {
+            scout: Scout::new(silent_after, now),
+            run: 0,
+            version: None,
+            schema_version: 0,
+        };
+        let known = gateway.config.upstreams.iter().map(known).collect();
+        Self {
+            shared,
+            gateway,
+            known: RefCell::new(known),
+            last: Cell::new(None),
+            has_served: Cell::new(false),
+            split: RefCell::default(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    /// Tells what was found out of an upstream; what follows from it is done.
+    pub(super) fn tell<T>(&self, index: usize, tell: impl FnOnce(&mut Scout) -> T) -> T {
+        let told = tell(&mut self.known.borrow_mut()[index].scout);
+        self.decide();
+        told
+    }
+
+    /// An upstream has greeted with this version.
+    pub(super) fn on_greeted(&self, index: usize, version: (u32, u32, u32)) {
+        let lowest = {
+            let mut known = self.known.borrow_mut();
+            known[index].run += 1;
+            known[index].version = Some(version);
+            known[index].schema_version = 0;
+            known.iter().filter_map(|own| own.version).min()
+        };
+        if let Some(lowest) = lowest {
+            self.gateway.set_version(lowest);
+        }
+        let now = self.now();
+        self.tell(index, |scout| scout.on_greeted(now));
+    }
+
+    /// An upstream has told its number of its catalog.
+    pub(super) fn on_schema_version(&self, index: usize, number: u64) {
+        let run = {
+            let known = &mut self.known.borrow_mut()[index];
+            known.schema_version = number;
+            known.run
+        };
+        self.note_schema(Incarnation {
+            upstream: index,
+            number: run,
+        });
+    }
+
+    fn note_schema(&self, incarnation: Incarnation) {
+        let number = self.known.borrow()[incarnation.upstream].schema_version;
+        if let Some(version) = self.gateway.note_schema(incarnation, number) {
+            self.shared.set_schema_version(version);
+        }
+    }
+
+    /// How often upstreams are asked now.
+    pub(super) fn probe_interval(&self) -> Duration {
+        let interval = self.gateway.config.probe_interval;
+        match self.gateway.target() {
+            Some(_) => interval,
+            None => interval.min(PROBE_INTERVAL_WITHOUT_PRIMARY),
+        }
+    }
+
+    /// Does what follows from what is known.
+    fn decide(&self) {
+        let conditions: Vec<Condition> = {
+            let known = self.known.borrow();
+            known.iter().map(|own| own.scout.condition()).collect()
+        };
+        let now = self.now();
+        if count_writable(&conditions) > 1
+            && let Some(times) = self.split.borrow_mut().note(now)
+        {
+            log::warn!(
+                "more than one upstream says that it takes changes ({times} times): {}; requests \
+                 go to one alone",
+                self.names(|own| own == Condition::Serving { is_writable: true }, now)
+            );
+        }
+        match choose(&conditions, self.last.get()) {
+            Choice::Upstream(upstream) => self.go_to(upstream, now),
+            Choice::Nowhere => self.go_nowhere(now),
+        }
+    }
+
+    fn go_to(&self, upstream: usize, now: Instant) {
+        let number = self.known.borrow()[upstream].run;
+        let target = Incarnation { upstream, number };
+        if self.gateway.target() != Some(target) {
+            log::info!("requests go to {}", self.gateway.upstream(upstream));
+            self.gateway.set_target(Some(target));
+            self.last.set(Some(upstream));
+            self.note_schema(target);
+        }
+        // Where they go is known before anybody is told that they do.
+        if !self.has_served.replace(true) {
+            self.shared.serving.ready(now);
+        }
+        self.shared.serving.upstream_back(now);
+    }
+
+    fn go_nowhere(&self, now: Instant) {
+        let trouble = self.trouble(now);
+        if self.gateway.target().is_some() {
+            self.gateway.set_target(None);
+            log::warn!("no upstream serves: {trouble}");
+        }
+        self.shared.serving.upstream_trouble(&trouble, now);
+    }
+
+    /// What is wrong with each upstream.
+    fn trouble(&self, now: Instant) -> String {
+        let known = self.known.borrow();
+        let each = known.iter().zip(&self.gateway.config.upstreams);
+        let each = each.map(|(own, upstream)| {
+            let trouble = own.scout.trouble(now).unwrap_or_default();
+            format!("{}: {trouble}", upstream.name)
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The names of those in a condition.
+    fn names(&self, is_meant: impl Fn(Condition) -> bool, _now: Instant) -> String {
+        let known = self.known.borrow();
+        let each = known.iter().zip(&self.gateway.config.upstreams);
+        let meant = each.filter(|(own, _)| is_meant(own.scout.condition()));
+        let names: Vec<&str> = meant.map(|(_, upstream)| &*upstream.name).collect();
+        names.join(", ")
+    }
+}

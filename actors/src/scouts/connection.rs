@@ -1,0 +1,357 @@
+//! One connection of a scout: greeted, logged in, and asked again and again how its upstream is.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::{Either, select};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use vestibule_wire::auth::{PasswordHash, PasswordKey};
+use vestibule_wire::ballot::Ballot;
+use vestibule_wire::client::{ReplyFrame, RequestHeader};
+use vestibule_wire::keys::REQUEST_VOTE;
+use vestibule_wire::msgpack::{write_array_len, write_str};
+use vestibule_wire::request::{After, Body, Call, IdOrName, Select};
+
+use super::answers::{is_read_only, password_hash};
+use super::board::ScoutBoard;
+use crate::engine::catalog::GUEST;
+use crate::limits::{READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
+use crate::throttle::Throttle;
+use crate::upstream::{Handshake, LinkUser, UserQuestion};
+
+/// The numbers of what is asked; questions for users come behind.
+const VOTE_SYNC: u64 = 1;
+const INFO_SYNC: u64 = 2;
+const QUESTION_SYNC_MIN: u64 = 16;
+
+/// Number of the space `_user`, and of its index by names.
+const USER_SPACE: u32 = 304;
+const USER_INDEX_NAME: u32 = 2;
+
+/// Who waits for the answer to a question for a user.
+type UserAsker = oneshot::Sender<Result<Option<PasswordHash>, String>>;
+
+/// Stays with an upstream for ever.
+pub(super) async fn scout(
+    board: &ScoutBoard,
+    index: usize,
+    mut questions: mpsc::UnboundedReceiver<UserQuestion>,
+) {
+    let mut refused = Throttle::default();
+    loop {
+        let trouble = match ScoutConnection::open(board, index).await {
+            Ok(mut connection) => connection.live(&mut questions, &mut refused).await,
+            Err(trouble) => trouble,
+        };
+        log::debug!("upstream {}: {trouble}", board.gateway.upstream(index));
+        let wait = board.tell(index, |scout| scout.on_lost(trouble, chance()));
+        // Who asks now need not wait for it to come back: their askers see that nobody answers.
+        let left_alone = pin!(sleep(wait));
+        let none_left = pin!(async { while questions.recv().await.is_some() {} });
+        select(left_alone, none_left).await;
+    }
+}
+
+/// A number from 0 to 1 that is another one for each scout and time.
+fn chance() -> f64 {
+    let mut bytes = [0];
+    // Without random bytes they all come at the same times.
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(bytes[0]) / f64::from(u8::MAX)
+}
+
+struct ScoutConnection<'a> {
+    board: &'a ScoutBoard,
+    index: usize,
+    socket: TcpStream,
+    received: Vec<u8>,
+    /// What waits for the socket.
+    out: Vec<u8>,
+    /// The syncs of what is asked and not answered.
+    asked: Vec<u64>,
+    askers: HashMap<u64, (Arc<str>, Vec<UserAsker>)>,
+    last_sync: u64,
+    /// Whether `box.info` may be called: until it is refused.
+    may_ask_info: bool,
+    /// The last ballot does not tell whether it is an orphan.
+    needs_info: bool,
+}
+
+impl<'a> ScoutConnection<'a> {
+    /// Connects, is greeted, and logs in as the gateway's account.
+    async fn open(board: &'a ScoutBoard, index: usize) -> Result<Self, String> {
+        let upstream = board.gateway.upstream(index);
+        let limit = board.gateway.config.connect_timeout;
+        let open = async {
+            let address = (&*upstream.host, upstream.port);
+            let socket = TcpStream::connect(address)
+                .await
+                .map_err(|own| text(&own))?;
+            socket.set_nodelay(true).map_err(|own| text(&own))?;
+            let mut own = Self {
+                board,
+                index,
+                socket,
+                received: Vec::new(),
+                out: Vec::new(),
+                asked: Vec::new(),
+                askers: HashMap::new(),
+                last_sync: QUESTION_SYNC_MIN,
+                may_ask_info: true,
+                needs_info: false,
+            };
+            own.shake_hands().await?;
+            Ok(own)
+        };
+        let late = |_| format!("no connection within {limit:?}");
+        timeout(limit, open).await.map_err(late)?
+    }
+
+    async fn shake_hands(&mut self) -> Result<(), String> {
+        let account = self.board.gateway.config.account.as_ref();
+        let user = LinkUser {
+            name: account.map_or(GUEST, |own| &own.user).into(),
+            key: account.map(|own| Arc::new(PasswordKey::of(&own.password))),
+        };
+        let mut handshake = Handshake::default();
+        while !handshake.is_ready() {
+            self.read().await?;
+            let taken = handshake.take_greeting(&self.received);
+            let (taken, greeting) = taken.map_err(|own| own.to_string())?;
+            self.received.drain(..taken);
+            if let Some(greeting) = greeting {
+                self.board.on_greeted(self.index, greeting.version);
+                handshake.log_in(&greeting, &user, &mut self.out);
+                self.write().await?;
+            }
+            if let Some((frame, size)) = self.frame()? {
+                handshake
+                    .take_reply(&frame)
+                    .map_err(|own| own.to_string())?;
+                self.received.drain(..size);
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame that has come, if one has, and its size.
+    fn frame(&self) -> Result<Option<(ReplyFrame<'_>, usize)>, String> {
+        let frame = ReplyFrame::read(&self.received, SCOUT_REPLY_SIZE_MAX);
+        let frame = frame.map_err(|own| own.to_string())?;
+        Ok(frame.map(|frame| (frame, frame.size)))
+    }
+
+    /// Reads what there is, or waits for something.
+    async fn read(&mut self) -> Result<(), String> {
+        loop {
+            self.socket.readable().await.map_err(|own| text(&own))?;
+            self.received.reserve(READ_SIZE);
+            match self.socket.try_read_buf(&mut self.received) {
+                Ok(0) => return Err("it has closed the connection".to_owned()),
+                Ok(_) => return Ok(()),
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
+                Err(fault) => return Err(text(&fault)),
+            }
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), String> {
+        while !self.out.is_empty() {
+            self.socket.writable().await.map_err(|own| text(&own))?;
+            match self.socket.try_write(&self.out) {
+                Ok(count) => drop(self.out.drain(..count)),
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
+                Err(fault) => return Err(text(&fault)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks and looks until the connection ends; returns why.
+    async fn live(
+        &mut self,
+        questions: &mut mpsc::UnboundedReceiver<UserQuestion>,
+        refused: &mut Throttle,
+    ) -> String {
+        let mut probed: Option<Instant> = None;
+        loop {
+            let now = self.board.now();
+            let interval = self.board.probe_interval();
+            let is_due = probed.is_none_or(|at| now.saturating_duration_since(at) >= interval);
+            if is_due && !self.asked.contains(&VOTE_SYNC) {
+                probed = Some(now);
+                self.probe(now);
+            }
+            if let Err(trouble) = self.flush_or_wait(questions, interval).await {
+                return trouble;
+            }
+            if let Err(trouble) = self.take_frames(refused) {
+                return trouble;
+            }
+            let now = self.board.now();
+            self.board
+                .tell(self.index, |scout| scout.look(now, SCOUT_LOOK_PERIOD));
+        }
+    }
+
+    /// Waits for something to come, for a question, or until it is time to look. What is to be sent
+    /// is sent meanwhile.
+    async fn flush_or_wait(
+        &mut self,
+        questions: &mut mpsc::UnboundedReceiver<UserQuestion>,
+        interval: Duration,
+    ) -> Result<(), String> {
+        let wait = interval.min(SCOUT_LOOK_PERIOD);
+        let question = {
+            let question = pin!(questions.recv());
+            let traffic = pin!(timeout(wait, async {
+                self.write().await?;
+                self.read().await
+            }));
+            match select(traffic, question).await {
+                Either::Left((Ok(traffic), _)) => return traffic,
+                // An upstream that takes nothing is found by its silence.
+                Either::Left((Err(_), _)) | Either::Right((None, _)) => return Ok(()),
+                Either::Right((Some(question), _)) => question,
+            }
+        };
+        self.ask_for_user(question);
+        Ok(())
+    }
+
+    /// Asks how the upstream is.
+    fn probe(&mut self, now: Instant) {
+        let vote = RequestHeader::with_sync(VOTE_SYNC);
+        vote.write_with(&mut self.out, REQUEST_VOTE, |_| ());
+        self.note_asked(VOTE_SYNC, now);
+        if self.needs_info && self.may_ask_info && !self.asked.contains(&INFO_SYNC) {
+            let call = Body::Call(Call {
+                name: "box.info",
+                args: &[0x90],
+                wrap_results: false,
+            });
+            RequestHeader::with_sync(INFO_SYNC).write(&mut self.out, &call);
+            self.note_asked(INFO_SYNC, now);
+        }
+    }
+
+    fn note_asked(&mut self, sync: u64, now: Instant) {
+        self.asked.push(sync);
+        self.board.tell(self.index, |scout| scout.on_asked(now));
+    }
+
+    /// Asks for a user, or adds to those who have asked for the same.
+    fn ask_for_user(&mut self, question: UserQuestion) {
+        let UserQuestion { name, answer } = question;
+        let mut askers = self.askers.values_mut();
+        if let Some((_, askers)) = askers.find(|(own, _)| *own == name) {
+            askers.push(answer);
+            return;
+        }
+        self.last_sync += 1;
+        let sync = self.last_sync;
+        let mut key = Vec::new();
+        write_array_len(&mut key, 1);
+        write_str(&mut key, &name);
+        let select = Body::Select(Select {
+            space: IdOrName::Id(USER_SPACE),
+            index: IdOrName::Id(USER_INDEX_NAME),
+            limit: 1,
+            offset: 0,
+            iterator: 0,
+            key: &key,
+            fetch_position: false,
+            after: After::Start,
+        });
+        RequestHeader::with_sync(sync).write(&mut self.out, &select);
+        self.askers.insert(sync, (name, vec![answer]));
+        let now = self.board.now();
+        self.note_asked(sync, now);
+    }
+
+    /// Takes what has come.
+    fn take_frames(&mut self, refused: &mut Throttle) -> Result<(), String> {
+        let received = std::mem::take(&mut self.received);
+        let mut at = 0;
+        let mut taken = || -> Result<(), String> {
+            while let Some(frame) = ReplyFrame::read(&received[at..], SCOUT_REPLY_SIZE_MAX)
+                .map_err(|own| own.to_string())?
+            {
+                at += frame.size;
+                self.take_frame(&frame, refused);
+            }
+            Ok(())
+        };
+        let result = taken();
+        if !received.is_empty() {
+            let (now, is_all) = (self.board.now(), self.asked.is_empty());
+            self.board.tell(self.index, |scout| {
+                scout.on_heard(now);
+                if is_all {
+                    scout.on_all_answered();
+                }
+            });
+        }
+        self.received = received;
+        self.received.drain(..at);
+        result
+    }
+
+    fn take_frame(&mut self, frame: &ReplyFrame<'_>, refused: &mut Throttle) {
+        if !frame.is_final() {
+            return;
+        }
+        self.asked.retain(|own| *own != frame.sync);
+        if let Some(number) = frame.schema_version {
+            self.board.on_schema_version(self.index, number);
+        }
+        match frame.sync {
+            VOTE_SYNC => {
+                if let Some(ballot) = Ballot::read(frame) {
+                    self.needs_info = ballot.is_bootstrapped.is_none();
+                    self.board
+                        .tell(self.index, |scout| scout.on_ballot(&ballot));
+                }
+            }
+            INFO_SYNC => match is_read_only(frame) {
+                Some(is_read_only) => self
+                    .board
+                    .tell(self.index, |scout| scout.on_info(is_read_only)),
+                None => self.may_ask_info = false,
+            },
+            sync => self.answer_askers(sync, frame, refused),
+        }
+    }
+
+    fn answer_askers(&mut self, sync: u64, frame: &ReplyFrame<'_>, refused: &mut Throttle) {
+        let Some((_, askers)) = self.askers.remove(&sync) else {
+            return;
+        };
+        let answer = match frame.error() {
+            None => Ok(password_hash(frame)),
+            Some(error) => {
+                if let Some(times) = refused.note(self.board.now()) {
+                    let name = &self.board.gateway.upstream(self.index).name;
+                    log::warn!(
+                        "upstream {name} does not let the gateway read its users ({times} times), \
+                         so nobody can log in: {error}"
+                    );
+                }
+                Err(error.to_string())
+            }
+        };
+        for asker in askers {
+            // It may have lost interest.
+            let _ = asker.send(answer.clone());
+        }
+    }
+}
+
+fn text(fault: &io::Error) -> String {
+    fault.to_string()
+}

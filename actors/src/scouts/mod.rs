@@ -1,0 +1,51 @@
+//! The scouts of a gateway, on the System arbiter: one connection to each upstream, which asks how
+//! it is and for its users. What they find out decides where requests go, and the serving state.
+//!
+//! ```text
+//!   upstream ◀─ VOTE, box.info, _user ─ connection ─▶ Scout ─▶ board ─ choose ─┬▶ target
+//!   session threads ── questions for users ──▲                                  └▶ serving state
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `board` | what all of them know, and what follows from it |
+//! | `connection` | one connection: greeted, logged in, asked again and again |
+//! | `answers` | what stands in the replies |
+
+mod answers;
+mod board;
+mod connection;
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures::future::select;
+use tokio::sync::mpsc;
+
+use self::board::ScoutBoard;
+use self::connection::scout;
+use crate::serving::State;
+use crate::shared::Shared;
+use crate::upstream::GatewayCell;
+
+/// Sends scouts out, on the System's thread. They end when the runtime has stopped.
+pub(crate) fn launch(shared: &Arc<Shared>, gateway: &Arc<GatewayCell>) {
+    let board = Rc::new(ScoutBoard::new(shared.clone(), gateway.clone()));
+    let upstreams = 0..gateway.config.upstreams.len();
+    let (questions, asked): (Vec<_>, Vec<_>) = upstreams.map(|_| mpsc::unbounded_channel()).unzip();
+    gateway.set_questions(questions);
+    for (index, asked) in asked.into_iter().enumerate() {
+        let (board, shared) = (board.clone(), shared.clone());
+        actix_rt::spawn(async move {
+            let stopped = pin!(stopped(&shared));
+            let scout = pin!(scout(&board, index, asked));
+            select(stopped, scout).await;
+        });
+    }
+}
+
+async fn stopped(shared: &Shared) {
+    let mut changes = shared.changes.subscribe();
+    let _ = changes.wait_for(|now| now.state == State::Stopped).await;
+}

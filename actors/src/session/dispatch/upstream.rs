@@ -1,0 +1,217 @@
+//! What is another matter in a gateway, where requests go on to an upstream: what is not for us to
+//! judge is forwarded, and the upstream says what is wrong with it.
+
+use vestibule_wire::Error;
+use vestibule_wire::features::{Feature, Features};
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::request::{Body, is_well_formed};
+
+use super::Dispatcher;
+use crate::admin::ControlProcedure;
+use crate::admission::{Class, Verdict, admit};
+use crate::authenticator::LoginDecision;
+use crate::engine::catalog::User;
+use crate::serving::{Serving, State};
+use crate::upstream::GatewayCell;
+
+/// Since which version an upstream continues SELECTs from a position.
+const PAGES_SINCE: (u32, u32, u32) = (2, 11, 0);
+
+/// Since which version it knows spaces and indexes by their names.
+const KNOWS_NAMES_SINCE: (u32, u32, u32) = (3, 0, 0);
+
+/// What an upstream could do, and is not asked for.
+pub(super) fn check(request: RequestType, stream: u64, gateway: &GatewayCell) -> Result<(), Error> {
+    use RequestType::{Id, Unwatch, Watch, WatchOnce};
+    let is_newer = gateway.has_id();
+    match request {
+        // As it says itself.
+        Id | Watch | Unwatch | WatchOnce if !is_newer => {
+            Err(Error::unknown_request_type(request as u64))
+        }
+        // Neither is announced by the answer to ID.
+        Watch | Unwatch | WatchOnce => Err(Error::unsupported("The gateway", "watchers")),
+        _ if is_newer && stream != 0 => Err(Error::unsupported("The gateway", "streams")),
+        _ => Ok(()),
+    }
+}
+
+/// What a request means: for whom it is forwarded to, what it says. A body that cannot be decoded
+/// is for the upstream all the same, if it is a value at all.
+pub(super) fn meaning<'a>(
+    request: RequestType,
+    decoded: Result<Body<'a>, Error>,
+    raw: &[u8],
+) -> Result<(RequestType, Body<'a>), Error> {
+    match decoded {
+        _ if is_of_streams(request) => Ok((request, OPAQUE)),
+        Ok(body) => Ok((request, body)),
+        Err(_) if class_of(request) != Class::Local && is_well_formed(raw) => Ok((request, OPAQUE)),
+        Err(error) => Err(error),
+    }
+}
+
+/// A body that nobody looks into here.
+const OPAQUE: Body<'static> = Body::Execute;
+
+fn is_of_streams(request: RequestType) -> bool {
+    use RequestType::{Begin, Commit, Rollback};
+    matches!(request, Begin | Commit | Rollback)
+}
+
+/// Whether it is answered here, although the upstream may have one of that name.
+pub(super) fn is_own(procedure: &ControlProcedure) -> bool {
+    procedure.name.starts_with("vestibule.")
+}
+
+/// The class of a request that calls no control procedure.
+pub(super) fn class_of(request: RequestType) -> Class {
+    use RequestType::{Eval, Execute, Prepare};
+    match request {
+        Eval | Execute | Prepare => Class::Call,
+        // Outside of streams there are none.
+        _ if is_of_streams(request) => Class::Write,
+        _ => Class::of(request),
+    }
+}
+
+/// Decides on a request. What a call changes nobody knows here, so it is admitted as a write; and
+/// there is no view.
+pub(super) fn admit_to(serving: Serving, class: Class) -> Verdict {
+    let judged = match class {
+        Class::Call => Class::Write,
+        class => class,
+    };
+    match admit(serving, judged, false) {
+        Verdict::ViewOrForward => Verdict::Forward,
+        Verdict::ViewOrBusy => Verdict::Busy,
+        verdict => verdict,
+    }
+}
+
+impl Dispatcher<'_> {
+    /// What the answer to ID announces.
+    pub(super) fn features(&self) -> Features {
+        let Some(gateway) = &self.shared.gateway else {
+            return Features::SUPPORTED;
+        };
+        let (mut features, version) = (Features::NONE, gateway.version());
+        for (feature, since) in [
+            (Feature::Pagination, PAGES_SINCE),
+            (Feature::SpaceAndIndexNames, KNOWS_NAMES_SINCE),
+        ] {
+            if version >= since {
+                features = features.with_code(feature as u64);
+            }
+        }
+        features
+    }
+
+    /// Answers a login that was checked by what the upstream says of its users.
+    pub(super) fn end_upstream_login(
+        &mut self,
+        sync: u64,
+        name: &str,
+        decision: &LoginDecision,
+        gateway: &GatewayCell,
+    ) {
+        let is_known = match decision {
+            LoginDecision::AcceptedAs(name) => {
+                return self.end_login(sync, name, Ok(User::named(name)));
+            }
+            LoginDecision::Refused => true,
+            LoginDecision::NotMine => false,
+            LoginDecision::Unavailable => return self.refuse_unchecked(sync, name),
+        };
+        self.count_wrong_login(name);
+        self.refuse_login(sync, &gateway.wrong_login(name, is_known));
+    }
+
+    /// Nobody can say now whether a login is right.
+    fn refuse_unchecked(&mut self, sync: u64, name: &str) {
+        let state = self.shared.serving.load().state;
+        self.tell_undecided(name, "the upstream cannot be asked");
+        if state == State::Assist {
+            return self.refuse_login(sync, &super::authenticate::undecided());
+        }
+        self.reject(sync, vestibule_wire::ErrorCode::LOADING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::serving::{DrainTarget, Role};
+    use crate::upstream::{Upstream, Upstreams};
+
+    fn gateway(version: (u32, u32, u32)) -> GatewayCell {
+        let upstreams = vec![Upstream::new("a", "h", 1)];
+        let config = Upstreams::default().upstreams(upstreams);
+        GatewayCell::new(config.server_version(Some(version)), 1, Instant::now())
+    }
+
+    #[test]
+    fn what_an_upstream_does_not_know_is_told_in_its_words() {
+        let told = |request, stream, version| {
+            let checked = check(request, stream, &gateway(version));
+            checked.map_err(|error| (error.code().0, error.message().to_owned()))
+        };
+        let unknown = |code: u32| Err((48, format!("Unknown request type {code}")));
+        assert_eq!(told(RequestType::Id, 0, (2, 6, 0)), unknown(73));
+        assert_eq!(told(RequestType::Watch, 0, (2, 6, 0)), unknown(74));
+        assert_eq!(told(RequestType::Id, 0, (2, 10, 0)), Ok(()));
+        assert_eq!(
+            told(RequestType::Replace, 7, (2, 6, 0)),
+            Ok(()),
+            "it is ignored"
+        );
+        let refused = told(RequestType::Replace, 7, (2, 11, 0));
+        assert_eq!(refused.map_err(|(code, _)| code), Err(5));
+    }
+
+    #[test]
+    fn what_is_a_value_goes_on_and_what_is_none_does_not() {
+        let decode = vestibule_wire::request::decode;
+        let of = |request, raw: &'static [u8]| {
+            meaning(request, decode(request, raw), raw).map_err(|error| error.code().0)
+        };
+        let no_space = &[0x81, 0x20, 0x90];
+        assert_eq!(
+            of(RequestType::Select, no_space),
+            Ok((RequestType::Select, OPAQUE))
+        );
+        assert_eq!(of(RequestType::Select, &[0x81, 0x20]), Err(20));
+        assert_eq!(
+            of(RequestType::Begin, &[0x80]),
+            Ok((RequestType::Begin, OPAQUE))
+        );
+        assert_eq!(
+            of(RequestType::Auth, &[0x80]),
+            Err(69),
+            "that is answered here"
+        );
+    }
+
+    #[test]
+    fn a_demoted_gateway_lets_through_nothing_that_may_change_data() {
+        let serving = |state, role, drain_target| Serving {
+            state,
+            role,
+            drain_target,
+            epoch: 1,
+        };
+        let replica = serving(State::Assist, Role::Replica, None);
+        let demoting = serving(State::Draining, Role::Primary, Some(DrainTarget::Replica));
+        let read_only = Verdict::Reject(vestibule_wire::ErrorCode::READONLY);
+        for serving in [replica, demoting] {
+            for class in [Class::Call, Class::Write] {
+                assert_eq!(admit_to(serving, class), read_only);
+            }
+            assert_eq!(admit_to(serving, Class::Read), Verdict::Forward);
+        }
+        let solo = serving(State::Solo, Role::Primary, None);
+        assert_eq!(admit_to(solo, Class::Read), Verdict::Busy);
+    }
+}

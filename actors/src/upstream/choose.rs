@@ -1,0 +1,94 @@
+//! To which upstream requests go, and why to none. Pure.
+
+use super::scout::Condition;
+
+/// Where requests go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// To this one.
+    Upstream(usize),
+    /// Nowhere. `has_served`: one of them has data, so that what is asked is worth waiting for.
+    Nowhere,
+}
+
+/// Chooses among upstreams by how they are. `present` is where requests go now: as long as it takes
+/// changes it stays, although others say that they take some too, so that no two are written to in
+/// turns.
+pub(crate) fn choose(conditions: &[Condition], present: Option<usize>) -> Choice {
+    let is =
+        |at: usize, wanted: fn(Condition) -> bool| conditions.get(at).copied().is_some_and(wanted);
+    let is_writable = |own| own == Condition::Serving { is_writable: true };
+    let is_serving = |own| matches!(own, Condition::Serving { .. });
+    let find = |wanted: fn(Condition) -> bool| {
+        let stays = present.filter(|at| is(*at, wanted));
+        stays.or_else(|| (0..conditions.len()).find(|at| is(*at, wanted)))
+    };
+    // All are there and read-only: one of them tells so those who write.
+    let reader = || {
+        let all = conditions.iter().all(|own| is_serving(*own));
+        all.then(|| find(is_serving)).flatten()
+    };
+    find(is_writable)
+        .or_else(reader)
+        .map_or(Choice::Nowhere, Choice::Upstream)
+}
+
+/// How many say that they take changes: more than one is worth a warning.
+pub(crate) fn count_writable(conditions: &[Condition]) -> usize {
+    let is_writable = |own: &&Condition| **own == Condition::Serving { is_writable: true };
+    conditions.iter().filter(is_writable).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const W: Condition = Condition::Serving { is_writable: true };
+    const R: Condition = Condition::Serving { is_writable: false };
+    const S: Condition = Condition::Silent;
+    const A: Condition = Condition::Absent;
+    const L: Condition = Condition::Loading;
+
+    #[test]
+    fn whoever_takes_changes_is_chosen_and_stays_as_long_as_it_does() {
+        for (conditions, present, expected) in [
+            (&[W][..], None, Some(0)),
+            (&[R, W], None, Some(1)),
+            (&[W, W], Some(1), Some(1)),
+            (&[W, R], Some(1), Some(0)),
+            (&[W, S], Some(1), Some(0)),
+            (&[A, L, W], Some(0), Some(2)),
+            (&[R], None, Some(0)),
+            (&[R, R], Some(1), Some(1)),
+            (&[R, A], Some(0), None),
+            (&[S], Some(0), None),
+            (&[A, L, S], None, None),
+        ] {
+            let expected = expected.map_or(Choice::Nowhere, Choice::Upstream);
+            assert_eq!(
+                choose(conditions, present),
+                expected,
+                "{conditions:?} {present:?}"
+            );
+        }
+        assert_eq!(count_writable(&[W, R, W, S]), 2);
+    }
+
+    /// Over all of three upstreams in every condition.
+    #[test]
+    fn nothing_goes_to_who_does_not_serve_nor_to_a_reader_beside_a_writer() {
+        let all = [W, R, S, A, L];
+        let count = all.len();
+        for at in 0..count.pow(3) {
+            let conditions = [at, at / count, at / count / count].map(|at| all[at % count]);
+            for present in [None, Some(0), Some(1), Some(2), Some(9)] {
+                let has_writer = conditions.contains(&W);
+                match choose(&conditions, present) {
+                    Choice::Upstream(at) if has_writer => assert_eq!(conditions[at], W),
+                    Choice::Upstream(_) => assert_eq!(conditions, [R; 3]),
+                    Choice::Nowhere => assert!(!has_writer && conditions != [R; 3]),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What an embedder says of the upstreams of a gateway.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::limits::{
+    CONNECT_TIMEOUT_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT, UPSTREAMS_MAX,
+};
+use crate::settable::settable;
+
+/// A Tarantool instance that a gateway stands before.
+///
+/// ```
+/// use vestibule_actors::Upstream;
+///
+/// let upstream: Upstream = "a=10.0.0.1:3301".parse().unwrap();
+/// assert_eq!((&*upstream.name, &*upstream.host, upstream.port), ("a", "10.0.0.1", 3301));
+/// assert_eq!(upstream.to_string(), "a=10.0.0.1:3301");
+///
+/// let local: Upstream = "b=[::1]:3301".parse().unwrap();
+/// assert_eq!((&*local.host, local.port), ("::1", 3301));
+/// assert!("10.0.0.1:3301".parse::<Upstream>().is_err(), "it has no name");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// What people call it, in reasons and in the log.
+    pub name: String,
+    /// Host, by name or address. A name is looked up whenever it is connected to.
+    pub host: String,
+    /// Port there.
+    pub port: u16,
+}
+
+impl Upstream {
+    /// An upstream of this name at this place.
+    #[must_use]
+    pub fn new(name: &str, host: &str, port: u16) -> Self {
+        Self {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            port,
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, host, port } = self;
+        match host.contains(':') {
+            true => write!(f, "{name}=[{host}]:{port}"),
+            false => write!(f, "{name}={host}:{port}"),
+        }
+    }
+}
+
+/// A text that names no upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an upstream is given as NAME=HOST:PORT")]
+pub struct UpstreamTextError;
+
+impl FromStr for Upstream {
+    type Err = UpstreamTextError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (name, address) = text.split_once('=')?;
+            let (host, port) = address.rsplit_once(':')?;
+            let bracketed = host.strip_prefix('[').and_then(|own| own.strip_suffix(']'));
+            let is_host = bracketed.is_some() || !host.contains(':');
+            let host = bracketed.unwrap_or(host);
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            let is_whole = is_host && ![name, host].contains(&"");
+            is_whole.then(|| Self::new(name, host, port))
+        };
+        read().ok_or(UpstreamTextError)
+    }
+}
+
+/// The account of a gateway itself: by it the hashes of its clients' passwords are read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GatewayAccount {
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+impl GatewayAccount {
+    /// This user, with this password.
+    #[must_use]
+    pub fn new(user: &str, password: &str) -> Self {
+        Self {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }
+    }
+}
+
+// A password is not for the log.
+impl fmt::Debug for GatewayAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GatewayAccount").field(&self.user).finish()
+    }
+}
+
+settable! {
+    /// The upstreams of a gateway, and how they are dealt with.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Upstreams {
+        /// The instances: one to [`UPSTREAMS_MAX`] of different names. What is written goes to the
+        /// one that takes it.
+        pub upstreams: Vec<Upstream>,
+        /// The gateway's own account. It needs the right to read `_user`; without it nobody but
+        /// guest can log in.
+        pub account: Option<GatewayAccount>,
+        /// The version that clients are greeted with: major, minor, patch. `None` tells the lowest
+        /// of the upstreams, as far as they are known.
+        pub server_version: Option<(u32, u32, u32)>,
+        /// After how long an upstream that owes an answer, and says nothing, is given up for now.
+        pub silent_after: Duration,
+        /// How often each is asked how it is.
+        pub probe_interval: Duration,
+        /// How long a connection may take to be made, greeted and logged in.
+        pub connect_timeout: Duration,
+    }
+}
+
+impl Default for Upstreams {
+    fn default() -> Self {
+        Self {
+            upstreams: Vec::new(),
+            account: None,
+            server_version: None,
+            silent_after: SILENT_AFTER_DEFAULT,
+            probe_interval: PROBE_INTERVAL_DEFAULT,
+            connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+        }
+    }
+}
+
+/// Why upstreams cannot be what they are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamsError {
+    /// There are none, or more than [`UPSTREAMS_MAX`].
+    #[error("there are {0} upstreams, and may be 1 to {max}", max = UPSTREAMS_MAX)]
+    Count(usize),
+    /// Two have one name.
+    #[error("two upstreams are called '{0}'")]
+    SameName(String),
+    /// A time is zero that has to pass.
+    #[error("{0} may not be 0")]
+    Zero(&'static str),
+}
+
+impl Upstreams {
+    /// Whether a gateway can be started with them. [`start_gateway`](crate::start_gateway) asks by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that cannot be.
+    pub fn check(&self) -> Result<(), UpstreamsError> {
+        let count = self.upstreams.len();
+        if count == 0 || count > UPSTREAMS_MAX {
+            return Err(UpstreamsError::Count(count));
+        }
+        let mut names: Vec<&str> = self.upstreams.iter().map(|own| &*own.name).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(UpstreamsError::SameName(pair[0].to_owned()));
+        }
+        let times = [
+            ("silent_after", self.silent_after),
+            ("probe_interval", self.probe_interval),
+            ("connect_timeout", self.connect_timeout),
+        ];
+        let zero = times.iter().find(|(_, time)| time.is_zero());
+        zero.map_or(Ok(()), |(name, _)| Err(UpstreamsError::Zero(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_that_cannot_be_are_refused() {
+        let of = |texts: &[&str]| {
+            let upstreams = texts.iter().map(|text| text.parse().unwrap()).collect();
+            Upstreams::default().upstreams(upstreams)
+        };
+        assert_eq!(of(&["a=h:1", "b=h:1"]).check(), Ok(()));
+        assert_eq!(of(&[]).check(), Err(UpstreamsError::Count(0)));
+        let same = of(&["a=h:1", "b=h:2", "a=h:3"]).check();
+        assert_eq!(same, Err(UpstreamsError::SameName("a".to_owned())));
+        let never = of(&["a=h:1"]).silent_after(Duration::ZERO).check();
+        assert_eq!(never, Err(UpstreamsError::Zero("silent_after")));
+    }
+
+    #[test]
+    fn a_text_that_names_no_upstream_is_refused() {
+        for text in [
+            "", "a", "a=", "a=h", "a=h:", "a=h:0", "a=:1", "=h:1", "a=::1:1", "a=h:x",
+        ] {
+            assert_eq!(text.parse::<Upstream>(), Err(UpstreamTextError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let text = format!("{:?}", GatewayAccount::new("gateway", "hunter2"));
+        assert!(text.contains("gateway") && !text.contains("hunter2"));
+    }
+}

@@ -1,0 +1,215 @@
+//! What all threads of a gateway share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
+use vestibule_wire::greeting::SALT_SIZE;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::config::{Upstream, Upstreams};
+use super::schema::{Incarnation, SchemaVersion};
+use super::users::{Asking, Judgment, Users};
+
+/// The version that is told before any upstream is known: the oldest that is supported.
+const VERSION_UNKNOWN: (u32, u32, u32) = (2, 6, 0);
+
+/// Since which version an unknown user is not told from a wrong password.
+const TELLS_NO_USERS_SINCE: (u32, u32, u32) = (2, 11, 0);
+
+/// Since which version there is ID.
+const HAS_ID_SINCE: (u32, u32, u32) = (2, 10, 0);
+
+/// A question to an upstream: the hash of a user's password; none if there is no such user.
+pub(crate) struct UserQuestion {
+    pub(crate) name: Arc<str>,
+    pub(crate) answer: oneshot::Sender<Result<Option<PasswordHash>, String>>,
+}
+
+/// What all threads of a gateway share.
+pub(crate) struct GatewayCell {
+    pub(crate) config: Upstreams,
+    /// The upstream that requests go to, and its run: their numbers, each counted from 1; 0 for
+    /// none. In one word, so that both are of one time.
+    target: AtomicU64,
+    users: Mutex<Users>,
+    schema: Mutex<SchemaVersion>,
+    /// The lowest version of the upstreams that are known.
+    version: Mutex<Option<(u32, u32, u32)>>,
+    /// Whom to ask for users, by upstreams; set when the scouts are there.
+    questions: OnceLock<Vec<mpsc::UnboundedSender<UserQuestion>>>,
+}
+
+const RUN_BITS: u32 = 48;
+
+impl GatewayCell {
+    pub(crate) fn new(config: Upstreams, schema_version: u64, now: Instant) -> Self {
+        Self {
+            config,
+            target: AtomicU64::new(0),
+            users: Mutex::new(Users::new(now)),
+            schema: Mutex::new(SchemaVersion::new(schema_version)),
+            version: Mutex::new(None),
+            questions: OnceLock::new(),
+        }
+    }
+
+    /// The upstream of this number.
+    pub(crate) fn upstream(&self, index: usize) -> &Upstream {
+        &self.config.upstreams[index]
+    }
+
+    /// The upstream that requests go to, and its run.
+    #[inline]
+    pub(crate) fn target(&self) -> Option<Incarnation> {
+        let word = self.target.load(Ordering::Acquire);
+        let upstream = (word >> RUN_BITS).checked_sub(1)? as usize;
+        let number = word & ((1 << RUN_BITS) - 1);
+        Some(Incarnation { upstream, number })
+    }
+
+    /// Requests go to this one from now on.
+    pub(crate) fn set_target(&self, target: Option<Incarnation>) {
+        if let Some(target) = target {
+            lock(&self.schema).follow(target);
+        }
+        let word = target.map_or(0, |own| {
+            (own.upstream as u64 + 1) << RUN_BITS | own.number & ((1 << RUN_BITS) - 1)
+        });
+        self.target.store(word, Ordering::Release);
+    }
+
+    /// An upstream has told the number of its catalog; returns the version that clients are told
+    /// from now on, if it is another one.
+    pub(crate) fn note_schema(&self, incarnation: Incarnation, number: u64) -> Option<u64> {
+        lock(&self.schema).note(incarnation, number)
+    }
+
+    /// The version that clients are greeted with.
+    pub(crate) fn version(&self) -> (u32, u32, u32) {
+        let known = || *lock(&self.version);
+        let version = self.config.server_version.or_else(known);
+        version.unwrap_or(VERSION_UNKNOWN)
+    }
+
+    /// The lowest version of the upstreams that are known.
+    pub(crate) fn set_version(&self, version: (u32, u32, u32)) {
+        *lock(&self.version) = Some(version);
+    }
+
+    /// Whether clients may ask what the server can do: whether the upstreams know the request.
+    pub(crate) fn has_id(&self) -> bool {
+        self.version() >= HAS_ID_SINCE
+    }
+
+    /// Who is asked for users, by the upstreams.
+    pub(crate) fn set_questions(&self, questions: Vec<mpsc::UnboundedSender<UserQuestion>>) {
+        let _ = self.questions.set(questions);
+    }
+
+    /// The key by which a user who has logged in logs in upstream.
+    pub(crate) fn key(&self, user: &str) -> Option<Arc<PasswordKey>> {
+        lock(&self.users).key(user)
+    }
+
+    /// An upstream refuses the key of a user.
+    pub(crate) fn forget(&self, user: &str) {
+        lock(&self.users).forget(user);
+    }
+
+    /// What a login comes to.
+    pub(crate) fn judge(
+        &self,
+        user: &str,
+        salt: &[u8; SALT_SIZE],
+        scramble: &[u8; SCRAMBLE_SIZE],
+        asking: Asking,
+        now: Instant,
+    ) -> Judgment {
+        lock(&self.users).judge(user, salt, scramble, asking, now)
+    }
+
+    /// Whether an upstream can be asked for users.
+    pub(crate) fn asking(&self) -> Asking {
+        match self.config.account.is_some() && self.target().is_some() {
+            true => Asking::Possible,
+            false => Asking::Impossible,
+        }
+    }
+
+    /// Asks for a user, and remembers the answer. An error is why there is none.
+    pub(crate) async fn ask(&self, name: &str, now: impl Fn() -> Instant) -> Result<(), String> {
+        let gone = || "the upstream is gone".to_owned();
+        let target = self.target().ok_or_else(gone)?;
+        let questions = self.questions.get().ok_or_else(gone)?;
+        let (answer, answered) = oneshot::channel();
+        let name: Arc<str> = name.into();
+        let question = UserQuestion {
+            name: name.clone(),
+            answer,
+        };
+        questions[target.upstream]
+            .send(question)
+            .map_err(|_| gone())?;
+        let hash = answered.await.map_err(|_| gone())??;
+        lock(&self.users).learn(&name, hash, now());
+        Ok(())
+    }
+
+    /// What a client is told whose login is wrong, as the upstreams' version tells it.
+    pub(crate) fn wrong_login(&self, user: &str, is_known: bool) -> Error {
+        if self.version() >= TELLS_NO_USERS_SINCE {
+            Error::credentials_mismatch()
+        } else if is_known {
+            let text = format!("Incorrect password supplied for user '{user}'");
+            Error::new(ErrorCode::CREDS_MISMATCH, text)
+        } else {
+            Error::no_such_user(user)
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing behind these locks is left half changed by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gateway() -> GatewayCell {
+        let upstreams = vec![Upstream::new("a", "h", 1), Upstream::new("b", "h", 2)];
+        GatewayCell::new(Upstreams::default().upstreams(upstreams), 1, Instant::now())
+    }
+
+    #[test]
+    fn the_target_and_its_run_are_one_word() {
+        let gateway = gateway();
+        assert_eq!(gateway.target(), None);
+        for (upstream, number) in [(0, 0), (1, 7), (31, (1 << RUN_BITS) - 1)] {
+            let target = Incarnation { upstream, number };
+            gateway.set_target(Some(target));
+            assert_eq!(gateway.target(), Some(target));
+        }
+        gateway.set_target(None);
+        assert_eq!(gateway.target(), None);
+    }
+
+    #[test]
+    fn refusals_are_those_of_the_version() {
+        let gateway = gateway();
+        let told = |is_known| {
+            let error = gateway.wrong_login("x", is_known);
+            (error.code().0, error.message().to_owned())
+        };
+        assert_eq!(told(false), (45, "User 'x' is not found".to_owned()));
+        let wrong = "Incorrect password supplied for user 'x'";
+        assert_eq!(told(true), (47, wrong.to_owned()));
+        gateway.set_version((2, 11, 1));
+        assert_eq!(told(false), told(true));
+        assert_eq!(told(true).0, 47);
+    }
+}

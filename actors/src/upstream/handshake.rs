@@ -1,0 +1,197 @@
+//! The start of a connection to an upstream: its greeting, and a login if it is not for guest.
+//!
+//! ```text
+//!   greeting ─┬ guest ──────────────────▶ ready
+//!             └ AUTH, by the user's key ─┬ ok ───▶ ready
+//!                                        └ error ▶ refused
+//! ```
+
+use std::sync::Arc;
+
+use vestibule_wire::auth::PasswordKey;
+use vestibule_wire::client::{
+    GREETING_SIZE, Greeting, ReplyFrame, RequestHeader, login_tuple_by_key,
+};
+use vestibule_wire::greeting;
+use vestibule_wire::request::{Auth, Body};
+
+/// The sync of the login. Nothing else is under way.
+const AUTH_SYNC: u64 = u64::MAX;
+
+/// As whom a connection is used.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkUser {
+    pub(crate) name: Arc<str>,
+    /// `None` for guest, who needs none.
+    pub(crate) key: Option<Arc<PasswordKey>>,
+}
+
+/// How far the start has come.
+#[derive(Debug)]
+pub(crate) enum Handshake {
+    /// Bytes of the greeting.
+    Greeting(Vec<u8>),
+    /// The login is sent.
+    LoggingIn,
+    Ready,
+}
+
+/// Why a connection does not come about.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The peer greets as no server does.
+    #[error("it does not greet as Tarantool does")]
+    Greeting,
+    /// The login is refused.
+    #[error("it refuses the login: {0}")]
+    Login(vestibule_wire::Error),
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self::Greeting(Vec::with_capacity(GREETING_SIZE))
+    }
+}
+
+impl Handshake {
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready)
+    }
+
+    /// Takes what belongs to the greeting; returns how many bytes, and the greeting if it is whole.
+    ///
+    /// # Errors
+    ///
+    /// It is none.
+    pub(crate) fn take_greeting(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<(usize, Option<Greeting>), Refusal> {
+        let Self::Greeting(own) = self else {
+            return Ok((0, None));
+        };
+        let taken = bytes.len().min(GREETING_SIZE - own.len());
+        own.extend_from_slice(&bytes[..taken]);
+        let Ok(whole) = <[u8; GREETING_SIZE]>::try_from(&**own) else {
+            return Ok((taken, None));
+        };
+        let greeting = greeting::decode(&whole).ok_or(Refusal::Greeting)?;
+        Ok((taken, Some(greeting)))
+    }
+
+    /// Answers the greeting.
+    pub(crate) fn log_in(&mut self, greeting: &Greeting, user: &LinkUser, out: &mut Vec<u8>) {
+        let Some(key) = &user.key else {
+            *self = Self::Ready;
+            return;
+        };
+        let tuple = login_tuple_by_key(key, &greeting.salt);
+        let auth = Body::Auth(Auth {
+            user: &user.name,
+            tuple: &tuple,
+        });
+        RequestHeader::with_sync(AUTH_SYNC).write(out, &auth);
+        *self = Self::LoggingIn;
+    }
+
+    /// A reply has come; true if it was to the login, which it ends.
+    ///
+    /// # Errors
+    ///
+    /// The login is refused, or the connection is before it.
+    pub(crate) fn take_reply(&mut self, frame: &ReplyFrame<'_>) -> Result<bool, Refusal> {
+        if self.is_ready() {
+            return Ok(false);
+        }
+        // An upstream that has no place for the connection says so with another sync.
+        if let Some(error) = frame.error() {
+            return Err(Refusal::Login(error));
+        }
+        *self = Self::Ready;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::auth::PasswordHash;
+    use vestibule_wire::frame::read_prefix;
+    use vestibule_wire::header::read_header;
+    use vestibule_wire::keys::RequestType;
+    use vestibule_wire::msgpack::Reader;
+    use vestibule_wire::request::decode;
+    use vestibule_wire::{Error, Uuid};
+
+    use super::*;
+
+    const SALT: [u8; 32] = [7; 32];
+
+    fn greeted(user: &LinkUser) -> (Handshake, Vec<u8>) {
+        let bytes = greeting::encode(&Uuid::NIL, &SALT);
+        let (mut own, mut out) = (Handshake::default(), Vec::new());
+        assert_eq!(own.take_greeting(&bytes[..100]), Ok((100, None)));
+        let more = [&bytes[100..], &[1, 2]].concat();
+        let (taken, greeting) = own.take_greeting(&more).unwrap();
+        assert_eq!(taken, 28, "what comes behind it is left");
+        own.log_in(&greeting.expect("it is whole"), user, &mut out);
+        (own, out)
+    }
+
+    fn reply(code: u32) -> ReplyFrame<'static> {
+        ReplyFrame {
+            code,
+            sync: AUTH_SYNC,
+            schema_version: None,
+            size: 0,
+            body: &[0x81, 0x31, 0xa2, b'n', b'o'],
+        }
+    }
+
+    #[test]
+    fn a_guest_is_ready_when_it_is_greeted() {
+        let (name, key) = ("guest".into(), None);
+        let (own, out) = greeted(&LinkUser { name, key });
+        assert!(own.is_ready() && out.is_empty());
+    }
+
+    #[test]
+    fn a_user_proves_the_password_for_the_salt_of_the_upstream() {
+        let key = Some(Arc::new(PasswordKey::of("secret")));
+        let name = "alice".into();
+        let (mut own, out) = greeted(&LinkUser { name, key });
+        assert!(!own.is_ready());
+        let prefix = read_prefix(&out, 1000).unwrap().unwrap();
+        let (header, body) = read_header(&out[prefix.size..]).unwrap();
+        assert_eq!(header.request_type, RequestType::Auth as u64);
+        let Ok(Body::Auth(auth)) = decode(RequestType::Auth, body) else {
+            panic!("it is no AUTH");
+        };
+        let mut tuple = Reader::new(auth.tuple);
+        assert_eq!((auth.user, tuple.read_array_len()), ("alice", Ok(2)));
+        assert_eq!(tuple.read_str(), Ok("chap-sha1"));
+        let scramble = tuple.read_str_bytes().unwrap().try_into().unwrap();
+        assert!(PasswordHash::of("secret").accepts(&SALT, scramble));
+        assert_eq!(own.take_reply(&reply(0)), Ok(true));
+        assert!(own.is_ready());
+        assert_eq!(
+            own.take_reply(&reply(0)),
+            Ok(false),
+            "that is another one's"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_the_upstreams_own() {
+        let key = Some(Arc::new(PasswordKey::of("secret")));
+        let name = "alice".into();
+        let (mut own, _) = greeted(&LinkUser { name, key });
+        let error = Error::new(vestibule_wire::ErrorCode::CREDS_MISMATCH, "no");
+        assert_eq!(
+            own.take_reply(&reply(0x8000 | 47)),
+            Err(Refusal::Login(error))
+        );
+        let mut own = Handshake::default();
+        let http = own.take_greeting(&[b'H'; GREETING_SIZE]);
+        assert_eq!(http, Err(Refusal::Greeting));
+    }
+}

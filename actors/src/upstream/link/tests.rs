@@ -1,0 +1,280 @@
+//! A link between a worker's claims and an upstream that is played by hand.
+
+use std::sync::Arc;
+
+use vestibule_wire::frame::read_prefix;
+use vestibule_wire::greeting;
+use vestibule_wire::header::{Header, read_header};
+use vestibule_wire::keys::{CODE_CHUNK, RequestType};
+use vestibule_wire::reply::ReplyHeader;
+use vestibule_wire::{Error, Uuid};
+
+use super::*;
+use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX};
+use crate::upstream::Kind;
+
+/// What a sink was told: sync of the client, code, body.
+#[derive(Default)]
+struct Told {
+    all: Vec<(u64, u32, Vec<u8>)>,
+    /// Nobody waits for large replies.
+    is_abandoned: bool,
+}
+
+impl Sink for Told {
+    type Large = (u32, Vec<u8>);
+
+    fn is_waited_for(&self, _: RequestId) -> bool {
+        !self.is_abandoned
+    }
+
+    fn reply(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) {
+        self.all.push((to.sync, frame.code, frame.body.to_vec()));
+    }
+
+    fn begin(&mut self, _: &OwedRequest, head: &ReplyFrame<'_>, _: usize) -> Self::Large {
+        (head.code, Vec::new())
+    }
+
+    fn add(&mut self, large: &mut Self::Large, bytes: &[u8]) {
+        large.1.extend_from_slice(bytes);
+    }
+
+    fn end(&mut self, to: &OwedRequest, large: Self::Large) {
+        self.all.push((to.sync, large.0, large.1));
+    }
+}
+
+struct Model {
+    link: UpstreamLink<(u32, Vec<u8>)>,
+    credits: Rc<Credits>,
+    claims: Arc<Claims>,
+    told: Told,
+    next: u32,
+}
+
+impl Model {
+    fn new() -> Self {
+        let user = LinkUser {
+            name: "guest".into(),
+            key: None,
+        };
+        let credits = Rc::new(Credits::of_one(1));
+        Self {
+            link: UpstreamLink::new(user, credits.clone(), Instant::now()),
+            credits,
+            claims: Arc::new(Claims::new(2 * UPSTREAM_REQUESTS_MAX)),
+            told: Told::default(),
+            next: 0,
+        }
+    }
+
+    fn greeted() -> Self {
+        let mut own = Self::new();
+        own.greet();
+        own
+    }
+
+    fn greet(&mut self) {
+        self.receive(&greeting::encode(&Uuid::NIL, &[7; 32]))
+            .unwrap();
+        self.link.pump(&self.claims);
+    }
+
+    /// A request of a session, whose sync is the number of its claim word.
+    fn submit(&mut self, session: u32, kind: Kind, body: &[u8]) -> RequestId {
+        let id = self.claims.queue(self.next);
+        let forward = Forward {
+            id,
+            session,
+            request: RequestType::Call,
+            kind,
+            sync: u64::from(self.next),
+            is_versioned: false,
+        };
+        self.next += 1;
+        (self.link).submit(forward, ForwardBody::Part(body), &self.claims);
+        id
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> Result<(), LinkFault> {
+        self.link.receive(bytes, &mut self.told, Instant::now())
+    }
+
+    /// What the socket gets: headers and bodies.
+    fn written(&mut self) -> Vec<(Header, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        let out = self.link.out();
+        while !out.is_empty() {
+            bytes.extend_from_slice(out.front());
+            out.wrote(out.front().len());
+        }
+        let (mut at, mut all) = (0, Vec::new());
+        while let Some(prefix) = read_prefix(&bytes[at..], u64::MAX).unwrap() {
+            if prefix.length == 0 || at == bytes.len() {
+                break;
+            }
+            let content = &bytes[at + prefix.size..at + prefix.frame_size()];
+            let (header, body) = read_header(content).unwrap();
+            all.push((header, body.to_vec()));
+            at += prefix.frame_size();
+        }
+        all
+    }
+
+    fn reply(&mut self, sync: u64, code: u32, body: &[u8]) {
+        let header = ReplyHeader {
+            sync,
+            schema_version: 80,
+        };
+        let mut bytes = Vec::new();
+        header.pass_on(&mut bytes, code, body);
+        self.receive(&bytes).unwrap();
+        self.link.pump(&self.claims);
+    }
+}
+
+#[test]
+fn a_request_is_sent_as_it_is_and_its_reply_comes_back_to_it() {
+    let mut own = Model::greeted();
+    own.submit(1, Kind::Other, &[0x81, 0x20, 0x90]);
+    let sent = own.written();
+    assert_eq!(sent[0].1, [0x81, 0x20, 0x90]);
+    assert_eq!(sent[0].0.request_type, RequestType::Call as u64);
+    let sync = sent[0].0.sync;
+    own.reply(sync, CODE_CHUNK, &[0x81, 0x30, 0x91, 1]);
+    assert!(!own.link.is_idle());
+    own.reply(sync, 0, &[0x80]);
+    own.reply(sync, 0, &[0x80]);
+    assert!(own.link.is_idle());
+    let told = [
+        (0, CODE_CHUNK, vec![0x81, 0x30, 0x91, 1]),
+        (0, 0, vec![0x80]),
+    ];
+    assert_eq!(own.told.all, told, "and a second one is nobody's");
+}
+
+#[test]
+fn nothing_goes_before_the_greeting_and_what_was_taken_back_never_goes() {
+    let mut own = Model::new();
+    let ids: Vec<_> = (0..3).map(|_| own.submit(1, Kind::Other, &[])).collect();
+    assert!(own.written().is_empty());
+    assert!(own.claims.revoke(ids[1]));
+    own.greet();
+    assert_eq!(own.written().len(), 2);
+    assert!(!own.claims.revoke(ids[0]), "the kernel may have it");
+}
+
+#[test]
+fn a_login_that_is_refused_ends_the_link_with_the_refusal() {
+    let mut own = Model::new();
+    let key = vestibule_wire::auth::PasswordKey::of("secret");
+    own.link.user.key = Some(Arc::new(key));
+    let id = own.submit(1, Kind::Other, &[]);
+    own.greet();
+    assert_eq!(own.written()[0].0.request_type, RequestType::Auth as u64);
+    let (mut bytes, refusal) = (Vec::new(), Error::credentials_mismatch());
+    let header = ReplyHeader {
+        sync: u64::MAX,
+        schema_version: 1,
+    };
+    header.write_error(&mut bytes, &refusal);
+    let fault = own.receive(&bytes).unwrap_err();
+    assert_eq!(fault, LinkFault::Refused(Refusal::Login(refusal)));
+    assert_eq!(own.link.end(), (vec![id], Vec::new()));
+    assert!(own.claims.revoke(id), "it was not begun");
+}
+
+#[test]
+fn an_upstream_has_no_more_to_do_than_it_may_and_calls_leave_room() {
+    let mut own = Model::greeted();
+    for _ in 0..UPSTREAM_CALLS_MAX + 5 {
+        own.submit(1, Kind::Call, &[]);
+    }
+    let calls = own.written();
+    assert_eq!(calls.len(), UPSTREAM_CALLS_MAX);
+    let select = own.submit(2, Kind::Other, &[]);
+    let behind = own.submit(1, Kind::Other, &[]);
+    assert_eq!(own.written().len(), 1, "another session's select passes");
+    assert!(!own.claims.revoke(select) && own.claims.revoke(behind));
+    own.reply(calls[0].0.sync, 0, &[0x80]);
+    assert_eq!(
+        own.written().len(),
+        1,
+        "the reply makes room for the next call"
+    );
+}
+
+#[test]
+fn what_was_abandoned_keeps_its_credit_until_its_reply() {
+    let mut own = Model::greeted();
+    let ids: Vec<_> = (0..UPSTREAM_REQUESTS_MAX)
+        .map(|_| own.submit(1, Kind::Other, &[]))
+        .collect();
+    let sent = own.written();
+    own.claims.free(ids[0]);
+    own.submit(1, Kind::Other, &[]);
+    assert!(own.written().is_empty());
+    own.reply(sent[0].0.sync, 0, &[0x80]);
+    assert_eq!(own.written().len(), 1);
+}
+
+#[test]
+fn a_large_reply_comes_whole_and_one_that_nobody_waits_for_takes_no_memory() {
+    let body = vec![0xc0; 3 * UPSTREAM_REPLY_LARGE];
+    for is_abandoned in [false, true] {
+        let mut own = Model::greeted();
+        own.told.is_abandoned = is_abandoned;
+        own.submit(1, Kind::Other, &[]);
+        own.submit(1, Kind::Other, &[]);
+        let sent = own.written();
+        let mut bytes = Vec::new();
+        for (sync, body) in [(sent[0].0.sync, &body[..]), (sent[1].0.sync, &[0x80])] {
+            let header = ReplyHeader {
+                sync,
+                schema_version: 1,
+            };
+            header.pass_on(&mut bytes, 0, body);
+        }
+        bytes
+            .chunks(1000)
+            .for_each(|part| own.receive(part).unwrap());
+        assert!(own.link.is_idle());
+        let large = (0, 0, body.clone());
+        let small = (1, 0, vec![0x80]);
+        let expected = if is_abandoned {
+            vec![small]
+        } else {
+            vec![large, small]
+        };
+        assert!(own.told.all == expected);
+    }
+}
+
+#[test]
+fn at_its_end_everything_is_told_once_and_its_credits_are_others() {
+    let mut own = Model::greeted();
+    let sent: Vec<_> = (0..UPSTREAM_REQUESTS_MAX)
+        .map(|_| own.submit(1, Kind::Other, &[]))
+        .collect();
+    let waiting = own.submit(1, Kind::Other, &[]);
+    assert!(!own.credits.has(Kind::Other));
+    let (unsent, mut ended) = own.link.end();
+    ended.sort_by_key(|id| id.index);
+    assert_eq!((unsent, ended), (vec![waiting], sent));
+    assert!(own.credits.has(Kind::Other) && own.link.is_idle());
+    assert_eq!(own.link.end(), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn what_an_upstream_does_not_owe_is_nobodys() {
+    let mut own = Model::greeted();
+    own.submit(1, Kind::Other, &[]);
+    own.reply(12_345, 0, &[0x80]);
+    own.reply(u64::MAX, 0x8000 | 32, &[0x80]);
+    assert!(own.told.all.is_empty() && !own.link.is_idle());
+    assert!(matches!(
+        own.receive(b"HTTP/1.1"),
+        Err(LinkFault::Malformed(_))
+    ));
+}

@@ -1,0 +1,49 @@
+//! Upstreams: the Tarantool instances that a gateway stands before. What is known of them, what
+//! they owe, and to which one requests go; without a socket, and with `now` passed in.
+//!
+//! ```text
+//!   links (on each worker) ─▶ link ─▶ handshake, waiting, credits, owed, outbox, incoming
+//!   scouts (System arbiter) ─▶ scout ─▶ choose ─▶ gateway: target, users, schema ◀─ all threads
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `config` | what an embedder says of them |
+//! | `gateway` | what all threads share: where requests go, users, versions |
+//! | `schema` | the version of the catalog that clients are told |
+//! | `users` | hashes of passwords, and the keys that logins have proven |
+//! | `scout` | what is known of one of them |
+//! | `choose` | to which of them requests go |
+//! | `link` | one connection of a worker, for one user |
+//! | `handshake` | how a connection begins |
+//! | `waiting` | requests that are not sent yet |
+//! | `credits` | how much one of them may have to do at a time |
+//! | `owed` | requests that are sent and not answered |
+//! | `outbox` | bytes for the socket |
+//! | `incoming` | bytes of the socket, cut into frames |
+
+mod choose;
+mod config;
+mod credits;
+mod gateway;
+mod handshake;
+mod incoming;
+mod link;
+mod outbox;
+mod owed;
+mod schema;
+mod scout;
+mod users;
+mod waiting;
+
+pub(crate) use choose::{Choice, choose, count_writable};
+pub use config::{GatewayAccount, Upstream, UpstreamTextError, Upstreams, UpstreamsError};
+pub(crate) use credits::{Credits, Kind};
+pub(crate) use gateway::{GatewayCell, UserQuestion};
+pub(crate) use handshake::{Handshake, LinkUser, Refusal};
+pub(crate) use link::{LinkFault, Sink, UpstreamLink};
+pub(crate) use owed::OwedRequest;
+pub(crate) use schema::Incarnation;
+pub(crate) use scout::{Condition, Scout};
+pub(crate) use users::{Asking, Judgment};
+pub(crate) use waiting::{Forward, ForwardBody};

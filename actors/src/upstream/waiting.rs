@@ -1,0 +1,261 @@
+//! Requests that wait in a link, because it is not ready, its socket is full, or the upstream has
+//! enough to do. They go in the order in which they came, but those that wait for the credit of a
+//! call let others pass, of other sessions.
+
+use std::collections::{HashMap, VecDeque};
+
+use vestibule_wire::keys::RequestType;
+
+use super::credits::Kind;
+use crate::cells::claims::RequestId;
+
+/// How many wait, and how many bytes of them, before it is looked for the first time whether they
+/// are wanted still.
+const SWEEP_LEN_MIN: usize = 1024;
+const SWEEP_BYTES_MIN: usize = 1 << 20;
+
+/// A request to be sent, but for its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forward {
+    /// Of the worker's in-flight table.
+    pub(crate) id: RequestId,
+    /// The session that it came from, by its number in the worker.
+    pub(crate) session: u32,
+    pub(crate) request: RequestType,
+    pub(crate) kind: Kind,
+    /// The sync by which its client knows it.
+    pub(crate) sync: u64,
+    /// Whether it is to be refused if the upstream has another catalog by now.
+    pub(crate) is_versioned: bool,
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub(crate) enum ForwardBody<'a> {
+    /// To be copied.
+    Part(&'a [u8]),
+    /// A buffer that ends with it, and where it starts.
+    Own(Vec<u8>, usize),
+}
+
+impl ForwardBody<'_> {
+    fn keep(self) -> ForwardBody<'static> {
+        match self {
+            Self::Part(bytes) => ForwardBody::Own(bytes.to_vec(), 0),
+            Self::Own(bytes, at) => ForwardBody::Own(bytes, at),
+        }
+    }
+
+    fn allocated(&self) -> usize {
+        match self {
+            Self::Part(_) => 0,
+            Self::Own(bytes, _) => bytes.capacity(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct UnsentRequest {
+    /// Which came before which.
+    number: u64,
+    forward: Forward,
+    body: ForwardBody<'static>,
+}
+
+/// What waits in one link.
+#[derive(Debug)]
+pub(crate) struct UnsentRequests {
+    others: VecDeque<UnsentRequest>,
+    /// Calls, and what their sessions sent behind them.
+    calls: VecDeque<UnsentRequest>,
+    /// The sessions that have something among the calls, and how much.
+    behind_calls: HashMap<u32, usize>,
+    last: u64,
+    bytes: usize,
+    sweep_at: (usize, usize),
+}
+
+impl Default for UnsentRequests {
+    fn default() -> Self {
+        Self {
+            others: VecDeque::new(),
+            calls: VecDeque::new(),
+            behind_calls: HashMap::new(),
+            last: 0,
+            bytes: 0,
+            sweep_at: (SWEEP_LEN_MIN, SWEEP_BYTES_MIN),
+        }
+    }
+}
+
+impl UnsentRequests {
+    pub(crate) fn len(&self) -> usize {
+        self.others.len() + self.calls.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.calls.is_empty()
+    }
+
+    /// Whether a request of this session may go before all that waits: for that waits for the
+    /// credits of calls alone, and nothing of it is the session's.
+    #[inline]
+    pub(crate) fn may_pass(&self, session: u32) -> bool {
+        self.others.is_empty() && !self.behind_calls.contains_key(&session)
+    }
+
+    /// A request waits. `is_wanted` tells of one that waits whether somebody waits for it: those
+    /// for whom nobody does are dropped now and then.
+    pub(crate) fn push(
+        &mut self,
+        forward: Forward,
+        body: ForwardBody<'_>,
+        is_wanted: impl Fn(RequestId) -> bool,
+    ) {
+        self.last += 1;
+        let queued = UnsentRequest {
+            number: self.last,
+            forward,
+            body: body.keep(),
+        };
+        self.bytes += queued.body.allocated();
+        if forward.kind == Kind::Call || self.behind_calls.contains_key(&forward.session) {
+            *self.behind_calls.entry(forward.session).or_default() += 1;
+            self.calls.push_back(queued);
+        } else {
+            self.others.push_back(queued);
+        }
+        if self.len() >= self.sweep_at.0 || self.bytes >= self.sweep_at.1 {
+            self.sweep(is_wanted);
+        }
+    }
+
+    fn sweep(&mut self, is_wanted: impl Fn(RequestId) -> bool) {
+        self.others.retain(|own| is_wanted(own.forward.id));
+        self.calls.retain(|own| is_wanted(own.forward.id));
+        self.behind_calls.clear();
+        for own in &self.calls {
+            *self.behind_calls.entry(own.forward.session).or_default() += 1;
+        }
+        let all = self.others.iter().chain(&self.calls);
+        self.bytes = all.map(|own| own.body.allocated()).sum();
+        self.sweep_at = (
+            SWEEP_LEN_MIN.max(2 * self.len()),
+            SWEEP_BYTES_MIN.max(2 * self.bytes),
+        );
+    }
+
+    /// Takes out what goes next, if there is credit for something: `has` tells of which kind.
+    pub(crate) fn pop(
+        &mut self,
+        has: impl Fn(Kind) -> bool,
+    ) -> Option<(Forward, ForwardBody<'static>)> {
+        let goes = |own: &&UnsentRequest| has(own.forward.kind);
+        let other = self.others.front().filter(goes).map(|own| own.number);
+        let call = self.calls.front().filter(goes).map(|own| own.number);
+        let is_call = match (other, call) {
+            (None, None) => return None,
+            (Some(other), Some(call)) => call < other,
+            (_, call) => call.is_some(),
+        };
+        let queued = if is_call {
+            let queued = self.calls.pop_front()?;
+            let session = queued.forward.session;
+            if let Some(count) = self.behind_calls.get_mut(&session) {
+                *count -= 1;
+                if *count == 0 {
+                    self.behind_calls.remove(&session);
+                }
+            }
+            queued
+        } else {
+            self.others.pop_front()?
+        };
+        self.bytes -= queued.body.allocated();
+        Some((queued.forward, queued.body))
+    }
+
+    /// Everything that waits, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Forward> {
+        self.others
+            .iter()
+            .chain(&self.calls)
+            .map(|own| &own.forward)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forward(session: u32, sync: u64, kind: Kind) -> Forward {
+        Forward {
+            id: RequestId {
+                index: sync as u32,
+                generation: 1,
+            },
+            session,
+            request: RequestType::Ping,
+            kind,
+            sync,
+            is_versioned: false,
+        }
+    }
+
+    fn push(own: &mut UnsentRequests, session: u32, sync: u64, kind: Kind) {
+        own.push(
+            forward(session, sync, kind),
+            ForwardBody::Part(b"body"),
+            |_| true,
+        );
+    }
+
+    fn pop_all(own: &mut UnsentRequests, has: impl Fn(Kind) -> bool) -> Vec<u64> {
+        let pop = || own.pop(&has).map(|(forward, _)| forward.sync);
+        std::iter::from_fn(pop).collect()
+    }
+
+    #[test]
+    fn calls_let_others_pass_and_their_own_sessions_wait_behind_them() {
+        let mut own = UnsentRequests::default();
+        for (session, sync, kind) in [
+            (1, 1, Kind::Other),
+            (1, 2, Kind::Call),
+            (2, 3, Kind::Other),
+            (1, 4, Kind::Other),
+            (3, 5, Kind::Call),
+        ] {
+            push(&mut own, session, sync, kind);
+        }
+        assert_eq!(pop_all(&mut own, |kind| kind == Kind::Other), [1, 3]);
+        assert!(own.may_pass(2) && !own.may_pass(1) && !own.may_pass(3));
+        assert_eq!(pop_all(&mut own, |_| true), [2, 4, 5]);
+        assert!(own.is_empty() && own.may_pass(1));
+        assert_eq!(own.bytes, 0);
+    }
+
+    #[test]
+    fn with_credit_for_all_they_go_as_they_came() {
+        let mut own = UnsentRequests::default();
+        let kind = |sync| [Kind::Call, Kind::Other][sync as usize % 2];
+        for sync in 0..10 {
+            push(&mut own, sync as u32, sync, kind(sync));
+        }
+        assert_eq!(pop_all(&mut own, |_| true), (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_takes_no_room_for_long() {
+        let mut own = UnsentRequests::default();
+        for sync in 0..10_000 {
+            let kind = [Kind::Call, Kind::Other][sync as usize % 2];
+            let body = ForwardBody::Own(vec![0; 100], 0);
+            own.push(forward(7, sync, kind), body, |_| false);
+            assert!(own.len() <= SWEEP_LEN_MIN);
+        }
+        let body = ForwardBody::Own(vec![0; SWEEP_BYTES_MIN], 0);
+        own.push(forward(7, 0, Kind::Other), body, |_| false);
+        assert!(own.is_empty() && own.may_pass(7));
+    }
+}

@@ -1,0 +1,40 @@
+//! What becomes of requests whose link to an upstream has ended.
+//!
+//! ```text
+//!   not sent ────────▶ taken back: it did not happen
+//!   sent ─┬ a read ──▶ told as not done: nobody can tell the difference, and it may be asked again
+//!         └ else ────▶ outcome unknown
+//! ```
+
+use actix::Handler;
+use vestibule_wire::ErrorCode;
+
+use super::actor::Worker;
+use crate::admission::Class;
+use crate::messages::worker::LinkOver;
+use crate::resources::in_flight::{Cancelled, InFlightRequest};
+
+impl Handler<LinkOver> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, over: LinkOver, _ctx: &mut Self::Context) {
+        let LinkOver {
+            unsent,
+            sent,
+            error,
+            reason,
+        } = over;
+        let ids = unsent.into_iter().chain(sent).collect();
+        let cancelled = self.cell.state.borrow_mut().in_flight.cancel_these(ids);
+        let is_unknown = |own: &Cancelled| own.was_started && own.request.class != Class::Read;
+        let (unknown, not_done): (Vec<_>, Vec<_>) = cancelled.into_iter().partition(is_unknown);
+        let requests = |all: Vec<Cancelled>| -> Vec<InFlightRequest> {
+            all.into_iter().map(|own| own.request).collect()
+        };
+        self.answer_revoked(&requests(not_done), &error);
+        if !unknown.is_empty() {
+            let error = self.cell.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
+            self.answer_unknown(&requests(unknown), &error);
+        }
+    }
+}

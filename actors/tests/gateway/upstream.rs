@@ -1,0 +1,326 @@
+//! An upstream that does as a test says, on threads of its own.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vestibule_actors::wire::auth::{PasswordHash, SCRAMBLE_SIZE};
+use vestibule_actors::wire::frame::{PREFIX_SIZE, read_prefix};
+use vestibule_actors::wire::header::{Header, read_header};
+use vestibule_actors::wire::keys::{CODE_CHUNK, CODE_ERROR, REQUEST_VOTE, RequestType};
+use vestibule_actors::wire::msgpack::{
+    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+};
+use vestibule_actors::wire::reply::ReplyHeader;
+use vestibule_actors::wire::request::{Body, decode};
+use vestibule_actors::wire::{Uuid, greeting};
+use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
+
+/// How long a test waits for what has to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+const SALT: [u8; 32] = [42; 32];
+
+/// The body of an error: its text.
+pub(crate) const REFUSED: &[u8] = &[0x81, 0x31, 0xa2, b'n', b'o'];
+
+/// A request of a client, as it came.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Which of the connections that this upstream has had.
+    pub(crate) connection: usize,
+    /// As whom it is logged in.
+    pub(crate) user: String,
+    pub(crate) header: Header,
+    pub(crate) body: Vec<u8>,
+    answers: Sender<Vec<u8>>,
+    schema_version: u64,
+}
+
+impl Asked {
+    fn write(&self, code: u32, body: &[u8]) {
+        let header = ReplyHeader {
+            sync: self.header.sync,
+            schema_version: self.schema_version,
+        };
+        let mut bytes = Vec::new();
+        header.pass_on(&mut bytes, code, body);
+        // The test may have ended the connection.
+        let _ = self.answers.send(bytes);
+    }
+
+    pub(crate) fn reply(&self, body: &[u8]) {
+        self.write(0, body);
+    }
+
+    pub(crate) fn push(&self, body: &[u8]) {
+        self.write(CODE_CHUNK, body);
+    }
+
+    pub(crate) fn fail(&self, code: u16, body: &[u8]) {
+        self.write(CODE_ERROR | u32::from(code), body);
+    }
+}
+
+struct State {
+    is_over: AtomicBool,
+    is_writable: AtomicBool,
+    /// Whether it reads nothing and says nothing.
+    is_silent: Mutex<bool>,
+    speaks: Condvar,
+    schema_version: AtomicU64,
+    users: Mutex<HashMap<String, PasswordHash>>,
+    lookups: AtomicU64,
+    connections: Mutex<Vec<TcpStream>>,
+    asked: Sender<Asked>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread of the upstream panics")
+}
+
+/// One upstream, until it is dropped.
+pub(crate) struct FakeUpstream {
+    pub(crate) address: SocketAddr,
+    state: Arc<State>,
+    asked: Receiver<Asked>,
+}
+
+impl FakeUpstream {
+    pub(crate) fn start() -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap())
+    }
+
+    pub(crate) fn start_at(address: SocketAddr) -> Self {
+        let began = Instant::now();
+        // One that was stopped has its port for a moment still.
+        let listener = loop {
+            match TcpListener::bind(address) {
+                Ok(listener) => break listener,
+                Err(fault) => assert!(began.elapsed() < PATIENCE, "{fault}"),
+            }
+        };
+        let address = listener.local_addr().unwrap();
+        let (sender, asked) = channel();
+        let state = Arc::new(State {
+            is_over: AtomicBool::new(false),
+            is_writable: AtomicBool::new(true),
+            is_silent: Mutex::new(false),
+            speaks: Condvar::new(),
+            schema_version: AtomicU64::new(80),
+            users: Mutex::default(),
+            lookups: AtomicU64::new(0),
+            connections: Mutex::default(),
+            asked: sender,
+        });
+        let own = state.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                if own.is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let number = {
+                    let mut connections = lock(&own.connections);
+                    connections.push(stream.try_clone().unwrap());
+                    connections.len() - 1
+                };
+                let own = own.clone();
+                thread::spawn(move || serve(&own, stream, number));
+            }
+        });
+        Self {
+            address,
+            state,
+            asked,
+        }
+    }
+
+    pub(crate) fn set_writable(&self, is_writable: bool) {
+        self.state.is_writable.store(is_writable, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_silent(&self, is_silent: bool) {
+        *lock(&self.state.is_silent) = is_silent;
+        self.state.speaks.notify_all();
+    }
+
+    pub(crate) fn set_schema_version(&self, version: u64) {
+        self.state.schema_version.store(version, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_password(&self, user: &str, password: &str) {
+        let hash = PasswordHash::of(password);
+        lock(&self.state.users).insert(user.to_owned(), hash);
+    }
+
+    /// How often it was asked for a user.
+    pub(crate) fn lookups(&self) -> u64 {
+        self.state.lookups.load(Ordering::SeqCst)
+    }
+
+    /// How many connections it has had.
+    pub(crate) fn connections(&self) -> usize {
+        lock(&self.state.connections).len()
+    }
+
+    /// Ends a connection.
+    pub(crate) fn end(&self, connection: usize) {
+        let _ = lock(&self.state.connections)[connection].shutdown(Shutdown::Both);
+    }
+
+    /// The next request of a client.
+    pub(crate) fn asked(&self) -> Asked {
+        let asked = self.asked.recv_timeout(PATIENCE);
+        asked.expect("a request is forwarded")
+    }
+
+    /// The next request of a client, if one has come.
+    pub(crate) fn try_asked(&self) -> Option<Asked> {
+        self.asked.try_recv().ok()
+    }
+}
+
+impl Drop for FakeUpstream {
+    fn drop(&mut self) {
+        for connection in lock(&self.state.connections).iter() {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        self.state.is_over.store(true, Ordering::SeqCst);
+        self.set_silent(false);
+        let began = Instant::now();
+        // The listener sees that it is over when somebody comes.
+        while TcpStream::connect(self.address).is_ok() && began.elapsed() < PATIENCE {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Upstreams of a gateway by these names, with an account of its own.
+pub(crate) fn upstreams(all: &[(&str, SocketAddr)]) -> Upstreams {
+    let named = |(name, address): &(&str, SocketAddr)| {
+        Upstream::new(name, &address.ip().to_string(), address.port())
+    };
+    Upstreams::default()
+        .upstreams(all.iter().map(named).collect())
+        .account(Some(GatewayAccount::new("gateway", "secret")))
+}
+
+fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
+    stream.set_nodelay(true).unwrap();
+    let _ = stream.write_all(&greeting::encode_version((2, 6, 0), &Uuid::NIL, &SALT));
+    let (answers, to_write) = channel::<Vec<u8>>();
+    let mut writer = stream.try_clone().unwrap();
+    let own = state.clone();
+    thread::spawn(move || {
+        for bytes in to_write {
+            wait_while_silent(&own);
+            if writer.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+    });
+    let mut user = "guest".to_owned();
+    while let Some(content) = read_frame(&mut stream) {
+        wait_while_silent(state);
+        let (header, body) = read_header(&content).expect("a gateway sends headers");
+        let asked = Asked {
+            connection,
+            user: user.clone(),
+            header,
+            body: body.to_vec(),
+            answers: answers.clone(),
+            schema_version: state.schema_version.load(Ordering::SeqCst),
+        };
+        answer(state, asked, &mut user);
+    }
+}
+
+fn wait_while_silent(state: &State) {
+    let silent = lock(&state.is_silent);
+    let waited = state.speaks.wait_while(silent, |is_silent| *is_silent);
+    drop(waited.expect("no thread of the upstream panics"));
+}
+
+fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut prefix = [0; PREFIX_SIZE];
+    stream.read_exact(&mut prefix).ok()?;
+    let prefix = read_prefix(&prefix, u64::MAX).unwrap().unwrap();
+    assert_eq!(prefix.size, PREFIX_SIZE, "lengths have five bytes");
+    let mut content = vec![0; prefix.length];
+    stream.read_exact(&mut content).ok()?;
+    Some(content)
+}
+
+fn answer(state: &State, asked: Asked, user: &mut String) {
+    let request = RequestType::from_code(asked.header.request_type);
+    match request.map(|own| decode(own, &asked.body)) {
+        None if asked.header.request_type == REQUEST_VOTE => asked.reply(&ballot(state)),
+        Some(Ok(Body::Auth(auth))) => match accepts(state, auth.user, auth.tuple) {
+            true => {
+                auth.user.clone_into(user);
+                asked.reply(&[0x80]);
+            }
+            false => asked.fail(47, REFUSED),
+        },
+        Some(Ok(Body::Call(call))) if call.name == "box.info" => {
+            asked.reply(&info(!state.is_writable.load(Ordering::SeqCst)));
+        }
+        Some(Ok(Body::Select(select))) if user == "gateway" => {
+            state.lookups.fetch_add(1, Ordering::SeqCst);
+            asked.reply(&user_row(state, select.key));
+        }
+        _ => drop(state.asked.send(asked)),
+    }
+}
+
+/// As 2.6 answers.
+fn ballot(state: &State) -> Vec<u8> {
+    let mut body = vec![0x81, 0x29, 0x84, 4, 0xc2, 2, 0x81, 1, 11, 3, 0x80, 1];
+    write_bool(&mut body, !state.is_writable.load(Ordering::SeqCst));
+    body
+}
+
+fn info(is_read_only: bool) -> Vec<u8> {
+    let mut body = vec![0x81, 0x30, 0x91];
+    write_map_len(&mut body, 1);
+    write_str(&mut body, "ro");
+    write_bool(&mut body, is_read_only);
+    body
+}
+
+fn accepts(state: &State, user: &str, tuple: &[u8]) -> bool {
+    if user == "gateway" {
+        return true;
+    }
+    let mut reader = Reader::new(tuple);
+    let _ = (reader.read_array_len(), reader.read_str());
+    let scramble: [u8; SCRAMBLE_SIZE] = reader.read_str_bytes().unwrap().try_into().unwrap();
+    let hash = lock(&state.users).get(user).copied();
+    hash.is_some_and(|hash| hash.accepts(&SALT, &scramble))
+}
+
+fn user_row(state: &State, key: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::new(key);
+    let _ = reader.read_array_len();
+    let name = reader.read_str().unwrap();
+    let hash = lock(&state.users).get(name).copied();
+    let mut body = vec![0x81, 0x30];
+    write_array_len(&mut body, u32::from(hash.is_some()));
+    if let Some(hash) = hash {
+        write_array_len(&mut body, 5);
+        write_uint(&mut body, 32);
+        write_uint(&mut body, 1);
+        write_str(&mut body, name);
+        write_str(&mut body, "user");
+        write_map_len(&mut body, 1);
+        write_str(&mut body, "chap-sha1");
+        write_str(&mut body, &hash.to_base64());
+    }
+    body
+}
