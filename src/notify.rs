@@ -26,7 +26,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use vestibule_actors::RuntimeHandle;
 use vestibule_actors::serving::{Role, Serving, State};
-use vestibule_engine::EmbeddedEngine;
 
 /// Time between two extensions of what a start or a stop may take.
 const EXTEND_EVERY: Duration = Duration::from_secs(5);
@@ -69,7 +68,7 @@ impl ServiceManager {
     }
 
     /// Tells it of every change, and that the server goes on, as long as the runtime lives.
-    pub(crate) async fn follow(self, runtime: RuntimeHandle<EmbeddedEngine>) {
+    pub(crate) async fn follow<E: 'static>(self, runtime: RuntimeHandle<E>) {
         if self.messages.is_none() {
             return;
         }
@@ -199,7 +198,7 @@ async fn next(ticks: &mut Option<Interval>) {
 }
 
 /// Whether all threads but Tx's go on, for a watchdog of this period.
-fn goes_on(runtime: &RuntimeHandle<EmbeddedEngine>, period: Duration) -> bool {
+fn goes_on<E: 'static>(runtime: &RuntimeHandle<E>, period: Duration) -> bool {
     let heartbeats = runtime.metrics().heartbeats;
     let all = heartbeats
         .session_threads

@@ -1,4 +1,5 @@
-//! The server: the embedded engine behind the actors, a logger, signals, and an exit code.
+//! The server: the embedded engine or upstreams behind the actors, a logger, signals, and an exit
+//! code.
 
 use std::fs::DirBuilder;
 use std::io::{self, Write as _};
@@ -9,16 +10,16 @@ use std::time::Duration;
 
 use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
-use vestibule_actors::{ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport};
-use vestibule_engine::{EmbeddedEngine, EmbeddedFactory, JournalSync, journal, procedures};
-use vestibule_http::{HttpHandle, Sources};
+use vestibule_actors::{ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport, start_gateway};
+use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
+use vestibule_http::{HttpConfig, HttpHandle, Sources};
 
 use crate::cli::EXIT_CUT_OFF;
-use crate::cli::serve::ServeArgs;
+use crate::cli::serve::{FileFault, ServeArgs};
 use crate::config::Settings;
 use crate::meter::{self, Meter};
 use crate::notify::ServiceManager;
-use crate::reload::{self, Configuration, Part};
+use crate::reload::{self, Configuration, Part, ReloadQueue, ReloadSender};
 use crate::{commands, descriptors, identity, logger, signals};
 
 /// Time between two looks at how far a recovery is.
@@ -33,6 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
     let args = settings.cli.serving().expect("a server is to be started");
     let args = &args.clone();
+    if args.gateway.is_given() {
+        return serve_gateway(settings, args);
+    }
     logger::install(&args.log);
     commands::refuse_tarantools(&args.storage.data).map_err(io::Error::other)?;
     prepare_data(&args.storage.data)?;
@@ -56,38 +60,91 @@ pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
         let runtime = RuntimeBuilder::new(config, engines.clone(), standard)
             .on_reload(move |request| asked.on_request(request))
             .start()?;
-        // Closed last: it tells how far a stop is.
-        let open = |own| {
-            vestibule_http::serve(
-                &runtime,
-                own,
-                sources(&configuration, args.guest_may_do_everything()),
-            )
-        };
-        let side_door = files.side_door.map(open);
-        let side_door = match side_door.transpose() {
-            Ok(side_door) => side_door,
-            Err(fault) => {
-                runtime.stop(Some(Duration::ZERO)).await;
-                return Err(io::Error::other(fault));
-            }
-        };
-        let addresses = side_door.as_ref().map_or(&[][..], HttpHandle::addresses);
-        // A server whose output nobody reads serves all the same.
-        let _ = io::stdout().write_all(welcome(&runtime, args, addresses).as_bytes());
-        let manager = ServiceManager::of_process();
-        actix_rt::spawn(manager.clone().follow(runtime.clone()));
-        let parts = parts(&runtime, engines, side_door.as_ref());
-        actix_rt::spawn(reload::run(configuration, parts, manager, queue));
         if meter::is_seen() {
             actix_rt::spawn(show_recovery(runtime.clone()));
         }
-        tokio::select! {
-            outcome = signals::stop_on_signal(&runtime, || reloads.on_signal()) => outcome?,
-            _ = runtime.stopped() => {}
-        }
-        Ok(exit_code(&runtime.stopped().await))
+        let of_engine: Part = Box::new(move |loaded| {
+            let (engines, settings) = (engines.clone(), loaded.files.engine.settings);
+            Ok(Box::new(move || told(engines.reconfigure(settings))))
+        });
+        let served = Served {
+            line: data_line(args),
+            guest_may_do_everything: args.guest_may_do_everything(),
+            parts: vec![of_engine],
+        };
+        let side_door = files.side_door;
+        run(runtime, side_door, configuration, (reloads, queue), served).await
     })
+}
+
+/// Stands before upstreams until it is stopped in the same ways.
+///
+/// # Errors
+///
+/// An address that cannot be listened on.
+fn serve_gateway(settings: Settings, args: &ServeArgs) -> io::Result<ExitCode> {
+    logger::install(&args.log);
+    let mut config = args.config();
+    config.descriptors.process = descriptors::raise_limit();
+    // They could be used when the options were checked.
+    let text = |fault: FileFault| io::Error::other(fault.text);
+    let upstreams = args.upstreams().map_err(text)?;
+    let files = args.read_files().map_err(text)?;
+    let configuration = Configuration::new(settings);
+    let served = Served {
+        line: format!(
+            "before {}; guest may do what it may do there",
+            join(&upstreams.upstreams)
+        ),
+        guest_may_do_everything: false,
+        parts: Vec::new(),
+    };
+    actix_rt::System::new().block_on(async {
+        let runtime = start_gateway(config, upstreams)?;
+        let reloads = reload::queue();
+        run(runtime, files.side_door, configuration, reloads, served).await
+    })
+}
+
+/// What is served, as far as it is another matter than that it is.
+struct Served {
+    /// What it is, for who starts it.
+    line: String,
+    guest_may_do_everything: bool,
+    /// What takes other options besides what every server has.
+    parts: Vec<Part>,
+}
+
+/// Serves until something ends it.
+async fn run<E: 'static>(
+    runtime: RuntimeHandle<E>,
+    side_door: Option<HttpConfig>,
+    configuration: Configuration,
+    (reloads, queue): (ReloadSender, ReloadQueue),
+    served: Served,
+) -> io::Result<ExitCode> {
+    // Closed last: it tells how far a stop is.
+    let sources = sources(&configuration, served.guest_may_do_everything);
+    let side_door = side_door.map(|own| vestibule_http::serve(&runtime, own, sources));
+    let side_door = match side_door.transpose() {
+        Ok(side_door) => side_door,
+        Err(fault) => {
+            runtime.stop(Some(Duration::ZERO)).await;
+            return Err(io::Error::other(fault));
+        }
+    };
+    let addresses = side_door.as_ref().map_or(&[][..], HttpHandle::addresses);
+    // A server whose output nobody reads serves all the same.
+    let _ = io::stdout().write_all(welcome(&runtime, addresses, &served.line).as_bytes());
+    let manager = ServiceManager::of_process();
+    actix_rt::spawn(manager.clone().follow(runtime.clone()));
+    let parts = parts(&runtime, served.parts, side_door.as_ref());
+    actix_rt::spawn(reload::run(configuration, parts, manager, queue));
+    tokio::select! {
+        outcome = signals::stop_on_signal(&runtime, || reloads.on_signal()) => outcome?,
+        _ = runtime.stopped() => {}
+    }
+    Ok(exit_code(&runtime.stopped().await))
 }
 
 /// A bar for those who start it in a terminal, until the data are there.
@@ -119,9 +176,9 @@ fn sources(configuration: &Configuration, guest_may_do_everything: bool) -> Sour
 }
 
 /// What takes other options while the server serves.
-fn parts(
-    runtime: &RuntimeHandle<EmbeddedEngine>,
-    engines: EmbeddedFactory,
+fn parts<E: 'static>(
+    runtime: &RuntimeHandle<E>,
+    others: Vec<Part>,
     side_door: Option<&HttpHandle>,
 ) -> Vec<Part> {
     let runtime = runtime.clone();
@@ -134,11 +191,8 @@ fn parts(
         let (runtime, settings) = (runtime.clone(), loaded.serving().config().settings);
         Ok(Box::new(move || told(runtime.reconfigure(settings))))
     });
-    let of_engine: Part = Box::new(move |loaded| {
-        let (engines, settings) = (engines.clone(), loaded.files.engine.settings);
-        Ok(Box::new(move || told(engines.reconfigure(settings))))
-    });
-    let mut parts = vec![log, of_runtime, of_engine];
+    let mut parts = vec![log, of_runtime];
+    parts.extend(others);
     if let Some(side_door) = side_door.map(HttpHandle::control) {
         parts.push(Box::new(move |loaded| {
             let side_door = side_door.clone();
@@ -179,10 +233,10 @@ fn join(addresses: &[impl ToString]) -> String {
 }
 
 /// What the first-time user needs next. Tests read the first line.
-fn welcome(
-    runtime: &RuntimeHandle<EmbeddedEngine>,
-    args: &ServeArgs,
+fn welcome<E: 'static>(
+    runtime: &RuntimeHandle<E>,
     side_door: &[ListenAddress],
+    line: &str,
 ) -> String {
     let at = |is_for_administrators: bool| -> Vec<_> {
         let listeners = runtime.listeners().iter();
@@ -201,13 +255,7 @@ fn welcome(
     if !side_door.is_empty() {
         lines.push(format!("HTTP at {}", join(side_door)));
     }
-    let synced = match args.storage.journal_sync {
-        JournalSync::Turn => "before every reply",
-        JournalSync::Interval(_) => "every so often",
-        JournalSync::Never => "when the operating system decides",
-    };
-    let data = args.storage.data.display();
-    lines.push(format!("data in {data}, journal synced {synced}"));
+    lines.push(line.to_owned());
     if let Some(connect) = clients.first().and_then(connect_call) {
         lines.push("connect with any Tarantool connector, for example:".to_owned());
         lines.push("  pip install tarantool".to_owned());
@@ -216,6 +264,17 @@ fn welcome(
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// Where data is, and when it reaches the disk.
+fn data_line(args: &ServeArgs) -> String {
+    let synced = match args.storage.journal_sync {
+        JournalSync::Turn => "before every reply",
+        JournalSync::Interval(_) => "every so often",
+        JournalSync::Never => "when the operating system decides",
+    };
+    let data = args.storage.data.display();
+    format!("data in {data}, journal synced {synced}")
 }
 
 /// How Python connects there.

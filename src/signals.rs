@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vestibule_actors::RuntimeHandle;
 use vestibule_actors::internal::EndingSignals;
-use vestibule_engine::EmbeddedEngine;
 
 use crate::cli::EXIT_CUT_OFF;
 
@@ -26,8 +25,8 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// The first SIGTERM, SIGINT or SIGQUIT drains; the second takes what is left of the announcement
 /// and of the grace, so that the stop ends now, with its record and its exit code; the third ends
 /// the process. SIGHUP is told, and ends nothing.
-pub(crate) async fn stop_on_signal(
-    runtime: &RuntimeHandle<EmbeddedEngine>,
+pub(crate) async fn stop_on_signal<E: 'static>(
+    runtime: &RuntimeHandle<E>,
     on_hang_up: impl Fn(),
 ) -> io::Result<()> {
     let mut ending = EndingSignals::new()?;

@@ -73,6 +73,7 @@ fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
         }
         ("http.listen", _) => ["127.0.0.1:11", "unix:/a/b", "[::1]:13"].map(|own| vec![own].into()),
         ("unix_socket_mode", _) => texts(["0600", "0640", "0666"]),
+        ("upstream", _) => ["a=h:1", "b=h:2", "c=[::1]:3"].map(|own| vec![own].into()),
         (_, Value::Array(_)) => ["alice", "bob", "carol"].map(|own| vec![own].into()),
         (_, Value::Boolean(_)) => [true, false, true].map(Value::Boolean),
         (_, Value::Integer(_)) => [11, 12, 13].map(Value::Integer),
@@ -80,10 +81,12 @@ fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
         ("guest", _) => texts(["none", "super", "none"]),
         ("solo.policy" | "solo.policy_new", _) => texts(["hold", "close", "reject"]),
         ("log_format", _) => texts(["json", "plain", "json"]),
+        ("server_version", _) => texts(["2.11.0", "2.10.0", "3.2.1"]),
+        ("upstream_user", _) => texts(["alice", "bob", "carol"]),
         ("instance_name", _) => texts(["orders-1", "orders-2", "orders-3"]),
         ("log", _) => texts(["warn", "vestibule=debug,error", "off"]),
         ("data", _) => texts(["a \"b\" \\c", "b", "c"]),
-        ("admin_password_file" | "http.token_file", _) => {
+        ("admin_password_file" | "http.token_file" | "upstream_password_file", _) => {
             ["of-number-1", "of-number-2", "of-number-3"]
                 .map(|word| secret(directory, word).to_str().unwrap().into())
         }
@@ -289,7 +292,14 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 }
 
 /// Options that are there only if they are given; in the template stands what help calls a value.
-const WITHOUT_DEFAULT: [&str; 3] = ["instance_name", "admin_password_file", "http.token_file"];
+const WITHOUT_DEFAULT: [&str; 6] = [
+    "instance_name",
+    "admin_password_file",
+    "upstream_user",
+    "upstream_password_file",
+    "server_version",
+    "http.token_file",
+];
 
 #[test]
 fn the_template_holds_every_option_with_its_default() {

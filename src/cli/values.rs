@@ -59,6 +59,19 @@ pub(crate) fn instance_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// `2.11.0`: major, minor, patch.
+pub(crate) fn version(text: &str) -> Result<(u32, u32, u32), String> {
+    let mut parts = text.split('.').map(|part| part.parse().ok());
+    let mut part = || parts.next().flatten();
+    let version = (part(), part(), part());
+    match version {
+        (Some(major), Some(minor), Some(patch)) if parts.next().is_none() => {
+            Ok((major, minor, patch))
+        }
+        _ => Err("a version has three numbers (example: 2.11.0)".to_owned()),
+    }
+}
+
 /// `1500ms`, `3s`, `2m`; a bare 0.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {

@@ -36,6 +36,17 @@ impl LoadedOptions {
     }
 }
 
+/// The heading of the options that are about data.
+const DATA_HEADING: &str = "Data";
+
+/// Others that mean nothing where there is no engine.
+const NOT_OF_GATEWAYS: [&str; 4] = [
+    "guest",
+    "admin_password_file",
+    "debug_procedures",
+    "tx_stall_after",
+];
+
 /// What a process is to do, and where it was told.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -122,6 +133,23 @@ impl Settings {
         others.map(FileOption::path).collect()
     }
 
+    /// Whether what is said of data is said to a gateway, which has none.
+    fn check_gateway(&self) -> Result<(), Problem> {
+        let serving = self.cli.serving();
+        if !serving.is_some_and(|args| args.gateway.is_given()) {
+            return Ok(());
+        }
+        let is_of_data = |own: &&FileOption| {
+            own.heading() == DATA_HEADING || NOT_OF_GATEWAYS.contains(&own.id())
+        };
+        let mut of_data = self.options.iter().filter(is_of_data);
+        let given = of_data.find(|own| self.origin(own) != Origin::Default);
+        given.map_or(Ok(()), |option| {
+            let text = "not with 'upstream': a gateway serves no data of its own";
+            Err(self.problem(option.id(), text))
+        })
+    }
+
     /// What is wrong with the value of an option, with the place that it comes from.
     fn problem(&self, id: &str, text: &str) -> Problem {
         let option = self.options.iter().find(|own| own.id() == id);
@@ -174,6 +202,7 @@ pub(crate) fn of_process() -> Result<Settings, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
     let given = given.unwrap_or_else(|fault| fault.exit());
     let settings = with_file(&given)?;
+    settings.check_gateway()?;
     settings.read_files()?;
     Ok(settings)
 }
@@ -182,6 +211,7 @@ pub(crate) fn of_process() -> Result<Settings, Problem> {
 pub(crate) fn of_process_again() -> Result<LoadedOptions, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
     let settings = with_file(&given.map_err(refused)?)?;
+    settings.check_gateway()?;
     let files = settings.read_files()?;
     let none = || Problem::Together("these are no options of a server".to_owned());
     let files = files.ok_or_else(none)?;

@@ -81,6 +81,13 @@ const TABLE: &[(&str, Taken)] = &[
     ("checkpoint_interval", OnReload),
     ("checkpoint_count", OnReload),
     ("debug_procedures", AtStart),
+    ("upstream", AtStart),
+    ("upstream_user", AtStart),
+    ("upstream_password_file", AtStart),
+    ("server_version", AtStart),
+    ("silent_after", AtStart),
+    ("probe_interval", AtStart),
+    ("connect_timeout", AtStart),
 ];
 
 /// When another value of the option is taken that has this name in clap.

@@ -131,6 +131,15 @@ impl Server {
         Self::spawn_loading(command(data), "127.0.0.1:0", arguments)
     }
 
+    /// Starts a gateway on a port that the system picks, and waits until an upstream serves.
+    pub fn start_gateway(arguments: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .args(arguments);
+        Self::spawn_with(command, false, false)
+    }
+
     fn spawn_loading(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
         command
             .args([

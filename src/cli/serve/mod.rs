@@ -12,11 +12,13 @@
 //! | `busy` | what happens while the engine is busy |
 //! | `stopping` | how a stop and a change of role go |
 //! | `side_door` | metrics, probes and the state over HTTP |
+//! | `gateway` | the instances that a gateway stands before |
 //! | `storage` | where data is, and when it reaches the disk |
 //! | `mod` | all of them |
 
 mod busy;
 mod connections;
+mod gateway;
 mod listening;
 mod requests;
 mod side_door;
@@ -24,12 +26,13 @@ mod stopping;
 mod storage;
 
 use clap::Args;
-use vestibule_actors::Config;
+use vestibule_actors::{Config, Upstreams};
 use vestibule_engine::{EngineOptions, GuestRights};
 use vestibule_http::HttpConfig;
 
 use self::busy::BusyArgs;
 use self::connections::ConnectionArgs;
+use self::gateway::GatewayArgs;
 use self::listening::ListenArgs;
 use self::requests::RequestArgs;
 use self::side_door::SideDoorArgs;
@@ -87,6 +90,9 @@ pub(crate) struct ServeArgs {
     /// Where data is.
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
+    /// What a gateway stands before.
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
     /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
     #[arg(
         long,
@@ -118,7 +124,11 @@ impl ServeArgs {
     /// A guest who may do everything on an address that other machines reach, and what the runtime
     /// refuses.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.listening.check()?;
+        self.gateway.check()?;
+        // What guest may do before upstreams, they decide.
+        if !self.gateway.is_given() {
+            self.listening.check()?;
+        }
         self.config().check().map_err(|fault| fault.to_string())
     }
 
@@ -132,6 +142,15 @@ impl ServeArgs {
         self.storage.engine_options().guest(self.listening.guest)
     }
 
+    /// The upstreams of a gateway.
+    ///
+    /// # Errors
+    ///
+    /// Why the password cannot be read.
+    pub(crate) fn upstreams(&self) -> Result<Upstreams, FileFault> {
+        Ok(self.gateway.upstreams().account(self.gateway.account()?))
+    }
+
     /// What is made of options and of the files that they name.
     ///
     /// # Errors
@@ -139,6 +158,7 @@ impl ServeArgs {
     /// The first file that cannot be used.
     pub(crate) fn read_files(&self) -> Result<ReadFiles, FileFault> {
         let about = |option| move |text| FileFault { option, text };
+        self.gateway.account()?;
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;
         let side_door = self.side_door.config(self.listening.unix_socket_mode.0);

@@ -37,6 +37,11 @@ fn without_arguments_the_engine_has_its_own_defaults() {
 }
 
 #[test]
+fn without_arguments_upstreams_have_their_own_defaults() {
+    assert_eq!(defaults().gateway.upstreams(), Upstreams::default());
+}
+
+#[test]
 fn a_choice_is_made_by_its_name() {
     for policy in SoloPolicy::ALL {
         let args = ["vestibule", "--solo-policy", policy.name()];
@@ -61,6 +66,7 @@ fn beside(option: &str) -> &'static [&'static str] {
     match option {
         "journal_sync_period" => &["--journal-sync", "interval"],
         "grace_auto_min" | "grace_auto_max" => &["--shutdown-grace-period", "auto"],
+        "upstream" => &["--upstream", "a=host:1"],
         _ => &[],
     }
 }
@@ -70,14 +76,18 @@ fn another_value(option: &str) -> Option<&'static str> {
     Some(match option {
         "listen" | "admin_listen" => "127.0.0.1:1",
         "unix_socket_mode" => "0600",
-        "data" | "admin_password_file" | "http_token_file" => "elsewhere",
+        "data" | "admin_password_file" | "http_token_file" | "upstream_password_file" => {
+            "elsewhere"
+        }
+        "upstream" => "b=host:2",
+        "server_version" => "2.11.0",
         "http_listen" => "unix:/elsewhere",
         "http_host" => "elsewhere",
         "journal_sync" => "never",
         "solo_policy" | "solo_policy_new" => "hold",
         "guest" => "none",
         "log_format" => "json",
-        "administrator" | "instance_name" => "alice",
+        "administrator" | "instance_name" | "upstream_user" => "alice",
         "checkpoint_count" | "session_threads" => "7",
         "shutdown_grace_period" => "forever",
         "log" => "debug",
@@ -106,6 +116,7 @@ fn every_option_changes_what_is_served() {
             serve.debug_procedures,
             &serve.listening.admin_password_file,
             &serve.side_door,
+            &serve.gateway,
         );
         format!("{:?} {:?} {rest:?}", serve.config(), serve.engine_options())
     };

@@ -1,0 +1,323 @@
+//! The gateway before real Tarantools.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{ChildStdin, Command, Stdio};
+
+use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+use support::{Directory, Process, Server, rows, secret, tarantool, wait_until};
+
+/// A Tarantool. It ends when its standard input is closed, even if this process is killed.
+struct Tarantool {
+    process: Process,
+    _input: ChildStdin,
+    address: SocketAddr,
+}
+
+impl Tarantool {
+    fn start(program: &str, directory: &Directory) -> Self {
+        Self::start_at(program, directory, "127.0.0.1:0")
+    }
+
+    fn start_at(program: &str, directory: &Directory, address: &str) -> Self {
+        let script = format!("{}/tests/gateway/upstream.lua", env!("CARGO_MANIFEST_DIR"));
+        let mut child = Command::new(program)
+            .arg(script)
+            .arg(directory.path())
+            .arg(address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Tarantool starts");
+        let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("the output can be read");
+        let address = line.trim().parse();
+        Self {
+            _input: child.stdin.take().expect("the input is piped"),
+            process: Process(child),
+            address: address.expect("Tarantool tells where it listens"),
+        }
+    }
+
+    /// A connection of alice's that does not pass the gateway.
+    fn connect(&self) -> Peer {
+        log_in(Peer::connect(self.address))
+    }
+
+    fn set_read_only(&self, is_read_only: bool) {
+        let expression = format!("box.cfg{{read_only = {is_read_only}}}");
+        assert_eq!(self.connect().ask(&eval(&expression)).code, 0);
+    }
+}
+
+fn log_in(mut peer: Peer) -> Peer {
+    assert_eq!(peer.log_in("alice", "secret").code, 0);
+    peer
+}
+
+/// A gateway before these, whose clients are waited for until it serves.
+fn gateway(directory: &Directory, upstreams: &[(&str, &Tarantool)]) -> Server {
+    let password = secret(directory.path(), "gateway");
+    let named = |(name, own): &(&str, &Tarantool)| format!("{name}={}", own.address);
+    let upstreams: Vec<_> = upstreams.iter().map(named).collect();
+    let upstreams = upstreams.join(",");
+    let arguments = ["--upstream", &upstreams, "--upstream-user", "gateway"];
+    let file = password.to_str().expect("the path is plain");
+    let file = ["--upstream-password-file", file];
+    Server::start_gateway(&[&arguments[..], &file].concat())
+}
+
+fn eval(expression: &str) -> RequestBuilder {
+    RequestBuilder::new(RequestType::Eval, 1)
+        .text(keys::EXPR, expression)
+        .pair(keys::TUPLE, &[0x90])
+}
+
+fn sql(text: &str) -> RequestBuilder {
+    RequestBuilder::new(RequestType::Execute, 1)
+        .text(keys::SQL_TEXT, text)
+        .pair(keys::SQL_BIND, &[0x90])
+}
+
+fn state(peer: &mut Peer) -> Frame {
+    peer.call("vestibule.state", &[0x90])
+}
+
+fn wait_for(server: &Server, state_name: &str) {
+    let mut peer = server.connect();
+    wait_until(&format!("state {state_name}"), || {
+        state(&mut peer).error_mentions(state_name)
+    });
+}
+
+/// One of every type that a client may send to 2.6, in forms that succeed and that fail.
+fn requests() -> Vec<RequestBuilder> {
+    let by_key = |request| {
+        RequestBuilder::new(request, 1)
+            .uint(keys::SPACE_ID, 512)
+            .uint(keys::INDEX_ID, 0)
+            .pair(keys::KEY, &[0x91, 7])
+    };
+    let ops = &[0x91, 0x93, 0xa1, b'=', 1, 9];
+    vec![
+        eval("box.space.rows:truncate()"),
+        RequestBuilder::replace(1, 7),
+        RequestBuilder::new(RequestType::Insert, 1)
+            .uint(keys::SPACE_ID, 512)
+            .pair(keys::TUPLE, &[0x92, 7, 8]),
+        by_key(RequestType::Update).pair(keys::TUPLE, ops),
+        RequestBuilder::new(RequestType::Upsert, 1)
+            .uint(keys::SPACE_ID, 512)
+            .pair(keys::TUPLE, &[0x92, 8, 8])
+            .pair(keys::OPS, ops),
+        RequestBuilder::select(1, 7),
+        by_key(RequestType::Delete),
+        RequestBuilder::new(RequestType::Select, 1)
+            .uint(keys::SPACE_ID, 281)
+            .uint(keys::LIMIT, 1)
+            .pair(keys::KEY, &[0x91, 0xcd, 1, 24]),
+        RequestBuilder::new(RequestType::Select, 1).uint(keys::SPACE_ID, 512),
+        RequestBuilder::new(RequestType::Select, 1)
+            .uint(keys::SPACE_ID, 77)
+            .uint(keys::LIMIT, 1)
+            .pair(keys::KEY, &[0x90]),
+        RequestBuilder::new(RequestType::Insert, 1)
+            .uint(keys::SPACE_ID, 512)
+            .pair(keys::TUPLE, &[0xa1, b'x']),
+        eval("return 1, {2, 'x'}, box.session.user()"),
+        eval("error('of Lua')"),
+        eval("box.error(box.error.NO_SUCH_SPACE, 'x')"),
+        eval("for at = 1, 3 do box.session.push(at) end return 'pushed'"),
+        eval("return string.rep('x', 1000000)"),
+        eval("no Lua"),
+        RequestBuilder::call(1, "nobody", &[0x90]),
+        RequestBuilder::call(1, "box.session.user", &[0x90]),
+        RequestBuilder::call(1, "tostring", &[0x91, 7]),
+        RequestBuilder::new(RequestType::Call16, 1)
+            .text(keys::FUNCTION_NAME, "tostring")
+            .pair(keys::TUPLE, &[0x91, 7]),
+        sql("SELECT 1, 'x'"),
+        sql("no SQL"),
+        RequestBuilder::new(RequestType::Prepare, 1).text(keys::SQL_TEXT, "SELECT 2"),
+        RequestBuilder::new(RequestType::Begin, 1),
+        RequestBuilder::new(RequestType::Id, 1),
+        RequestBuilder::watch(1, "box.status"),
+        RequestBuilder::raw(99, 1),
+        RequestBuilder::new(RequestType::Ping, 1),
+    ]
+}
+
+/// What a server answers to a request, pushes included.
+fn answers(peer: &mut Peer, request: &RequestBuilder) -> Vec<(u32, u64, Vec<u8>)> {
+    peer.send(request);
+    let mut answers = Vec::new();
+    loop {
+        let frame = peer.receive();
+        let is_push = frame.code == keys::CODE_CHUNK;
+        answers.push((frame.code, frame.sync, frame.body));
+        if !is_push {
+            return answers;
+        }
+    }
+}
+
+#[test]
+fn what_a_client_is_answered_is_what_it_is_answered_without_a_gateway() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = Tarantool::start(&program, &directory);
+    let server = gateway(&directory, &[("a", &upstream)]);
+    let (mut direct, mut through) = (upstream.connect(), log_in(server.connect()));
+    assert_eq!(direct.greeting().version, through.greeting().version);
+    let ask_all = |peer: &mut Peer| -> Vec<_> {
+        let requests = requests();
+        requests.iter().map(|own| answers(peer, own)).collect()
+    };
+    let (expected, got) = (ask_all(&mut direct), ask_all(&mut through));
+    for (at, (expected, got)) in expected.iter().zip(&got).enumerate() {
+        assert!(is_same(expected, got), "{at}: {expected:x?}\n{got:x?}");
+    }
+    for (user, password) in [("alice", "wrong"), ("nobody", "secret")] {
+        let told = |address| {
+            let told = Peer::connect(address).log_in(user, password);
+            (told.error_code(), told.error_text())
+        };
+        assert_eq!(told(server.address()), told(upstream.address));
+    }
+    let guest = |address| Peer::connect(address).ask(&eval("return 1")).body;
+    assert_eq!(guest(server.address()), guest(upstream.address));
+}
+
+/// Whether answers are the same. What a type that nobody knows is told by the gateway itself, which
+/// is in another file of C than Tarantool: there the numbers and texts are.
+fn is_same(expected: &[(u32, u64, Vec<u8>)], got: &[(u32, u64, Vec<u8>)]) -> bool {
+    let unknown = keys::CODE_ERROR | 48;
+    expected == got
+        || expected.len() == 1 && got.len() == 1 && {
+            let (expected, got) = (&expected[0], &got[0]);
+            expected.0 == unknown && (expected.0, expected.1) == (got.0, got.1)
+        }
+}
+
+#[test]
+fn while_it_is_stopped_everybody_is_told_and_goes_on_when_it_does() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = Tarantool::start(&program, &directory);
+    let server = gateway(&directory, &[("a", &upstream)]);
+    let mut alice = log_in(server.connect());
+    upstream.process.signal("STOP");
+    wait_for(&server, "solo");
+    let told = alice.ask(&RequestBuilder::select(1, 1));
+    assert_eq!(told.error_code(), Some(116));
+    assert!(
+        told.error_mentions("a: no answer for"),
+        "{:?}",
+        told.error_text()
+    );
+    let mut late = log_in(server.connect());
+    late.ping();
+    upstream.process.signal("CONT");
+    wait_for(&server, "assist");
+    for peer in [&mut alice, &mut late] {
+        assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    }
+    assert_eq!(rows(&mut upstream.connect()), rows(&mut alice));
+}
+
+#[test]
+fn what_was_acknowledged_before_a_crash_is_there_after_it_and_nothing_that_was_refused() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = Tarantool::start(&program, &directory);
+    let address = upstream.address;
+    let server = gateway(&directory, &[("a", &upstream)]);
+    let mut writer = log_in(server.connect());
+    let sent: u64 = 2000;
+    let requests = (1..=sent).map(|key| RequestBuilder::replace(key, key));
+    writer.send_bytes(&requests.flat_map(|own| own.bytes()).collect::<Vec<_>>());
+    let mut upstream = Some(upstream);
+    let mut outcomes = Vec::new();
+    for count in 1..=sent {
+        let frame = writer.receive();
+        outcomes.push((frame.sync, frame.error_code()));
+        if count == 100 {
+            // SIGKILL.
+            upstream = None;
+        }
+    }
+    drop(upstream);
+    wait_for(&server, "solo");
+    let upstream = Tarantool::start_at(&program, &directory, &address.to_string());
+    wait_for(&server, "assist");
+    let there: Vec<u64> = rows(&mut upstream.connect())
+        .iter()
+        .map(|row| row.0)
+        .collect();
+    for (key, code) in outcomes {
+        let is_there = there.contains(&key);
+        match code {
+            None => assert!(is_there, "{key} was acknowledged"),
+            Some(116) => assert!(!is_there, "{key} was refused"),
+            Some(code) => assert_eq!(code, 115, "outcome unknown"),
+        }
+    }
+    assert_eq!(writer.ask(&RequestBuilder::replace(1, 1)).code, 0);
+}
+
+#[test]
+fn writes_go_to_the_one_that_takes_them() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let [first, second] = [0, 1].map(|at| Tarantool::start(&program, &directories[at]));
+    second.set_read_only(true);
+    let server = gateway(&directories[0], &[("a", &first), ("b", &second)]);
+    let mut peer = log_in(server.connect());
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    first.set_read_only(true);
+    second.set_read_only(false);
+    // Until the probes have seen it, the first one says in its own words that it takes no changes,
+    // or nobody does.
+    wait_until("the other one is written to", || {
+        let told = peer.ask(&RequestBuilder::replace(2, 2));
+        assert!(
+            matches!(told.error_code(), None | Some(7 | 116)),
+            "{told:?}"
+        );
+        told.code == 0
+    });
+    assert_eq!(rows(&mut first.connect()), [(1, 1)]);
+    assert_eq!(rows(&mut second.connect()), [(2, 2)]);
+}
+
+#[test]
+fn options_about_data_are_refused_beside_upstreams() {
+    let told = |arguments: &[&str]| {
+        let binary = env!("CARGO_BIN_EXE_vestibule");
+        let output = Command::new(binary).args(arguments).output();
+        let output = output.expect("the binary starts");
+        let text = String::from_utf8(output.stderr).expect("it is text");
+        (output.status.code(), text)
+    };
+    let upstream = ["serve", "--upstream", "a=127.0.0.1:1"];
+    for (more, part) in [
+        (&["--data", "x"][..], "'data': not with 'upstream'"),
+        (&["--journal-sync", "never"], "'journal.sync': not with"),
+        (
+            &["--upstream", "a=127.0.0.1:2"],
+            "two upstreams are called 'a'",
+        ),
+        (&["--upstream-user", "x"], "'upstream_password_file'"),
+    ] {
+        let (code, text) = told(&[&upstream[..], more].concat());
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(told(&["serve", "--upstream", "nowhere"]).0, Some(2));
+}
