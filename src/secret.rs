@@ -1,15 +1,12 @@
 //! Secrets: only in files, which nobody else may read.
 
-use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use vestibule_actors::internal::open_private;
 
 /// Longest secret, in bytes.
 const SIZE_MAX: u64 = 4096;
-
-/// Rights of those who are neither the owner of a file nor in its group.
-const OTHERS: u32 = 0o007;
 
 /// What stands in a file, without the end of its last line.
 ///
@@ -19,13 +16,7 @@ const OTHERS: u32 = 0o007;
 /// told with the file's name, and without anything that stands in it.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
     let about = |fault: &dyn std::fmt::Display| format!("{}: {fault}", path.display());
-    let file = File::open(path).map_err(|fault| about(&fault))?;
-    let mode = file.metadata().map_err(|fault| about(&fault))?.mode();
-    if mode & OTHERS != 0 {
-        let mode = mode & 0o777;
-        let text = format!("others may use it (mode {mode:03o}): take that away with chmod o=");
-        return Err(about(&text));
-    }
+    let file = open_private(path).map_err(|fault| about(&fault))?;
     let mut text = String::new();
     file.take(SIZE_MAX + 1)
         .read_to_string(&mut text)

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
-use vestibule_actors::{ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport, start_gateway};
+use vestibule_actors::{
+    BoundListener, ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport, TlsIdentity,
+    start_gateway,
+};
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 use vestibule_http::{HttpConfig, HttpHandle, Sources};
 
@@ -57,9 +60,12 @@ pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
         let _caught = signals::catch_file_size_limit()?;
         let (reloads, queue) = reload::queue();
         let asked = reloads.clone();
-        let runtime = RuntimeBuilder::new(config, engines.clone(), standard)
-            .on_reload(move |request| asked.on_request(request))
-            .start()?;
+        let mut builder = RuntimeBuilder::new(config, engines.clone(), standard)
+            .on_reload(move |request| asked.on_request(request));
+        if let Some(identity) = files.tls.clone() {
+            builder = builder.tls(identity, args.tls.tls_listen.clone());
+        }
+        let runtime = builder.start()?;
         if meter::is_seen() {
             actix_rt::spawn(show_recovery(runtime.clone()));
         }
@@ -70,10 +76,26 @@ pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
         let served = Served {
             line: data_line(args),
             guest_may_do_everything: args.guest_may_do_everything(),
-            parts: vec![of_engine],
+            parts: files
+                .tls
+                .map(of_tls)
+                .into_iter()
+                .chain([of_engine])
+                .collect(),
         };
         let side_door = files.side_door;
         run(runtime, side_door, configuration, (reloads, queue), served).await
+    })
+}
+
+/// Has the listeners of TLS go by other files.
+fn of_tls(identity: TlsIdentity) -> Part {
+    Box::new(move |loaded| {
+        // The files fit each other: it was made of them.
+        let (identity, next) = (identity.clone(), loaded.files.tls.clone());
+        Ok(Box::new(move || {
+            next.into_iter().for_each(|own| identity.become_as(&own));
+        }))
     })
 }
 
@@ -238,12 +260,14 @@ fn welcome<E: 'static>(
     side_door: &[ListenAddress],
     line: &str,
 ) -> String {
-    let at = |is_for_administrators: bool| -> Vec<_> {
+    let at = |is_meant: fn(&BoundListener) -> bool| -> Vec<_> {
         let listeners = runtime.listeners().iter();
-        let meant = listeners.filter(|own| own.is_for_administrators == is_for_administrators);
+        let meant = listeners.filter(|own| is_meant(own));
         meant.map(|own| own.address.clone()).collect()
     };
-    let (clients, administrators) = (at(false), at(true));
+    let clients = at(|own| !own.is_for_administrators && !own.is_over_tls);
+    let administrators = at(|own| own.is_for_administrators);
+    let over_tls = at(|own| own.is_over_tls);
     let mut lines = vec![format!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
@@ -251,6 +275,9 @@ fn welcome<E: 'static>(
     )];
     if !administrators.is_empty() {
         lines.push(format!("administrators at {}", join(&administrators)));
+    }
+    if !over_tls.is_empty() {
+        lines.push(format!("TLS at {}", join(&over_tls)));
     }
     if !side_door.is_empty() {
         lines.push(format!("HTTP at {}", join(side_door)));

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use support::{Directory, Server, secret};
+use support::{Directory, Server, secret, tls_variables};
 use toml::{Table, Value};
 
 /// `vestibule` with arguments and variables, and nothing of this environment.
@@ -68,7 +68,7 @@ fn variable_of(path: &str) -> String {
 fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
     let texts = |values: [&str; 3]| values.map(|own| Value::String(own.to_owned()));
     match (path, default) {
-        ("listen" | "admin_listen", _) => {
+        ("listen" | "admin_listen" | "tls.listen", _) => {
             ["127.0.0.1:11", "127.0.0.1:12", "[::1]:13"].map(|own| vec![own].into())
         }
         ("http.listen", _) => ["127.0.0.1:11", "unix:/a/b", "[::1]:13"].map(|own| vec![own].into()),
@@ -86,6 +86,7 @@ fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
         ("instance_name", _) => texts(["orders-1", "orders-2", "orders-3"]),
         ("log", _) => texts(["warn", "vestibule=debug,error", "off"]),
         ("data", _) => texts(["a \"b\" \\c", "b", "c"]),
+        ("tls.certificate" | "tls.key" | "tls.client_ca", _) => texts(["a", "b", "c"]),
         ("admin_password_file" | "http.token_file" | "upstream_password_file", _) => {
             ["of-number-1", "of-number-2", "of-number-3"]
                 .map(|word| secret(directory, word).to_str().unwrap().into())
@@ -94,6 +95,12 @@ fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
         // All others are times.
         _ => texts(["11s", "12s", "13s"]),
     }
+}
+
+/// Variables without which an option is refused.
+fn beside(directory: &Path, path: &str) -> Vec<(String, String)> {
+    let variables = (path == "tls.listen").then(|| tls_variables(directory));
+    variables.into_iter().flatten().collect()
 }
 
 /// A value as flags and variables have it.
@@ -131,7 +138,7 @@ fn every_option_counts_by_file_variable_and_flag_in_this_order() {
         ];
         for given in 0..8_usize {
             let has = |layer: usize| given & (1 << layer) != 0;
-            let mut variables = Vec::new();
+            let mut variables = beside(directory.path(), &path);
             let mut arguments = Vec::new();
             if has(0) {
                 arguments.extend(["--config".to_owned(), file.clone()]);
@@ -154,7 +161,8 @@ fn every_option_counts_by_file_variable_and_flag_in_this_order() {
                 "{path}, layers {given:03b}"
             );
             let others = shown.iter().filter(|(_, _, origin)| origin != "default");
-            assert_eq!(others.count(), usize::from(given != 0), "{path}");
+            let beside = beside(directory.path(), &path).len();
+            assert_eq!(others.count(), beside + usize::from(given != 0), "{path}");
         }
     }
 }
@@ -292,12 +300,15 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 }
 
 /// Options that are there only if they are given; in the template stands what help calls a value.
-const WITHOUT_DEFAULT: [&str; 6] = [
+const WITHOUT_DEFAULT: [&str; 9] = [
     "instance_name",
     "admin_password_file",
     "upstream_user",
     "upstream_password_file",
     "server_version",
+    "tls.certificate",
+    "tls.key",
+    "tls.client_ca",
     "http.token_file",
 ];
 

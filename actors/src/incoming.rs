@@ -21,6 +21,7 @@ use crate::endpoints::{ListenAddress, PeerAddress, UnixPeer, UnixSocketFile};
 use crate::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX, OUTPUT_MAX_LEAST};
 use crate::settable::settable;
 use crate::slots::ListenerKind;
+use crate::tls::TlsIdentity;
 
 settable! {
     /// How much of the runtime one connection may use, for [`Connection::bounds`]: at most what the
@@ -264,6 +265,7 @@ pub enum AdoptError {
 pub struct Listener {
     pub(crate) socket: ListenerSocket,
     pub(crate) kind: ListenerKind,
+    pub(crate) tls: Option<TlsIdentity>,
 }
 
 #[derive(Debug)]
@@ -309,6 +311,7 @@ impl Listener {
         Self {
             socket,
             kind: ListenerKind::Clients,
+            tls: None,
         }
     }
 
@@ -318,6 +321,14 @@ impl Listener {
     #[must_use]
     pub fn for_administrators(mut self) -> Self {
         self.kind = ListenerKind::Administrators;
+        self
+    }
+
+    /// Has its connections agree on TLS before they are greeted.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn over_tls(mut self, identity: TlsIdentity) -> Self {
+        self.tls = Some(identity);
         self
     }
 

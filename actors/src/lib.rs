@@ -201,6 +201,8 @@
 //! | `shared_tree` | an ordered set whose copies share their nodes |
 //! | `counting` | numbers that one thread writes as it goes, and others read |
 //! | `endpoints` | where a server listens, and who comes from where |
+//! | `private_file` | files that hold secrets |
+//! | `tls` | who the server is by TLS |
 //! | `states` | the serving states, the roles, and what each means |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
@@ -245,6 +247,7 @@ mod memory;
 mod messages;
 pub mod monitoring;
 mod peers;
+mod private_file;
 mod quotas;
 mod reload;
 mod resources;
@@ -268,6 +271,7 @@ pub mod testing;
 mod throttle;
 mod timeouts;
 mod timers;
+mod tls;
 mod transitions;
 mod tx;
 mod upstream;
@@ -291,6 +295,8 @@ pub use runtime::{
     Gateway, RuntimeBuilder, RuntimeHandle, StartError, Transition, start, start_gateway,
 };
 pub use serving::Events;
+#[cfg(feature = "tls")]
+pub use tls::{TlsError, TlsFile, TlsFiles, TlsIdentity};
 pub use transitions::{
     Counts, Phases, RecordedResult, StopReport, TransitionOutcome, TransitionRecord,
     TransitionResult,
@@ -302,6 +308,7 @@ pub use vestibule_wire as wire;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::engine::arguments::{key_array, tuple_as};
+    pub use crate::private_file::open_private;
     #[cfg(feature = "signals")]
     pub use crate::runtime::EndingSignals;
     pub use crate::seconds::from_seconds;

@@ -2,11 +2,15 @@
 //! are the defaults and bounds of the configuration, and what clients and operators meet.
 
 mod listening;
+#[cfg(feature = "tls")]
+mod tls;
 mod upstream;
 
 use std::time::Duration;
 
 pub use listening::*;
+#[cfg(feature = "tls")]
+pub use tls::*;
 pub use upstream::*;
 
 /// Declares bounds, and lists them as [`SHOWN`].

@@ -1,6 +1,7 @@
 //! What every actor of one runtime shares: cells that are read without asking anyone.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ use crate::quotas::Quotas;
 use crate::reload::ReloadHook;
 use crate::serving::{Events, Serving, ServingCell, Status};
 use crate::slots::{ConnectionSlots, NoSlot};
+use crate::tls::TlsIdentity;
 use crate::transitions::TransitionLog;
 use crate::upstream::GatewayCell;
 
@@ -50,6 +52,8 @@ pub(crate) struct Additions {
     pub(crate) hooks: ConnectionHooks,
     /// Who loads the configuration again.
     pub(crate) reload: ReloadHook,
+    /// Who the server is by TLS, and where it listens for that.
+    pub(crate) tls: Option<(TlsIdentity, Vec<SocketAddr>)>,
 }
 
 /// One per runtime.

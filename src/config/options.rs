@@ -14,7 +14,8 @@ use crate::cli::values::{Size, duration, size};
 use crate::config::taken::{Taken, taken};
 
 /// Tables of the file: an option whose name begins with one of these words and `_` stands there.
-pub(super) const TABLES: [&str; 7] = [
+pub(super) const TABLES: [&str; 8] = [
+    "tls",
     "connections",
     "solo",
     "hold",

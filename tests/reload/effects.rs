@@ -210,7 +210,9 @@ fn another_value(path: &str) -> Option<String> {
         "guest" => "'none'",
         "unix_socket_mode" => "'0600'",
         "admin_password_file" | "http.token_file" => "'DIRECTORY/secret-of-sixteen-characters'",
-        "data" => return None,
+        // No address without a certificate.
+        "data" | "tls.listen" => return None,
+        "tls.certificate" | "tls.key" | "tls.client_ca" => "'elsewhere'",
         "read_only" | "force_recovery" => "true",
         "debug_procedures" | "metrics_tarantool" => "false",
         "solo.policy" | "solo.policy_new" => "'hold'",

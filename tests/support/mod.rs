@@ -56,6 +56,24 @@ pub fn secret(directory: &Path, word: &str) -> PathBuf {
     file
 }
 
+/// The certificate of the client's tests, and a copy of its key in a directory, as it has to be.
+pub fn tls_files(directory: &Path) -> [PathBuf; 2] {
+    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("client/tests/certificates");
+    let key = directory.join("server.key");
+    fs::copy(certificates.join("server.key"), &key).expect("the directory is ours");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+    [certificates.join("server.pem"), key]
+}
+
+/// The same as variables of a server.
+pub fn tls_variables(directory: &Path) -> [(String, String); 2] {
+    let [certificate, key] = tls_files(directory).map(|own| own.display().to_string());
+    [
+        ("VESTIBULE_TLS_CERTIFICATE".to_owned(), certificate),
+        ("VESTIBULE_TLS_KEY".to_owned(), key),
+    ]
+}
+
 /// A process that is killed when it is dropped.
 #[derive(Debug)]
 pub struct Process(pub Child);
@@ -98,6 +116,7 @@ pub struct Server {
     process: Process,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    tls_address: Option<SocketAddr>,
     http_address: Option<SocketAddr>,
     // Kept open: a server whose output nobody reads would be stopped by a full pipe.
     _output: BufReader<std::process::ChildStdout>,
@@ -169,11 +188,14 @@ impl Server {
         let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
         let address = next_address(&mut output);
         let admin_address = has_admin_listener.then(|| next_address(&mut output));
+        let listens_for_tls = command.get_args().any(|own| own == "--tls-listen");
+        let tls_address = listens_for_tls.then(|| next_address(&mut output));
         let http_address = has_side_door.then(|| next_address(&mut output));
         Self {
             process: Process(child),
             address,
             admin_address,
+            tls_address,
             http_address,
             _output: output,
         }
@@ -195,6 +217,11 @@ impl Server {
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
             .expect("it was started with --admin-listen")
+    }
+
+    /// Where it listens for TLS, if it was started so.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls_address.expect("it was started with --tls-listen")
     }
 
     /// Where its side door is, if it was started so.

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::listen::{AfterError, after_error};
 use super::pacing::{Backoff, RejectRateLimiter};
-use super::reject::reject;
+use super::reject::{reject, reject_over_tls};
 use crate::cells::live::Follower;
 use crate::config::Settings;
 use crate::endpoints::{PeerAddress, UnixPeer, UnixSocketFile};
@@ -25,6 +25,7 @@ use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::slots::{ListenerKind, NoSlot};
 use crate::throttle::Throttle;
+use crate::tls::TlsIdentity;
 
 /// Closes the listeners: all of them, or those for clients.
 #[derive(Debug)]
@@ -108,6 +109,7 @@ struct OpenListener {
     _file: Option<UnixSocketFile>,
     socket: Socket,
     kind: ListenerKind,
+    tls: Option<TlsIdentity>,
     rate: RejectRateLimiter,
     backoff: Backoff,
     pause: Option<Pin<Box<Sleep>>>,
@@ -122,6 +124,7 @@ impl OpenListener {
             _file: file,
             socket,
             kind: bound.kind,
+            tls: bound.tls,
             rate: RejectRateLimiter::default(),
             backoff: Backoff::default(),
             pause: None,
@@ -270,6 +273,7 @@ impl Acceptor {
                 let is_provisional = slot.is_provisional();
                 self.batches[slot.thread()].push(IncomingConnection {
                     stream,
+                    tls: listener.tls.clone(),
                     origin: peer.into(),
                     slot,
                 });
@@ -281,7 +285,12 @@ impl Acceptor {
                 // Nobody waits for those of one address: beyond the pace they are not told why.
                 if why == NoSlot::Listener(listener.kind) || listener.rate.wait(now).is_zero() {
                     listener.rate.count(now);
-                    reject(&self.shared, &mut stream, why, now);
+                    match &listener.tls {
+                        None => reject(&self.shared, &mut stream, why, now),
+                        Some(identity) => {
+                            reject_over_tls(&self.shared, identity, stream, peer, why);
+                        }
+                    }
                 } else {
                     slots.count_rejected();
                 }

@@ -20,6 +20,7 @@
 //! | `orphaned` | streams whose transaction died with its Tx |
 //! | `timeouts` | how long a connection may take |
 //! | `adopted` | a stream that is no socket |
+//! | `tls` | TLS over another transport |
 //! | `transport` | what carries its bytes |
 
 mod adopted;
@@ -38,5 +39,7 @@ pub(crate) mod output;
 pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod timeouts;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod watches;

@@ -41,6 +41,12 @@ pub(crate) trait Transport {
     /// Has the kernel take little more than it can send at once: what comes later waits for it.
     fn bound_unsent(&self) {}
 
+    /// Whether there is something to be read, or the end of it.
+    #[cfg(feature = "tls")]
+    fn poll_read_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     /// Whether something may be taken again.
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -52,6 +58,11 @@ pub(crate) trait Transport {
 
     /// Whether the client is gone for good: whatever is written reaches nobody.
     fn is_gone(&self) -> bool;
+
+    /// Bytes of memory that it takes, beside the kernel's.
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// A connection that came in, on the reactor of this thread if it is a socket. Who is at the other
@@ -116,6 +127,11 @@ macro_rules! socket {
 
             fn bound_unsent(&self) {
                 ($bound_unsent)(self);
+            }
+
+            #[cfg(feature = "tls")]
+            fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Self::poll_read_ready(self, cx)
             }
 
             fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

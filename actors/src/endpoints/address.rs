@@ -36,6 +36,8 @@ pub struct BoundListener {
     pub address: ListenAddress,
     /// Whether it is one of [`Config::admin_listen`](crate::Config::admin_listen).
     pub is_for_administrators: bool,
+    /// Whether its connections agree on TLS before they are greeted.
+    pub is_over_tls: bool,
 }
 
 /// A text is no address to listen on.

@@ -15,12 +15,15 @@ use crate::incoming::{IncomingStream, Origin};
 use crate::messages::tx::{Push, Replies, TxHandle};
 use crate::reload::ReloadAnswer;
 use crate::slots::ConnectionSlot;
+use crate::tls::TlsIdentity;
 use crate::transitions::TransitionOutcome;
 
 /// A connection on its way to its worker.
 #[derive(Debug)]
 pub(crate) struct IncomingConnection {
     pub(crate) stream: IncomingStream,
+    /// What it has to agree on first.
+    pub(crate) tls: Option<TlsIdentity>,
     pub(crate) origin: Origin,
     // Last: it is given back when the socket is closed.
     pub(crate) slot: ConnectionSlot,

@@ -11,6 +11,7 @@ use vestibule_wire::keys::RequestType;
 use super::requests::RequestMetrics;
 use super::states::StateTime;
 use super::threads::{Heartbeats, SessionThread};
+use super::tls::TlsMetrics;
 use super::tx::TxMetrics;
 use crate::cells::traffic::{Counted, CountedType, Counter, LoginResult};
 use crate::cells::tx_counts::TransactionEnd;
@@ -66,6 +67,8 @@ pub struct Metrics {
     pub closed_connections: BTreeMap<CloseReason, u64>,
     /// Logins, by what became of them.
     pub logins: BTreeMap<LoginResult, u64>,
+    /// Handshakes and certificates of TLS.
+    pub tls: TlsMetrics,
     /// Connections of clients.
     pub client_connections: usize,
     /// Connections with a slot of the administrators'.
@@ -217,6 +220,7 @@ impl Metrics {
         let data_memory = shared.data_memory();
         let sum = |counter| counted_by_all(shared, counter);
         let closed = |reason: CloseReason| (reason, sum(Counter::closed(reason as usize)));
+        let tls = shared.additions.tls.as_ref();
         let logins = |result| (result, sum(Counter::login(result)));
         let ends = |how| (how, shared.tx.ends(how));
         Self {
@@ -239,6 +243,9 @@ impl Metrics {
             progress: status.progress.and_then(Progress::share),
             closed_connections: CloseReason::ALL.into_iter().map(closed).collect(),
             logins: LoginResult::ALL.into_iter().map(logins).collect(),
+            tls: tls
+                .map(|(identity, _)| TlsMetrics::of(identity))
+                .unwrap_or_default(),
             client_connections: taken.clients,
             administrator_connections: taken.administrators,
             turned_away: shared.slots.rejected(),

@@ -12,6 +12,7 @@
 //! | `instance` | who it is: `box.info` |
 //! | `metrics` | plain numbers for monitoring, of which `box.stat` and `box.stat.net` are a part |
 //! | `requests` | requests by type and path, errors, and how long requests took |
+//! | `tls` | handshakes and certificates |
 //! | `tx` | what Tx does, and how transactions ended |
 //! | `states` | how long the states lasted |
 //! | `connections` | connections, requests, and what a kill has come to |
@@ -26,6 +27,7 @@ mod requests;
 mod states;
 mod status;
 mod threads;
+mod tls;
 mod tx;
 
 pub use bounds::{DescriptorInfo, DescriptorShare, LimitInfo};
@@ -36,6 +38,7 @@ pub use requests::{ErrorCount, RequestCount, RequestMetrics};
 pub use states::StateTime;
 pub use status::ServerStatus;
 pub use threads::{Heartbeats, SessionThread};
+pub use tls::TlsMetrics;
 pub use tx::TxMetrics;
 
 pub use crate::cells::reservation_list::{ReservationInfo, ReservationKind};

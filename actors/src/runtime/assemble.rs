@@ -61,7 +61,7 @@ pub(super) fn assemble<E: Engine>(
     additions: Additions,
 ) -> Result<RuntimeHandle<E>, StartError> {
     engine.check().map_err(StartError::Engine)?;
-    check_guest(&config, &*engine)?;
+    check_guest(&config, &additions, &*engine)?;
     let spawn_tx = |own: &Inner<E>| {
         let (shared, peers, queue) = (own.shared.clone(), own.peers.clone(), own.queue.clone());
         Some(spawner(shared, peers, queue, engine, procedures))
@@ -106,11 +106,17 @@ fn assemble_around<E: 'static>(
     gateway: Option<Arc<GatewayCell>>,
     spawn_tx: impl FnOnce(&Inner<E>) -> Option<SpawnTx>,
 ) -> Result<RuntimeHandle<E>, StartError> {
+    // Its listeners, and one who is told over TLS that there is no slot.
+    let of_tls = additions
+        .tls
+        .as_ref()
+        .map_or(0, |(_, listen)| listen.len() + 1);
+    config.descriptors.reserved += of_tls;
     if config.instance_uuid == Uuid::NIL {
         config.instance_uuid = random_uuid()?;
     }
     let slots = slots(&config)?;
-    let (listeners, bound) = open_listeners(&config)?;
+    let (listeners, bound) = open_listeners(&config, &additions)?;
     let shared = shared(config, timing.clock, slots, additions, gateway);
     let addressed = bound.iter().filter_map(|own| own.address.network());
     addressed.for_each(|address| shared.exposure.note_listener(address));
@@ -252,10 +258,13 @@ pub(super) fn shared(
 /// Refuses what is known to be open to other machines before there is an engine.
 fn check_guest<E: Engine>(
     config: &Config,
+    additions: &Additions,
     factory: &dyn EngineFactory<E>,
 ) -> Result<(), StartError> {
     let listeners = config.listen.iter().chain(&config.admin_listen);
-    let mut addresses = listeners.filter_map(ListenAddress::network);
+    let over_tls = additions.tls.iter().flat_map(|(_, listen)| listen);
+    let plain = listeners.filter_map(ListenAddress::network);
+    let mut addresses = plain.chain(over_tls.copied());
     let exposed = addresses.find(|own| refuses(config.exposed_guest, own.ip()));
     match (exposed, factory.guest_power()) {
         (Some(address), Some(power)) => Err(StartError::ExposedGuest { address, power }),
@@ -281,7 +290,7 @@ pub(super) fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
 type OpenListeners = (Vec<Listener>, Vec<BoundListener>);
 
 /// Listens on every address; tells those that the system picked.
-fn open_listeners(config: &Config) -> Result<OpenListeners, StartError> {
+fn open_listeners(config: &Config, additions: &Additions) -> Result<OpenListeners, StartError> {
     let mode = config.unix_socket_mode;
     let clients = config.listen.iter().map(|own| (own, false));
     let administrators = config.admin_listen.iter().map(|own| (own, true));
@@ -299,11 +308,37 @@ fn open_listeners(config: &Config) -> Result<OpenListeners, StartError> {
         open.1.push(BoundListener {
             address,
             is_for_administrators,
+            is_over_tls: false,
         });
     }
+    #[cfg(feature = "tls")]
+    open_tls_listeners(&mut open, additions)?;
+    #[cfg(not(feature = "tls"))]
+    let _ = additions;
     #[cfg(feature = "testing")]
     super::accepting::accept_here(open.1.iter().filter_map(|own| own.address.network()));
     Ok(open)
+}
+
+#[cfg(feature = "tls")]
+fn open_tls_listeners(open: &mut OpenListeners, additions: &Additions) -> Result<(), StartError> {
+    let Some((identity, addresses)) = &additions.tls else {
+        return Ok(());
+    };
+    for address in addresses {
+        let address = ListenAddress::from(*address);
+        // No file is made.
+        let opened = open_listener(&address, 0);
+        let (listener, address) =
+            opened.map_err(|source| StartError::Listen { address, source })?;
+        open.0.push(listener.over_tls(identity.clone()));
+        open.1.push(BoundListener {
+            address,
+            is_for_administrators: false,
+            is_over_tls: true,
+        });
+    }
+    Ok(())
 }
 
 fn open_listener(address: &ListenAddress, mode: u32) -> io::Result<(Listener, ListenAddress)> {

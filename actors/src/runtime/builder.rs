@@ -1,6 +1,8 @@
 //! What a runtime is made of.
 
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,9 +18,13 @@ use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
 use crate::hooks::{ConnectionClosed, ConnectionOpened};
+#[cfg(feature = "tls")]
+use crate::limits::CERTIFICATE_LOOK_PERIOD;
 use crate::limits::TRANSITION_SLACK;
 use crate::reload::ReloadRequest;
 use crate::shared::Additions;
+#[cfg(feature = "tls")]
+use crate::tls::TlsIdentity;
 use crate::tx::with_locks;
 
 type EngineStarted<E> = Box<dyn Fn(&RuntimeHandle<E>) + Send>;
@@ -160,6 +166,14 @@ impl<E: Engine> RuntimeBuilder<E> {
         self
     }
 
+    /// Has it listen for TLS at these addresses as well, as this identity: who comes there agrees
+    /// on TLS before the greeting. The files of the identity are looked at once a minute.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, identity: TlsIdentity, listen: Vec<SocketAddr>) -> Self {
+        self.additions.tls = Some((identity, listen));
+        self
+    }
+
     /// Starts it, on a running actix System: see [`start`](crate::start).
     ///
     /// # Errors
@@ -187,10 +201,35 @@ impl<E: Engine> RuntimeBuilder<E> {
         check(&config, &procedures)?;
         additions.locals = procedures.take_locals();
         let runtime = assemble(config, timing, engine, procedures, additions)?;
+        #[cfg(feature = "tls")]
+        if let Some((identity, _)) = runtime.shared.additions.tls.clone() {
+            actix_rt::spawn(follow_files(runtime.clone(), identity));
+        }
         if !engine_started.is_empty() {
             actix_rt::spawn(tell_of_engines(runtime.clone(), engine_started));
         }
         Ok(runtime)
+    }
+}
+
+/// Looks at the files of an identity now and then, until the runtime has stopped.
+#[cfg(feature = "tls")]
+async fn follow_files<E: Engine>(runtime: RuntimeHandle<E>, identity: TlsIdentity) {
+    let mut stopped = pin!(runtime.stopped());
+    loop {
+        let pause = pin!(actix_rt::time::sleep(CERTIFICATE_LOOK_PERIOD));
+        let Either::Left(_) = select(pause, stopped.as_mut()).await else {
+            return;
+        };
+        let own = identity.clone();
+        // A disk may take its time.
+        match actix_rt::task::spawn_blocking(move || own.reload_changed()).await {
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Ok(true)) => log::info!("the certificates of TLS are read again"),
+            Ok(Err(fault)) => {
+                log::error!("TLS goes on with the certificates that it had: {fault}");
+            }
+        }
     }
 }
 

@@ -144,6 +144,7 @@ impl<E: 'static> RuntimeHandle<E> {
         };
         self.peers.workers[slot.thread()].accepted(vec![IncomingConnection {
             stream,
+            tls: None,
             origin: Origin { peer, bounds },
             slot,
         }]);

@@ -17,7 +17,7 @@ use crate::transitions::TransitionRecord;
 
 impl<E: 'static> RuntimeHandle<E> {
     /// The listeners of its configuration, with the ports that the system picked: those of
-    /// [`Config::listen`](crate::Config::listen), then those of administrators.
+    /// [`Config::listen`](crate::Config::listen), those of administrators, and those of TLS.
     #[must_use]
     pub fn listeners(&self) -> &[BoundListener] {
         &self.listeners
@@ -27,13 +27,19 @@ impl<E: 'static> RuntimeHandle<E> {
     /// ports that the system picked.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.addresses_where(|own| !own.is_for_administrators)
+        self.addresses_where(|own| !own.is_for_administrators && !own.is_over_tls)
     }
 
     /// The same of [`Config::admin_listen`](crate::Config::admin_listen).
     #[must_use]
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
         self.addresses_where(|own| own.is_for_administrators)
+    }
+
+    /// The addresses at which it listens for TLS.
+    #[must_use]
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses_where(|own| own.is_over_tls)
     }
 
     fn addresses_where(&self, is_meant: impl Fn(&BoundListener) -> bool) -> Vec<SocketAddr> {

@@ -15,6 +15,8 @@ use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
+#[cfg(feature = "tls")]
+use super::handshakes::Handshakes;
 use super::progress::{InTransition, Lap};
 use super::rates::Rates;
 use super::sessions::Sessions;
@@ -42,6 +44,9 @@ use crate::slots::ConnectionSlot;
 pub(crate) struct Worker {
     /// What its sessions share.
     pub(super) cell: Rc<WorkerCell>,
+    /// Connections that are not agreed on yet.
+    #[cfg(feature = "tls")]
+    handshakes: Handshakes,
     pub(super) sessions: Sessions,
     /// Sessions with replies to flush.
     pub(super) dirty: RefCell<Vec<u32>>,
@@ -71,6 +76,8 @@ impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
         let in_flight =
             InFlightTable::new(shared.counters[index].claims.clone(), shared.clock.now());
+        #[cfg(feature = "tls")]
+        let handshakes = Handshakes::new(shared.clock);
         let state = WorkerState::new(
             shared.settings.follow(),
             in_flight,
@@ -85,6 +92,8 @@ impl Worker {
         Self {
             cell,
             sessions: Sessions::default(),
+            #[cfg(feature = "tls")]
+            handshakes,
             dirty: RefCell::default(),
             provisional: RefCell::default(),
             lap: Cell::default(),
@@ -102,18 +111,33 @@ impl Worker {
     fn accept(&mut self, incoming: IncomingConnection) {
         let IncomingConnection {
             stream,
+            tls,
             mut origin,
             slot,
         } = incoming;
+        let stream = match from_incoming(stream, &mut origin.peer) {
+            Ok(stream) => stream,
+            Err(error) => return tell_lost(origin, &error),
+        };
+        match tls {
+            None => self.serve_or_tell(slot, origin, stream),
+            #[cfg(feature = "tls")]
+            Some(identity) => self.handshakes.begin(identity, stream, origin, slot),
+            #[cfg(not(feature = "tls"))]
+            Some(none) => match none {},
+        }
+    }
+
+    /// Starts the session of a connection, or closes it.
+    pub(super) fn serve_or_tell(
+        &mut self,
+        slot: ConnectionSlot,
+        origin: Origin,
+        stream: Box<dyn Transport>,
+    ) {
         // In this order: the slot is given back after the socket is closed.
-        let stream = from_incoming(stream, &mut origin.peer);
-        let served = stream.and_then(|stream| self.serve(slot, origin, stream));
-        // A stream that cannot be registered is a connection that is closed.
-        if let Err(error) = served {
-            log::warn!(
-                "a connection from {} could not be taken: {error}",
-                origin.peer
-            );
+        if let Err(error) = self.serve(slot, origin, stream) {
+            tell_lost(origin, &error);
         }
     }
 
@@ -169,6 +193,14 @@ impl Drop for Worker {
     }
 }
 
+/// A stream that cannot be registered is a connection that is closed.
+fn tell_lost(origin: Origin, error: &io::Error) {
+    log::warn!(
+        "a connection from {} could not be taken: {error}",
+        origin.peer
+    );
+}
+
 impl Actor for Worker {
     type Context = Context<Self>;
 
@@ -176,6 +208,10 @@ impl Actor for Worker {
         ctx.spawn(FlushLoop);
         ctx.spawn(LapLoop);
         ctx.spawn(TimerLoop::default());
+        #[cfg(feature = "tls")]
+        if let Some(agreed) = self.handshakes.start() {
+            ctx.spawn(agreed);
+        }
         actix_rt::spawn(grant_turns(Rc::downgrade(&self.cell)));
         ctx.run_interval(WORKER_TICK_PERIOD, |worker, _| {
             worker.tick(worker.cell.shared.clock.now())

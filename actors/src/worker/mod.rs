@@ -10,6 +10,8 @@
 //! | file | what |
 //! |---|---|
 //! | `progress` | how far it has come with a change, and with a transition |
+//! | `handshakes` | what connections over TLS go through before there is a session |
+//! | `places` | who has a place for that, and who waits for one, pure |
 //! | `sessions` | its sessions, by their numbers |
 //! | `actor` | the actor and its tasks: batches out, replies in, the timer |
 //! | `deliver` | replies to sessions, sessions going again |
@@ -27,10 +29,14 @@ mod actor;
 mod contribute;
 mod deliver;
 mod drain;
+#[cfg(feature = "tls")]
+mod handshakes;
 mod link_over;
 #[cfg(feature = "testing")]
 mod look_around;
 mod notify;
+#[cfg(feature = "tls")]
+mod places;
 mod progress;
 mod rates;
 mod sessions;

@@ -193,6 +193,27 @@ pub(super) const CONNECTIONS: &[Family] = &[
             by(logins.map(|(result, count)| (result.name(), *count)))
         },
     },
+    Family {
+        name: "vestibule_tls_handshakes_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "Handshakes of TLS: agreed on (ok), failed, longer than they may (timeout), stood \
+               still while others waited (crowded_out), without a slot and not told why (rejected)",
+        read: |seen| {
+            let handshakes = seen.metrics.tls.handshakes.iter();
+            by(handshakes.map(|(result, count)| (*result, *count)))
+        },
+    },
+    Family {
+        name: "vestibule_tls_certificate_not_after_timestamp_seconds",
+        kind: Kind::Gauge,
+        labels: &["file"],
+        help: "When the first certificate in a file ends",
+        read: |seen| {
+            let ends = seen.metrics.tls.ends.iter();
+            by(ends.map(|(file, end)| (file.display().to_string(), *end)))
+        },
+    },
 ];
 
 pub(super) const REQUESTS: &[Family] = &[

@@ -111,8 +111,11 @@ impl ListenArgs {
 
     /// A connection is the guest's until somebody logs in, without a password: the guest may not do
     /// everything for other machines.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let Some(address) = self.exposed().filter(|_| self.guest == GuestRights::Super) else {
+    pub(super) fn check(&self, over_tls: &[SocketAddr]) -> Result<(), String> {
+        let Some(address) = self
+            .exposed(over_tls)
+            .filter(|_| self.guest == GuestRights::Super)
+        else {
             return Ok(());
         };
         Err(format!(
@@ -125,9 +128,10 @@ impl ListenArgs {
     }
 
     /// An address that other machines may reach.
-    fn exposed(&self) -> Option<SocketAddr> {
+    fn exposed(&self, over_tls: &[SocketAddr]) -> Option<SocketAddr> {
         let listeners = self.listen.iter().chain(&self.admin_listen);
-        let mut addresses = listeners.filter_map(ListenAddress::network);
+        let plain = listeners.filter_map(ListenAddress::network);
+        let mut addresses = plain.chain(over_tls.iter().copied());
         addresses.find(|address| !address.ip().is_loopback())
     }
 }
@@ -142,7 +146,8 @@ mod tests {
     fn guest_may_do_everything_only_where_no_other_machine_is() {
         let check = |args: &[&str]| {
             let args = ["vestibule"].iter().chain(args);
-            Cli::try_parse_from(args).unwrap().serve.listening.check()
+            let serve = Cli::try_parse_from(args).unwrap().serve;
+            serve.listening.check(&serve.tls.tls_listen)
         };
         let open = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
         for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0", "unix:/run/own"] {
@@ -152,6 +157,7 @@ mod tests {
             &open[..],
             &["--listen", "[::]:0"],
             &["--listen", "192.0.2.1:3301"],
+            &["--tls-listen", "192.0.2.1:3301"],
             &[
                 "--listen",
                 "127.0.0.1:0",

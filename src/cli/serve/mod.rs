@@ -13,6 +13,7 @@
 //! | `stopping` | how a stop and a change of role go |
 //! | `side_door` | metrics, probes and the state over HTTP |
 //! | `gateway` | the instances that a gateway stands before |
+//! | `tls` | TLS: where it is spoken, and who the server is |
 //! | `storage` | where data is, and when it reaches the disk |
 //! | `mod` | all of them |
 
@@ -24,9 +25,10 @@ mod requests;
 mod side_door;
 mod stopping;
 mod storage;
+mod tls;
 
 use clap::Args;
-use vestibule_actors::{Config, Upstreams};
+use vestibule_actors::{Config, TlsIdentity, Upstreams};
 use vestibule_engine::{EngineOptions, GuestRights};
 use vestibule_http::HttpConfig;
 
@@ -38,6 +40,7 @@ use self::requests::RequestArgs;
 use self::side_door::SideDoorArgs;
 use self::stopping::StopArgs;
 use self::storage::StorageArgs;
+use self::tls::TlsArgs;
 use crate::cli::file::FileArgs;
 use crate::cli::log::LogArgs;
 use crate::cli::switch::Switch as _;
@@ -58,6 +61,8 @@ pub(crate) struct ReadFiles {
     pub(crate) engine: EngineOptions,
     /// The configuration of the side door, if there is to be one.
     pub(crate) side_door: Option<HttpConfig>,
+    /// Who the server is by TLS, if that is told.
+    pub(crate) tls: Option<TlsIdentity>,
 }
 
 /// Options of `vestibule serve`.
@@ -72,6 +77,9 @@ pub(crate) struct ServeArgs {
     /// Who is served where.
     #[command(flatten)]
     pub(crate) listening: ListenArgs,
+    /// TLS.
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// How many connections there may be.
     #[command(flatten)]
     pub(crate) connections: ConnectionArgs,
@@ -127,8 +135,9 @@ impl ServeArgs {
         self.gateway.check()?;
         // What guest may do before upstreams, they decide.
         if !self.gateway.is_given() {
-            self.listening.check()?;
+            self.listening.check(&self.tls.tls_listen)?;
         }
+        self.tls.check(self.gateway.is_given())?;
         self.config().check().map_err(|fault| fault.to_string())
     }
 
@@ -166,6 +175,7 @@ impl ServeArgs {
         Ok(ReadFiles {
             engine: self.engine_options().admin_password(password),
             side_door,
+            tls: self.tls.identity()?,
         })
     }
 }

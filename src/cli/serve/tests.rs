@@ -74,8 +74,9 @@ fn beside(option: &str) -> &'static [&'static str] {
 /// A value of an option that is not its default; none for an option that has no value.
 fn another_value(option: &str) -> Option<&'static str> {
     Some(match option {
-        "listen" | "admin_listen" => "127.0.0.1:1",
+        "listen" | "admin_listen" | "tls_listen" => "127.0.0.1:1",
         "unix_socket_mode" => "0600",
+        "tls_certificate" | "tls_key" | "tls_client_ca" => "elsewhere",
         "data" | "admin_password_file" | "http_token_file" | "upstream_password_file" => {
             "elsewhere"
         }
@@ -117,6 +118,7 @@ fn every_option_changes_what_is_served() {
             &serve.listening.admin_password_file,
             &serve.side_door,
             &serve.gateway,
+            &serve.tls,
         );
         format!("{:?} {:?} {rest:?}", serve.config(), serve.engine_options())
     };

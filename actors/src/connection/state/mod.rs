@@ -441,7 +441,8 @@ impl ConnectionState {
         let inbox = self.inbox.as_ref().map_or(0, Inbox::allocated);
         let held = self.held.as_ref().map_or(0, |held| held.bytes());
         let incoming = self.incoming.as_ref().map_or(0, |own| own.allocated());
-        Held::buffers(inbox + held + incoming) + self.output.held() + self.scan_held()
+        let stream = self.stream.held();
+        Held::buffers(inbox + held + incoming + stream) + self.output.held() + self.scan_held()
     }
 
     #[inline]
