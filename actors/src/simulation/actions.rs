@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::msgpack::{write_array_len, write_map_len, write_str, write_uint};
 
-use super::client::{Client, What};
+use super::asked::What;
+use super::client::Client;
 use super::clock;
 use super::engine::LARGE_REQUEST;
 use super::ledger::Ledger;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::client::{Client, Told, What};
+use super::asked::What;
+use super::client::{Client, Told};
 use super::clock;
 use super::engine::{LARGE_REPLY, LARGE_REQUEST};
 use super::world::{MARGIN, World};

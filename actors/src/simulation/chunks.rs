@@ -116,14 +116,20 @@ impl Chunks {
         self.go_on(end);
     }
 
-    /// Sends some of what waits.
-    pub(super) fn go_on(&mut self, end: &ClientEnd) {
-        for _ in 0..PICKS {
+    /// Sends some of what waits; whether there was something that might be sent.
+    pub(super) fn go_on(&mut self, end: &ClientEnd) -> bool {
+        for picked in 0..PICKS {
             let Some(piece) = self.sender.pick_up_to(usize::MAX) else {
-                return;
+                return picked > 0;
             };
             end.send(&[piece.head.as_bytes(), &piece.payload].concat());
         }
+        true
+    }
+
+    /// Whether a reply is under way to it that it takes.
+    pub(super) fn has_taken(&self) -> bool {
+        !self.taken.is_empty()
     }
 
     /// Whether all of it was sent.

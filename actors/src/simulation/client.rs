@@ -8,41 +8,13 @@ use vestibule_wire::groups::chunk::Chunk;
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{write_array_len, write_bin, write_uint};
 
+use super::asked::{Asked, What};
 use super::chunks::{Came, Chunked, Chunks, is_of_key};
 use super::clock;
 use super::engine::pattern;
 use super::ledger::{Ledger, Verdict};
 use super::pipe::ClientEnd;
 use crate::testing::{Frame, RequestBuilder};
-
-/// What was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    /// Something that changes nothing.
-    Nothing,
-    /// For chunks.
-    Agreement,
-    /// What there is of a key.
-    Read(u64),
-    /// A write outside of transactions.
-    Write(u64),
-    /// Something that may never end by itself.
-    Unending,
-    /// A write in several steps of a procedure.
-    Steps(u64),
-    Begin(u64),
-    /// Of which stream, and its key.
-    Statement(u64, u64),
-    Commit(u64),
-    Rollback(u64),
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    what: What,
-    /// When it has to be answered at the latest, if its client reads.
-    due: Option<Instant>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -132,13 +104,8 @@ impl Client {
     /// Asks for chunks.
     pub(super) fn ask_for_chunks(&mut self, seed: u64) {
         let chunks = Chunks::new(seed);
-        // Who admits late is told late, and its connection ends only behind that.
-        self.is_narrow |= chunks.is_lazy();
         self.next_sync += 1;
-        let asked = Asked {
-            what: What::Agreement,
-            due: None,
-        };
+        let asked = Asked::new(What::Agreement, None, false);
         self.waiting.insert(self.next_sync, asked);
         self.end.send(&chunks.id_request(self.next_sync));
         self.chunks = Some(chunks);
@@ -171,8 +138,9 @@ impl Client {
                 true
             }
         };
-        let due = due.filter(|_| is_sent && !self.is_narrow);
-        self.waiting.insert(sync, Asked { what, due });
+        let due = due.filter(|_| !self.is_narrow);
+        let asked = Asked::new(what, due, !is_sent);
+        self.waiting.insert(sync, asked);
     }
 
     /// Reads a key, in a stream or outside of them.
@@ -192,8 +160,8 @@ impl Client {
         is_given_up: bool,
         due: Option<Instant>,
     ) {
-        // It is not read while there is no memory for what it sends.
-        self.is_narrow = true;
+        // It is not read while others have the memory that it takes.
+        self.is_narrow |= self.is_memory_short;
         let key = ledger.key(false);
         let mut tuple = Vec::new();
         write_array_len(&mut tuple, 2);
@@ -304,7 +272,12 @@ impl Client {
         }
         if let Some(chunks) = self.chunks.as_mut().filter(|_| !self.is_mute) {
             chunks.admit(&self.end);
-            chunks.go_on(&self.end);
+            let has_sent = chunks.go_on(&self.end);
+            let is_sent = chunks.is_sent();
+            // What waits for its credit is told late, and all else is behind that.
+            let is_late = chunks.is_lazy() && (chunks.has_taken() || !received.is_empty());
+            let waiting = self.waiting.values_mut();
+            waiting.for_each(|own| own.on_look(has_sent, is_sent, is_late));
         }
         !is_over
     }
@@ -454,7 +427,8 @@ impl Client {
 
     /// Whether it knows all it was told.
     pub(super) fn hears_at_once(&self) -> bool {
-        self.is_reading && !self.is_narrow
+        let is_lazy = self.chunks.as_ref().is_some_and(Chunks::is_lazy);
+        self.is_reading && !self.is_narrow && !is_lazy
     }
 
     /// Requests that have no answer.
@@ -475,8 +449,7 @@ impl Client {
         if self.heard > now || self.is_mute && self.chunks.is_some() {
             return None;
         }
-        let is_overdue = |asked: &&Asked| asked.due.is_some_and(|due| due < now);
-        let asked = self.waiting.values().find(is_overdue)?;
+        let asked = self.waiting.values().find(|own| own.is_overdue(now))?;
         let (connection, what) = (self.connection, asked.what);
         Some(format!(
             "connection {connection} waits for {what:?} too long"

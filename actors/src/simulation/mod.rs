@@ -32,7 +32,7 @@
 //! 1. a request is refused or executed, never both; nothing is executed twice; a part of a
 //!    transaction is not written without its COMMIT (`ledger`);
 //! 2. each request has one answer or its connection is closed, and with a request timeout it has it
-//!    in time (`client`);
+//!    in time, from the last that its client has sent of it or admitted (`client`, `asked`);
 //! 3. what is acknowledged is in the journal, which outlives Tx (`ledger`);
 //! 4. no write begins on a replica, nor after a stop: what a demotion or a stop has reported done
 //!    holds (`ledger`);
@@ -55,6 +55,7 @@
 //! alone, and `VESTIBULE_SIMULATION_TRACE=1` writes down what happens in it.
 
 mod actions;
+mod asked;
 mod checks;
 mod chunks;
 mod client;
