@@ -405,6 +405,9 @@ pub(crate) const TRANSITION_SLACK: Duration = Duration::from_millis(40);
 /// How long a client that watches `box.shutdown` is served as ever when a stop begins: for what it
 /// sends before it has heard, and has to finish. Never beyond the deadline.
 pub(crate) const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
+/// Requests that were not taken and are told so at the deadline of a stop, by each session thread: it
+/// has [`TRANSITION_SLACK`] for that.
+pub(crate) const UNTAKEN_TOLD_MAX: usize = 16 << 10;
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
 /// Callers that wait for the end of transitions. A caller beyond them is told to come later.

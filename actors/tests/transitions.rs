@@ -280,7 +280,6 @@ fn a_client_that_never_reads_holds_up_nothing() {
     let _ = record(harness.demote(SHORT));
     harness.handle().begin_drain(Some(SHORT), "test");
     let report = harness.join();
-    assert!(report.tx_stopped);
     assert!(report.killed > 0, "its replies are lost");
     unread.close();
     writer.join().expect("the writing thread does not panic");

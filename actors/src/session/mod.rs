@@ -13,6 +13,7 @@
 //! | `cancel` | requests over their time, or killed |
 //! | `io` | reads, cuts frames, writes |
 //! | `dispatch` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
+//! | `untaken` | what had come and was not taken at the deadline of a stop |
 
 pub(crate) mod actor;
 pub(crate) mod cancel;
@@ -20,3 +21,4 @@ pub(crate) mod dispatch;
 mod handlers;
 mod io;
 pub(crate) mod messages;
+pub(crate) mod untaken;

@@ -114,8 +114,8 @@ pub struct TransitionRecord {
     pub unknown_transactions: usize,
     /// Transactions as `left` has requests.
     pub left_transactions: usize,
-    /// Connections whose replies were thrown away at the deadline of a stop: their clients did not
-    /// read them.
+    /// Connections whose replies were thrown away at the deadline of a stop, because their clients
+    /// did not read them, and those who had sent something before it that was not even read.
     pub unread_connections: usize,
     /// How many clients were told that the outcome of their request is unknown.
     pub outcome_unknown: usize,

@@ -37,7 +37,8 @@ pub(crate) struct CutOffCounts {
     pub(crate) unknown_transactions: usize,
     /// Of both, those that were begun after the worker had told what it waits for.
     pub(crate) joined_transactions: usize,
-    /// Connections whose replies were thrown away, because their clients did not read them.
+    /// Connections whose replies were thrown away, because their clients did not read them, or who
+    /// had sent something before a stop that was not even read.
     pub(crate) unread: usize,
 }
 

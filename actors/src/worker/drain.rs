@@ -20,9 +20,8 @@ use crate::messages::WorkerReport;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::messages::worker::{CutOff, Quiesce, Reloaded, TransitionOver, TransitionStarted};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
-use crate::session::dispatch::authenticate::answer_login;
-use crate::session::dispatch::awaited::answer_awaited;
 use crate::session::messages::{AbortWriters, Close};
+use crate::session::untaken::Untaken;
 use crate::shared::STOPPING;
 use crate::transitions::{CutOffCounts, WaitedFor};
 
@@ -238,20 +237,23 @@ impl Worker {
     fn close_all(&self) -> CutOffCounts {
         let shared = &self.cell.shared;
         let error = shared.outcome_unknown(ErrorCode::SHUTDOWN, STOPPING);
-        let counts = self.cut_off(true, ErrorCode::SHUTDOWN, &error);
+        let mut counts = self.cut_off(true, ErrorCode::SHUTDOWN, &error);
+        let mut untold = 0;
+        let mut untaken = Untaken::new(shared);
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
-            if own.awaited().next().is_some() || own.has_login_check() {
-                answer_awaited(shared, &mut own);
-                answer_login(shared, &mut own);
-                drop(own);
-                self.mark_dirty(&session);
-            }
+            let is_told = untaken.refuse(shared, &mut own, |class| {
+                counts.revoked.add(class);
+                counts.joined.add(class);
+            });
+            untold += usize::from(!is_told);
+            drop(own);
+            self.mark_dirty(&session);
         }
         self.flush_dirty();
         // What the kernel has not taken is lost: the deadline is here.
         let is_unread = |own: &Rc<ConnectionCell>| !own.state.borrow().is_flushed();
-        let unread = self.sessions.iter().filter(is_unread).count();
+        let unread = untold + self.sessions.iter().filter(is_unread).count();
         self.tell_where(|_| true, || Close(Closing::Now, CloseReason::Stopped));
         CutOffCounts { unread, ..counts }
     }

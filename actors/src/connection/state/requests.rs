@@ -259,6 +259,11 @@ impl ConnectionState {
         self.has_caught_up
     }
 
+    /// Whether its client has sent what was not read. A system call.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.intake.has_ended() && self.stream.has_unread()
+    }
+
     /// Nothing of it is of before the stop: it is new, or has asked for the stop itself.
     pub(crate) fn on_known_stop(&mut self) {
         self.has_caught_up = true;
