@@ -41,7 +41,8 @@ fn make(args: &LogArgs) -> env_logger::Logger {
     let mut builder = env_logger::Builder::new();
     builder
         .parse_filters(&args.filter)
-        .format_timestamp_millis();
+        .format_timestamp_millis()
+        .format_key_values(|out, pairs| pairs.visit(&mut Texts(out)).map_err(io::Error::other));
     if args.format == LogFormat::Json {
         builder.format(write_json);
     }
@@ -115,6 +116,25 @@ fn json_line(record: &Record<'_>, now: &str, pid: u32, thread: &str) -> io::Resu
     Ok(line)
 }
 
+/// What writes key-values behind a line of text: no value looks like another line, or another
+/// key-value.
+struct Texts<'a, W>(&'a mut W);
+
+impl<'kvs, W: Write> VisitSource<'kvs> for Texts<'_, W> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let text = value.to_string();
+        let is_plain = |letter: char| {
+            letter.is_alphanumeric() || letter.is_ascii_punctuation() && !"\"=".contains(letter)
+        };
+        let written = if !text.is_empty() && text.chars().all(is_plain) {
+            write!(self.0, " {key}={text}")
+        } else {
+            write!(self.0, " {key}={text:?}")
+        };
+        written.map_err(|_| kv::Error::msg("a key-value cannot be written"))
+    }
+}
+
 /// What writes key-values into a map, numbers as numbers.
 struct Pairs<'a, M>(&'a mut M);
 
@@ -165,6 +185,23 @@ mod tests {
             "{\"time\":\"2026-11-26T07:00:00.123Z\",\"level\":\"warn\",\
              \"message\":\"a \\\"word\\\"\\nand a line\",\"pid\":7,\
              \"module\":\"vestibule_actors::session\",\"thread\":\"main\"}"
+        );
+    }
+
+    #[test]
+    fn key_values_of_a_line_of_text_look_like_nothing_else() {
+        let pairs = [
+            ("connection", Value::from(17_u64)),
+            ("peer", Value::from("[2001:db8::7]:5555")),
+            ("user", Value::from("eve\n[WARN] a=\"b\"")),
+            ("none", Value::from("")),
+        ];
+        let mut out = Vec::new();
+        let source: &dyn kv::Source = &pairs.as_slice();
+        source.visit(&mut Texts(&mut out)).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            " connection=17 peer=[2001:db8::7]:5555 user=\"eve\\n[WARN] a=\\\"b\\\"\" none=\"\""
         );
     }
 

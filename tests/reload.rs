@@ -20,7 +20,10 @@ use std::time::Instant;
 
 use client::{ask, get};
 use serde::Deserialize;
-use support::{Directory, PATIENCE, Server, make_space, secret, wait_until, write_rows};
+use support::{
+    Directory, PATIENCE, Server, address_of_this_machine, make_space, secret, wait_until,
+    write_rows,
+};
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::RequestType;
 

@@ -23,6 +23,7 @@
 //! | `connections` | how many connections there may be, and how long they may take |
 //! | `fault` | what cannot be |
 //! | `grace` | how long transitions let run what runs |
+//! | `logins` | how wrong logins are slowed down |
 //! | `quotas` | how much connections may hold of what all of them share |
 //! | `settings` | what may be replaced while the runtime runs |
 //! | `solo` | what is done with requests in solo |
@@ -31,6 +32,7 @@
 mod connections;
 mod fault;
 mod grace;
+mod logins;
 mod quotas;
 mod settings;
 mod solo;
@@ -53,6 +55,7 @@ use crate::settable::settable;
 pub use connections::{ConnectionLimits, DescriptorLimits, TimeLimits};
 pub use fault::ConfigError;
 pub use grace::Grace;
+pub use logins::LoginLimits;
 pub use quotas::{QuotaLimits, Shares};
 pub use settings::Settings;
 pub use solo::{HoldLimits, SoloPolicy};
@@ -125,6 +128,7 @@ set_settings! {
     administrators: Administrators,
     tx_stall_after: Duration,
     time_limits: TimeLimits,
+    login_limits: LoginLimits,
     request_timeout: Duration,
     wait_timeout: Duration,
     transaction_timeout: Duration,

@@ -209,11 +209,13 @@
 //! | `admission`, `config`, `slots` | what is done with a request, and with a connection |
 //! | `upstream` | what a gateway knows of the instances that it stands before, pure |
 //! | `exposure` | whether guest may be served where other machines are |
+//! | `failed_logins` | how long logins wait because others from their address were wrong |
 //! | `quotas` | how much of what all share one user or address may hold |
 //! | `transitions` | changes of the role and stops, as a pure machine |
 //! | `shared` | all cells of one runtime |
 //! | `monitoring` | what operators see, as values |
 //! | `incoming` | listeners and connections that were made elsewhere |
+//! | `audit` | lines of the log about logins, refusals and changes of rights |
 //! | `authenticator` | logins that somebody else decides |
 //! | `hooks` | what an embedder is told of connections |
 //! | `reload` | its configuration, loaded again |
@@ -229,6 +231,7 @@
 mod acceptor;
 mod admin;
 mod admission;
+pub mod audit;
 mod authenticator;
 mod cells;
 mod clock;
@@ -238,6 +241,7 @@ mod counting;
 mod endpoints;
 pub mod engine;
 mod exposure;
+mod failed_logins;
 mod hooks;
 mod incoming;
 mod jobs;

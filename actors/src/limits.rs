@@ -309,30 +309,34 @@ pub(crate) const ADMIN_SLOT_TIME_MIN: Duration = Duration::from_millis(500);
 /// made free for it.
 pub(crate) const ADMIN_SLOT_WAIT: Duration = Duration::from_millis(50);
 
-/// Time between two warnings of one kind that others bring about: nothing can be accepted,
-/// there are no slots, logins are wrong.
+/// Time between two warnings of one kind that others bring about.
 #[doc(hidden)]
 pub const WARNING_PERIOD: Duration = Duration::from_secs(10);
 
-/// How long the next login of a connection waits after a first wrong one; after each that follows
-/// it is twice as long.
+/// Wrong logins from an address that are answered at once, unless configured otherwise.
+pub const LOGIN_FAILURES_FREE_DEFAULT: u32 = 5;
+/// How long the answer to the first of those beyond waits; each more waits twice as long.
 pub(crate) const LOGIN_DELAY_MIN: Duration = Duration::from_millis(100);
-/// How long it waits at most.
-pub(crate) const LOGIN_DELAY_MAX: Duration = Duration::from_secs(5);
-/// Wrong logins from one address within [`LOGIN_PERIOD`], counted by each session thread, from
-/// which on all from there wait.
-pub(crate) const LOGIN_WRONG_MAX: u32 = 20;
-/// How long wrong logins from an address are remembered.
-pub(crate) const LOGIN_PERIOD: Duration = Duration::from_secs(10);
-/// How old a connection from such an address is before its login is looked at, right or wrong: too
-/// little to keep anybody out.
+/// How long the answer to a wrong login waits at most, unless configured otherwise.
+pub const LOGIN_DELAY_MAX_DEFAULT: Duration = Duration::from_secs(5);
+/// How long it is remembered at least that logins from an address were wrong.
+pub(crate) const LOGIN_FORGET_MIN: Duration = Duration::from_secs(60);
+/// Age of a connection from such an address before its login is looked at, right or wrong.
 pub(crate) const LOGIN_ADDRESS_DELAY: Duration = Duration::from_millis(250);
-/// Addresses with wrong logins that a session thread remembers.
+/// Addresses with wrong logins that a runtime remembers; beyond, all count as one.
 pub(crate) const LOGIN_ADDRESSES_MAX: usize = 4096;
+/// How often all of them are looked through, at most, for those that may be forgotten.
+pub(crate) const LOGIN_SWEEP_PERIOD: Duration = Duration::from_secs(1);
 /// How long an authenticator of the embedder may take for a login, unless it says otherwise.
 pub const AUTHENTICATOR_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// Size of a user's name, and of a password, that an authenticator is asked about, in bytes.
 pub const LOGIN_TEXT_SIZE_MAX: usize = 1024;
+/// Lines of the audit log that one connection brings about: at once, and in which time one more.
+pub(crate) const AUDIT_LINES_PER_CONNECTION: (u32, Duration) = (16, Duration::from_secs(10));
+/// The same of all connections of those who have not logged in, and of the others.
+pub(crate) const AUDIT_LINES: (u32, Duration) = (1000, Duration::from_millis(500));
+/// Characters of a text in a line of the audit log.
+pub(crate) const AUDIT_TEXT_MAX: usize = 256;
 /// Characters of a user's name in the log that nobody has logged in by.
 pub(crate) const LOGGED_NAME_MAX: usize = 64;
 
@@ -405,8 +409,7 @@ pub(crate) const TRANSITION_SLACK: Duration = Duration::from_millis(40);
 /// How long a client that watches `box.shutdown` is served as ever when a stop begins: for what it
 /// sends before it has heard, and has to finish. Never beyond the deadline.
 pub(crate) const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
-/// Requests that were not taken and are told so at the deadline of a stop, by each session thread: it
-/// has [`TRANSITION_SLACK`] for that.
+/// Requests that were not taken and are told so by each session thread when a stop is over.
 pub(crate) const UNTAKEN_TOLD_MAX: usize = 16 << 10;
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;

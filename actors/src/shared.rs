@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
+use crate::audit::AuditBounds;
 use crate::authenticator::AskAuthenticator;
 use crate::cells::claims::Claims;
 use crate::cells::fence::Fence;
@@ -27,6 +28,7 @@ use crate::engine::{
     DataMemory, EngineNumbers, EngineTotals, LocalProcedures, ReadView, Statistics, counted,
 };
 use crate::exposure::Exposure;
+use crate::failed_logins::FailedLogins;
 use crate::hooks::ConnectionHooks;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT, SCHEMA_VERSION_MIN};
 use crate::memory::Memory;
@@ -84,6 +86,10 @@ pub(crate) struct Shared {
     pub(crate) changes: watch::Sender<Serving>,
     pub(crate) slots: Arc<ConnectionSlots>,
     pub(crate) exposure: Exposure,
+    /// Wrong logins, by the addresses that they came from.
+    failed_logins: Mutex<FailedLogins>,
+    /// How many lines of the audit log there may be.
+    audit: Mutex<AuditBounds>,
     pub(crate) memory: Arc<Memory>,
     /// What connections hold of what Tx has for all of them.
     pub(crate) quotas: Quotas,
@@ -179,7 +185,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is replaced whole, so a panic cannot leave it half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -214,6 +220,8 @@ impl Shared {
             system_pulse: Pulse::default(),
             slots: Arc::new(slots),
             exposure: Exposure::default(),
+            failed_logins: Mutex::default(),
+            audit: Mutex::default(),
             started: clock.now(),
             heartbeat: Heartbeat::default(),
             reservations: ReservationList::default(),
@@ -374,6 +382,16 @@ impl Shared {
     /// Another engine is in service.
     pub(crate) fn publish_statistics(&self, statistics: Option<Arc<dyn Statistics>>) {
         lock(&self.statistics).follow(statistics);
+    }
+
+    /// The wrong logins, by the addresses that they came from.
+    pub(crate) fn failed_logins(&self) -> MutexGuard<'_, FailedLogins> {
+        lock(&self.failed_logins)
+    }
+
+    /// How many lines of the audit log there may be.
+    pub(crate) fn audit_bounds(&self) -> MutexGuard<'_, AuditBounds> {
+        lock(&self.audit)
     }
 
     /// Why the engine takes no changes, if it does not.

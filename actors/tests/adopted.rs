@@ -10,6 +10,7 @@ use vestibule_actors::config::{ConnectionLimits, TimeLimits};
 use vestibule_actors::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX, OUTPUT_MAX_LEAST};
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, TestServer, config};
 use vestibule_actors::wire::client::{GREETING_SIZE, ReplyFrame};
+use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{AdoptError, Connection, ConnectionBounds, Listener, PeerAddress};
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -143,7 +144,12 @@ fn listeners_that_are_bound_already_are_listened_on() {
     let handle = harness.handle().clone();
     let report = harness.stop(Duration::ZERO);
     assert_eq!(report.failure, None);
-    assert_eq!(handle.connection_count(), 0);
+    // Their threads end when it is told.
+    wait_for(async {
+        while handle.connection_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
     let refused = UnixStream::connect(&path).map_err(|error| error.kind());
     std::fs::remove_file(&path).expect("it is there");
     assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
@@ -222,6 +228,41 @@ fn a_connection_has_no_more_requests_in_flight_than_it_was_adopted_with() {
         }
     });
     drop(blocking);
+}
+
+/// What waits for the bound of its own connection when the deadline comes was not taken.
+#[test]
+fn what_was_not_taken_at_the_deadline_of_a_stop_is_told_that_it_did_not_run_and_is_counted() {
+    let mut harness = Harness::start();
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let bounds = ConnectionBounds::default().requests(2);
+    let connection = Connection::over(server, PeerAddress::Local).bounds(bounds);
+    harness.handle().adopt(connection).expect("there is a slot");
+    wait_for(read_greeting(&mut client));
+    let calls = (1..=5).flat_map(|sync| RequestBuilder::call(sync, "never", &[0x90]).bytes());
+    let ping = RequestBuilder::new(RequestType::Ping, 6).bytes();
+    let requests: Vec<u8> = calls.chain(ping).collect();
+    wait_for(client.write_all(&requests)).expect("they are taken");
+    harness.wait_until("as many are on their way as may be", || {
+        harness.handle().in_flight() == 2
+    });
+    harness.handle().begin_drain(Some(Duration::ZERO), "test");
+    let mut bytes = Vec::new();
+    wait_for(client.read_to_end(&mut bytes)).expect("it is closed");
+    let mut told = Vec::new();
+    let mut rest = &bytes[..];
+    while let Some(reply) = ReplyFrame::read(rest, usize::MAX).expect("a frame") {
+        let error = reply.error().expect("nothing is executed");
+        assert_eq!(error.code().0, 279);
+        told.push((reply.sync, error.message() == "Server is shutting down"));
+        rest = &rest[reply.size..];
+    }
+    told.sort_unstable();
+    assert!(told.iter().map(|own| own.0).eq(1..=6), "{told:?}");
+    // Of the first two that may be unknown: they had been forwarded.
+    assert!(told[2..].iter().all(|(_, did_not_run)| *did_not_run));
+    // A ping is no request of a record.
+    assert_eq!(harness.join().killed, 5);
 }
 
 #[test]

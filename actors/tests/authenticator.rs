@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use vestibule_actors::config::SoloPolicy;
@@ -176,9 +176,8 @@ fn who_is_accepted_as_a_user_that_is_not_there_is_told_so_and_stays_guest() {
     assert_eq!(whoami(&mut peer), "guest");
 }
 
-/// The first wrong one makes the next one of its connection wait, right or wrong.
 #[test]
-fn a_login_that_is_refused_counts_as_wrong_and_one_that_is_not_decided_does_not() {
+fn a_login_that_is_refused_is_told_as_wrong_and_one_that_is_not_decided_is_not() {
     let directory = Directory::default();
     let server = directory.server();
     directory.decide("zoe", LoginDecision::Refused);
@@ -191,12 +190,10 @@ fn a_login_that_is_refused_counts_as_wrong_and_one_that_is_not_decided_does_not(
         let text = "The login cannot be checked at present";
         assert_eq!(told.error_text().as_deref(), Some(text));
     }
-    let began = Instant::now();
     assert_eq!(peer.log_in("zoe", "x").error_code(), CREDENTIALS);
     let asked = directory.asked();
     peer.send(&peer.log_in_request(7, "alice", "secret"));
     assert_eq!(peer.receive().code, 0);
-    assert!(began.elapsed() >= Duration::from_millis(100));
     assert_eq!(
         directory.asked(),
         asked + 1,

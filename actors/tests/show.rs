@@ -15,7 +15,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 38] = [
+const FIXED: [(&str, u64); 40] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("transactions_per_connection_max", 256),
@@ -28,6 +28,8 @@ const FIXED: [(&str, u64); 38] = [
     ("unread_timeout_ms", 60_000),
     ("idle_timeout_ms", 0),
     ("half_closed_timeout_ms", 60_000),
+    ("login_failures_free", 5),
+    ("login_delay_max_ms", 5_000),
     ("request_timeout_ms", 0),
     ("wait_timeout_ms", 60_000),
     ("transaction_timeout_ms", 0),

@@ -26,7 +26,7 @@ use vestibule_wire::request::{Body, decode};
 use chunked::{PREFIX, Sequence, Step};
 
 /// Longest reply that is taken.
-const SIZE_MAX: usize = 100_000;
+const SIZE_MAX: usize = 300_000;
 
 /// Requests of an input. Their replies may be cut.
 const REQUESTS: usize = 24;

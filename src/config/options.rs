@@ -14,9 +14,10 @@ use crate::cli::values::{Size, duration, size};
 use crate::config::taken::{Taken, taken};
 
 /// Tables of the file: an option whose name begins with one of these words and `_` stands there.
-pub(super) const TABLES: [&str; 8] = [
+pub(super) const TABLES: [&str; 9] = [
     "tls",
     "connections",
+    "login",
     "solo",
     "hold",
     "journal",

@@ -49,6 +49,8 @@ const TABLE: &[(&str, Taken)] = &[
     ("unread_timeout", OnReload),
     ("idle_timeout", OnReload),
     ("half_closed_timeout", OnReload),
+    ("login_failures_free", OnReload),
+    ("login_delay_max", OnReload),
     ("request_timeout", OnReload),
     ("wait_timeout", OnReload),
     ("transaction_timeout", OnReload),

@@ -30,6 +30,7 @@ fn each_limit_of_time_and_number_is_taken() {
         ("unread_timeout", "unread_timeout_ms"),
         ("idle_timeout", "idle_timeout_ms"),
         ("half_closed_timeout", "half_closed_timeout_ms"),
+        ("login.delay_max", "login_delay_max_ms"),
         ("request_timeout", "request_timeout_ms"),
         ("wait_timeout", "wait_timeout_ms"),
         ("transaction_timeout", "transaction_timeout_ms"),
@@ -46,6 +47,7 @@ fn each_limit_of_time_and_number_is_taken() {
     let _ = rig.take(grace);
     assert_eq!(rig.limit("shutdown_grace_period_ms"), 7_000);
     for (option, limit) in [
+        ("login.failures_free", "login_failures_free"),
         ("hold.requests_max", "hold_requests_max"),
         ("hold.bytes_max", "hold_bytes_max"),
         ("connections.max", "connections_max"),
@@ -151,14 +153,6 @@ fn a_token_is_read_again_though_its_file_has_the_same_name() {
     assert_eq!(status("first-of-the-door"), 401);
 }
 
-fn address_of_this_machine() -> Option<std::net::IpAddr> {
-    // Nothing is sent: the system picks the address that it would be sent from.
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_loopback()).then_some(address)
-}
-
 /// Whether it says of each option what becomes of it, by the table in the documentation.
 #[test]
 fn each_option_is_taken_or_waits_for_a_restart_as_its_reference_says() {
@@ -219,7 +213,13 @@ fn another_value(path: &str) -> Option<String> {
         "journal.sync" => "'never'",
         "user_share" | "address_share" | "user_address_share" => "33",
         _ if [
-            "timeout", "_after", "time_max", "period", "interval", "lameduck",
+            "timeout",
+            "_after",
+            "time_max",
+            "delay_max",
+            "period",
+            "interval",
+            "lameduck",
         ]
         .iter()
         .any(|end| path.ends_with(end)) =>

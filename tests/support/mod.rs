@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -160,16 +160,11 @@ impl Server {
     }
 
     fn spawn_loading(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
-        command
-            .args([
-                "serve",
-                "--listen",
-                listen,
-                "--debug-procedures",
-                "--log",
-                "warn",
-            ])
-            .args(arguments);
+        command.args(["serve", "--listen", listen, "--debug-procedures"]);
+        if !arguments.contains(&"--log") {
+            command.args(["--log", "warn"]);
+        }
+        command.args(arguments);
         let has_admin_listener = arguments.contains(&"--admin-listen");
         let has_side_door = arguments.contains(&"--http-listen");
         Self::begin(command, has_admin_listener, has_side_door)
@@ -443,4 +438,13 @@ pub fn wait_until(what: &str, mut until: impl FnMut() -> bool) {
 )]
 fn pause() {
     std::thread::sleep(Duration::from_millis(5));
+}
+
+/// An address of this machine that is not loopback, if it has one.
+pub fn address_of_this_machine() -> Option<IpAddr> {
+    // Nothing is sent: the system picks the address that it would be sent from.
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }

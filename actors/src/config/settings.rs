@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::connections::{ConnectionLimits, TimeLimits};
 use super::fault::ConfigError;
 use super::grace::Grace;
+use super::logins::LoginLimits;
 use super::solo::{HoldLimits, SoloPolicy};
 use super::who::Administrators;
 use crate::limits::{TX_STALL_AFTER_DEFAULT, WAIT_TIMEOUT_DEFAULT};
@@ -33,6 +34,8 @@ settable! {
         pub tx_stall_after: Duration,
         /// How long connections may take.
         pub time_limits: TimeLimits,
+        /// How wrong logins are slowed down.
+        pub login_limits: LoginLimits,
         /// After how long a request that needs Tx is answered with 78 if it has no reply by then, 0
         /// never. A connection can set its own: `vestibule.set('request_timeout', seconds)`.
         pub request_timeout: Duration,
@@ -59,6 +62,7 @@ impl Default for Settings {
             administrators: Administrators::default(),
             tx_stall_after: TX_STALL_AFTER_DEFAULT,
             time_limits: TimeLimits::default(),
+            login_limits: LoginLimits::default(),
             request_timeout: Duration::ZERO,
             wait_timeout: WAIT_TIMEOUT_DEFAULT,
             transaction_timeout: Duration::ZERO,
@@ -87,7 +91,7 @@ impl Settings {
 
     /// The bounds as `vestibule.show('limits')` lists them, by name. Times are in milliseconds, 0
     /// for never. `grace` is what the grace period of a stop is now; `None` for ever.
-    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 15] {
+    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 17] {
         let ms = |time: Duration| time.as_millis() as u64;
         let (times, hold) = (&self.time_limits, &self.hold);
         [
@@ -103,6 +107,11 @@ impl Settings {
             ("unread_timeout_ms", ms(times.unread)),
             ("idle_timeout_ms", ms(times.idle)),
             ("half_closed_timeout_ms", ms(times.half_closed)),
+            (
+                "login_failures_free",
+                self.login_limits.failures_free.into(),
+            ),
+            ("login_delay_max_ms", ms(self.login_limits.delay_max)),
             ("request_timeout_ms", ms(self.request_timeout)),
             ("wait_timeout_ms", ms(self.wait_timeout)),
             ("transaction_timeout_ms", ms(self.transaction_timeout)),

@@ -1,12 +1,14 @@
 //! Who calls on a connection, and whether Tx knows.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use vestibule_wire::greeting::SALT_SIZE;
 
+use crate::audit::{AuditBounds, AuditEvent, SessionAudit};
 use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
-use crate::engine::catalog::User;
+use crate::engine::catalog::{GUEST, User};
 
 /// The caller of one connection.
 #[derive(Debug)]
@@ -16,6 +18,7 @@ pub(crate) struct Identity {
     caller: Arc<Caller>,
     /// Where the connection comes from.
     peer: PeerAddress,
+    audit: SessionAudit,
     has_logged_in: bool,
     /// The connection comes from another machine: guest is refused if it may do everything.
     is_watched: bool,
@@ -42,6 +45,7 @@ impl Identity {
             is_administrator,
         };
         Self {
+            audit: SessionAudit::new(connection, peer),
             salt,
             caller: Arc::new(caller),
             peer,
@@ -81,6 +85,32 @@ impl Identity {
     /// The caller, to be kept.
     pub(crate) fn shared_caller(&self) -> Arc<Caller> {
         self.caller.clone()
+    }
+
+    /// Tells the audit log of a login as this user; `why` it failed, if it did.
+    pub(crate) fn audit_login(
+        &mut self,
+        user: &str,
+        why: Option<&str>,
+        all: &mut AuditBounds,
+        now: Instant,
+    ) {
+        let event = match why {
+            Some(_) => AuditEvent::AuthFail,
+            None => AuditEvent::AuthOk,
+        };
+        let is_known = why.is_none() && user != GUEST;
+        let about = why.map(|why| ("reason", why));
+        let about = about.as_slice();
+        self.audit.tell(event, (user, is_known), about, all, now);
+    }
+
+    /// Tells the audit log that the caller was denied something.
+    pub(crate) fn audit_denied(&mut self, what: &str, all: &mut AuditBounds, now: Instant) {
+        let user = &self.caller.user;
+        let (who, about) = ((&*user.name, !user.is_guest()), [("reason", what)]);
+        self.audit
+            .tell(AuditEvent::AccessDenied, who, &about, all, now);
     }
 
     /// Whether anybody but the guest has ever logged in.
@@ -129,7 +159,6 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::catalog::GUEST;
 
     #[test]
     fn every_tx_is_told_once_per_login() {

@@ -227,6 +227,11 @@ impl Intake {
         goes_on
     }
 
+    /// Whether a login waits.
+    pub(crate) fn waits_for_login(self) -> bool {
+        self.wait == Wait::Login
+    }
+
     /// The login at hand has to wait.
     pub(crate) fn on_login_early(&mut self) {
         self.enter(Wait::Login);

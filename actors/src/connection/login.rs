@@ -1,5 +1,6 @@
-//! A login that is being checked: its frame is left where it is until it is decided, and what came
-//! behind it waits. Pure but for the future itself.
+//! A login that is being checked, or waits because others were wrong: its frame is left where it is
+//! until it is decided or its time has come, and what came behind it waits. Pure but for the future
+//! itself.
 //!
 //! ```text
 //!   AUTH ─▶ begun, its frame left ─┬ decided ─────────────▶ the frame again, with the decision
@@ -12,9 +13,18 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::future::LocalBoxFuture;
+use vestibule_wire::Error;
 
 use crate::authenticator::{LoginDecision, LoginProof};
 use crate::quotas::WaitCharge;
+
+/// A login that waits because of wrong ones from its address.
+#[derive(Debug)]
+pub(crate) struct LoginWait {
+    pub(crate) until: Instant,
+    /// What it waits to be told, if it was found wrong; else it was not looked at.
+    pub(crate) refused: Option<Box<Error>>,
+}
 
 /// What a check has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@
 //! | `paused` | connections that are not read for now |
 //! | `in_flight` | requests that were forwarded and not answered |
 //! | `looks` | when sessions are looked at again |
-//! | `logins` | how long logins wait because others were wrong |
+//! | `logins` | what was told to the log of logins |
 //! | `turns` | how long a session's turn may go on, and who waits for another one |
 //! | `credits` | a fair queue for the credits to forward more |
 //! | `transactions` | which streams of a session have an open transaction |

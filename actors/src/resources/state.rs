@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::buffers::Buffers;
 use super::credits::{CreditQueue, Grant, reserve_for};
 use super::in_flight::InFlightTable;
-use super::logins::Logins;
+use super::logins::LoginLog;
 use super::looks::Looks;
 use super::outgoing::Outgoing;
 use super::paused::PausedReads;
@@ -40,8 +40,7 @@ pub(crate) struct WorkerState {
     pub(crate) published: Published,
     pub(crate) paused: PausedReads,
     pub(crate) looks: Looks,
-    /// Logins that were wrong, and those that wait for that.
-    pub(crate) logins: Logins,
+    pub(crate) logins: LoginLog,
     /// How long the turn at hand may go on, and who waits for another one.
     pub(crate) turns: Turns,
     pub(crate) local_calls: LocalCallLog,
@@ -69,7 +68,7 @@ impl WorkerState {
             published: Published::default(),
             paused: PausedReads::default(),
             looks: Looks::default(),
-            logins: Logins::default(),
+            logins: LoginLog::default(),
             turns: Turns::new(clock),
             local_calls: LocalCallLog::default(),
             open_writers: Rc::default(),

@@ -354,6 +354,10 @@ fn work(
     if own.has_login_check() {
         check_login(worker, state, own, cx);
     }
+    if own.has_login_wait() && worker.shared.serving.load().is_stopping() {
+        // A stop waits for nobody's.
+        own.end_login_wait(None);
+    }
     if own.scan().is_some()
         && own.incoming().is_some()
         && read_beside_scan(worker, cell, state, own, cx).is_ready()

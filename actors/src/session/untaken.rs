@@ -22,6 +22,7 @@ use crate::admission::Class;
 use crate::connection::inbox::Inbox;
 use crate::connection::state::ConnectionState;
 use crate::limits::UNTAKEN_TOLD_MAX;
+use crate::resources::Buffers;
 use crate::shared::Shared;
 
 /// What one thread tells its clients of what was not taken.
@@ -47,6 +48,7 @@ impl Untaken {
         &mut self,
         shared: &Shared,
         own: &mut ConnectionState,
+        buffers: &mut Buffers,
         mut refused: impl FnMut(Class),
     ) -> bool {
         if own.closing().is_some() {
@@ -68,15 +70,15 @@ impl Untaken {
         let Some(inbox) = own.take_inbox() else {
             return is_read;
         };
-        self.frames(shared, own, &inbox, skipped, &mut refused) && is_read
+        self.frames(shared, own, buffers, (&inbox, skipped), &mut refused) && is_read
     }
 
     fn frames(
         &mut self,
         shared: &Shared,
         own: &mut ConnectionState,
-        inbox: &Inbox,
-        skipped: usize,
+        buffers: &mut Buffers,
+        (inbox, skipped): (&Inbox, usize),
         refused: &mut impl FnMut(Class),
     ) -> bool {
         let packet_size_max = shared.config.packet_size_max;
@@ -99,7 +101,7 @@ impl Untaken {
             }
             if !Chunk::is_one(content) {
                 self.tell(shared, own, content, refused);
-            } else if let Some(whole) = last_of_chunks(own, content, packet_size_max) {
+            } else if let Some(whole) = last_of_chunks(own, buffers, content, packet_size_max) {
                 self.tell(shared, own, &whole, refused);
             }
         }
@@ -129,6 +131,7 @@ impl Untaken {
 /// The request that a piece completes, if it does.
 fn last_of_chunks(
     own: &mut ConnectionState,
+    buffers: &mut Buffers,
     content: &[u8],
     packet_size_max: u64,
 ) -> Option<Vec<u8>> {
@@ -142,7 +145,7 @@ fn last_of_chunks(
     };
     let incoming = own.incoming()?;
     incoming
-        .data(number, first, piece, packet_size_max)
+        .data(number, first, piece, packet_size_max, buffers)
         .ok()?
         .request
 }

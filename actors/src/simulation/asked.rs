@@ -54,7 +54,7 @@ impl Asked {
         self.due.is_some_and(|due| due < now)
     }
 
-    /// Its client `has_sent` something of what it has to send, of which nothing is left if
+    /// The client `has_sent` something of what it has to send, of which nothing is left if
     /// `is_sent`; or it `is_late` with its credit, and what it asks for stands behind that.
     pub(super) fn on_look(&mut self, has_sent: bool, is_sent: bool, is_late: bool) {
         if is_late || self.is_unsent && (has_sent || is_sent) {

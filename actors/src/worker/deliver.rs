@@ -22,6 +22,7 @@ use crate::session::actor::charge;
 use crate::session::cancel::{CancelReason, answer_cancelled};
 use crate::session::messages::{Close, ExpireWaiting};
 use crate::timeouts::after;
+use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::reply::error_code;
 use vestibule_wire::{Error, ErrorCode};
 
@@ -104,10 +105,7 @@ impl Worker {
                 if large.is_none()
                     && let Some(code) = error_code(frame)
                 {
-                    traffic.count_error(code);
-                    if request.effect == Effect::Opened {
-                        own.undo(&request);
-                    }
+                    self.note_error(&mut own, &request, (code, frame));
                 }
                 own.lend_output(|| state.buffers.spare());
                 let group = request.group();
@@ -353,6 +351,22 @@ impl Worker {
         }
     }
 
+    /// A reply that is an error, whole in its frame.
+    fn note_error(
+        &self,
+        own: &mut ConnectionState,
+        request: &InFlightRequest,
+        (code, frame): (ErrorCode, &[u8]),
+    ) {
+        own.traffic().count_error(code);
+        if code == ErrorCode::ACCESS_DENIED {
+            own.audit_denied(&self.cell.shared, &told(frame));
+        }
+        if request.effect == Effect::Opened {
+            own.undo(request);
+        }
+    }
+
     /// Puts a session on the list of those to flush.
     pub(super) fn mark_dirty(&self, session: &ConnectionCell) {
         if !session.is_dirty.replace(true) {
@@ -409,4 +423,14 @@ impl Worker {
             }
         }
     }
+}
+
+/// The text of the error that a whole frame tells.
+#[cold]
+fn told(frame: &[u8]) -> String {
+    let read = ReplyFrame::read(frame, frame.len());
+    let frame = read.ok().flatten();
+    frame.map_or_else(String::new, |own| {
+        own.error_text().unwrap_or_default().to_owned()
+    })
 }

@@ -242,13 +242,18 @@ impl Worker {
         let mut untaken = Untaken::new(shared);
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
-            let is_told = untaken.refuse(shared, &mut own, |class| {
+            let before = own.unsent_bytes();
+            let buffers = &mut self.cell.state.borrow_mut().buffers;
+            let is_told = untaken.refuse(shared, &mut own, buffers, |class| {
                 counts.revoked.add(class);
                 counts.joined.add(class);
             });
             untold += usize::from(!is_told);
+            let has_more = own.unsent_bytes() > before;
             drop(own);
-            self.mark_dirty(&session);
+            if has_more {
+                self.mark_dirty(&session);
+            }
         }
         self.flush_dirty();
         // What the kernel has not taken is lost: the deadline is here.

@@ -8,7 +8,6 @@
 //!                 ├▶ who waits for a credit and could have one of the reserve
 //!                 ├▶ who has waited for a credit too long
 //!                 ├▶ how much there was per second  (once a second)
-//!                 ├▶ logins that had to wait after wrong ones
 //!                 └▶ requests in Tx's queue, in solo: their sessions may want them back by now
 //! ```
 
@@ -46,7 +45,6 @@ impl Worker {
         self.close_stuck(now);
         self.resume_light();
         self.expire_stalled(now);
-        self.resume_logins(now);
         self.tell_rates(now);
         self.cell.shared.memory.segments().trim(now);
         self.cell.state.borrow_mut().buffers.trim(now);
@@ -120,18 +118,6 @@ impl Worker {
         let rates = self.rates.borrow_mut().sample(now, || traffic.rated());
         if let Some(rates) = rates {
             traffic.set_rates(rates);
-        }
-    }
-
-    /// Lets logins go on that had to wait after wrong ones.
-    fn resume_logins(&self, now: Instant) {
-        let is_stopping = self.cell.shared.serving.load().is_stopping();
-        let mut state = self.cell.state.borrow_mut();
-        let due = state.logins.take_due(now, is_stopping);
-        drop(state);
-        for session in due.into_iter().filter_map(|id| self.sessions.of(id)) {
-            session.state.borrow_mut().on_login_due();
-            session.wake();
         }
     }
 

@@ -30,6 +30,7 @@ impl EmbeddedEngine {
             }
             Err(error) => {
                 self.workspace.discard_turn().discard();
+                self.author = None;
                 Err(error)
             }
         }
@@ -44,9 +45,11 @@ impl EmbeddedEngine {
         });
         self.memory.note(bytes, self.workspace.uncommitted_bytes());
         applied.garbage.discard();
+        let author = self.author.take();
         if !applied.changes.is_empty() {
             self.schema.change(&self.image.read(), &applied.changes);
             self.user.refresh(self.schema.access());
+            self.audit_changes(&applied.changes, author.as_ref());
             self.opened_by(&applied.changes)
                 .iter()
                 .for_each(openings::tell);

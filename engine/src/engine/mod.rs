@@ -21,6 +21,8 @@
 //! | `sequences` | numbers handed out one by one |
 //! | `atomic` | work of the embedder that is done all or not at all |
 //! | `commit` | the end of a turn |
+//! | `author` | who has changed definitions |
+//! | `audit` | what changed of users, rights and spaces, told to the audit log |
 //! | `admin_password` | the password that `admin` is given at a start |
 //! | `statistics` | what monitoring is told |
 //! | `settings` | what may be replaced while engines serve |
@@ -28,6 +30,8 @@
 
 mod admin_password;
 mod atomic;
+mod audit;
+mod author;
 mod commit;
 mod data_bound;
 mod definitions;
@@ -153,6 +157,8 @@ pub struct EmbeddedEngine {
     references: ReferenceChecks,
     /// Who users are, for engines that come after this one as well.
     generations: UserGenerations,
+    /// Who has changed the definitions of the turn at hand.
+    author: Option<author::Author>,
 }
 
 impl EmbeddedEngine {
@@ -204,6 +210,7 @@ impl EmbeddedEngine {
             is_read_only: false,
             references: ReferenceChecks::Now,
             generations,
+            author: None,
         }
     }
 
@@ -317,7 +324,9 @@ impl Engine for EmbeddedEngine {
             return Ok(Outcome::CommitFirst);
         }
         self.user.switch(&request.caller.user, self.schema.access());
-        self.execute_as_effective_user(request, reply)
+        let outcome = self.execute_as_effective_user(request, reply);
+        self.note_author(request.caller);
+        outcome
     }
 
     fn must_commit_first(&self) -> bool {

@@ -55,7 +55,10 @@ pub(super) fn alter_schema_and_answer(
 ) -> Result<Outcome, Error> {
     let reply = &call.reply;
     match call.engine.alter(|engine| work(engine, reply))? {
-        Some(()) => answer(call),
+        Some(()) => {
+            call.engine.note_author(call.caller);
+            answer(call)
+        }
         None => Ok(Outcome::CommitFirst),
     }
 }

@@ -34,6 +34,12 @@ impl Turn {
         self.is_ddl || !self.may_be_copied()
     }
 
+    /// Whether it changes definitions.
+    #[inline]
+    pub(crate) fn is_ddl(&self) -> bool {
+        self.is_ddl
+    }
+
     /// Whether its changes may be copied once more for readers that they overtake.
     pub(super) fn may_be_copied(&self) -> bool {
         self.copied < TURN_COPIED_BYTES_MAX

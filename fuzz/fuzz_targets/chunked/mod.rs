@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use vestibule_wire::groups::chunk::{self, Chunk, First};
 use vestibule_wire::groups::{Agreement, Group, Receiver};
+use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
 
 /// One step of an input: what, of which group, two numbers.
 pub(crate) type Step = (u8, u8, u16, u16);
@@ -14,7 +15,7 @@ pub(crate) type Step = (u8, u8, u16, u16);
 pub(crate) const PREFIX: usize = 5;
 
 /// Most bytes of one piece here. What is sent at once is then within every window.
-const PIECE_MAX: usize = 20_000;
+const PIECE_MAX: usize = CHUNK_PAYLOAD_MAX;
 
 /// A number that no sender gets to.
 const NEVER: u32 = 1 << 20;
@@ -85,7 +86,9 @@ impl Sequence {
         let number = self.of(which);
         let frame = match kind % 32 {
             0..=8 => self.begin(group(which), size, more, message),
-            9..=20 => self.next(number, usize::from(size)),
+            9..=14 => self.next(number, usize::from(size)),
+            // Up to the largest, whose rest is read straight to its message.
+            15..=20 => self.next(number, 2 * usize::from(size)),
             21 => self.next(number, usize::MAX),
             22 => chunk::reset(number, None),
             // From here on, what no sender sends, mostly.
@@ -128,12 +131,12 @@ impl Sequence {
         if is_busy || self.open.len() >= self.agreed.messages_max {
             return Vec::new();
         }
-        let Some(plan) = message(group, usize::from(size) * 2) else {
+        let Some(plan) = message(group, usize::from(size) * 6) else {
             return Vec::new();
         };
         let total = plan.len() as u32;
         let number = self.last.wrapping_add(1);
-        let piece = usize::from(more).min(plan.len()).min(PIECE_MAX);
+        let piece = (2 * usize::from(more)).min(plan.len()).min(PIECE_MAX);
         let head = chunk::data(number, Some(First { group, total }), piece as u32);
         let frame = with_piece(head, &plan[..piece]);
         self.open.insert(

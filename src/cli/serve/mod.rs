@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `listening` | who is served where |
 //! | `connections` | how many connections there may be, and how long they may take |
+//! | `logins` | how wrong logins are slowed down |
 //! | `requests` | how long requests may take, and how much of what all share one may hold |
 //! | `busy` | what happens while the engine is busy |
 //! | `stopping` | how a stop and a change of role go |
@@ -21,6 +22,7 @@ mod busy;
 mod connections;
 mod gateway;
 mod listening;
+mod logins;
 mod requests;
 mod side_door;
 mod stopping;
@@ -36,6 +38,7 @@ use self::busy::BusyArgs;
 use self::connections::ConnectionArgs;
 use self::gateway::GatewayArgs;
 use self::listening::ListenArgs;
+use self::logins::LoginArgs;
 use self::requests::RequestArgs;
 use self::side_door::SideDoorArgs;
 use self::stopping::StopArgs;
@@ -83,6 +86,9 @@ pub(crate) struct ServeArgs {
     /// How many connections there may be.
     #[command(flatten)]
     pub(crate) connections: ConnectionArgs,
+    /// How wrong logins are slowed down.
+    #[command(flatten)]
+    pub(crate) logins: LoginArgs,
     /// How long requests may take.
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
@@ -117,6 +123,7 @@ impl ServeArgs {
     pub(crate) fn config(&self) -> Config {
         let config = self.listening.add_to(Config::default());
         let config = self.connections.add_to(config);
+        let config = self.logins.add_to(config);
         let config = self.requests.add_to(config);
         let config = self.busy.add_to(config);
         let config = self.stopping.add_to(config);

@@ -11,13 +11,13 @@ use super::ConnectionState;
 use crate::authenticator::LoginProof;
 use crate::cells::live::Follower;
 use crate::config::Settings;
-use crate::connection::login::{Checked, LoginCheck};
+use crate::connection::login::{Checked, LoginCheck, LoginWait};
 use crate::connection::watches::Watches;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
-use crate::resources::logins::LoginPace;
 use crate::serving::Events;
 use crate::serving::events::Board;
+use crate::shared::Shared;
 
 impl ConnectionState {
     /// Who calls.
@@ -37,14 +37,49 @@ impl ConnectionState {
         self.identity.is_watched_guest()
     }
 
+    /// Tells the audit log of a login as this user; `why` it failed, if it did.
+    pub(crate) fn audit_login(&mut self, shared: &Shared, user: &str, why: Option<&str>) {
+        let (all, now) = (&mut shared.audit_bounds(), shared.clock.now());
+        self.identity.audit_login(user, why, all, now);
+    }
+
+    /// Tells the audit log that the caller was denied something.
+    #[cold]
+    pub(crate) fn audit_denied(&mut self, shared: &Shared, what: &str) {
+        let (all, now) = (&mut shared.audit_bounds(), shared.clock.now());
+        self.identity.audit_denied(what, all, now);
+    }
+
     /// The salt of the greeting.
     pub(crate) fn salt(&self) -> &[u8; SALT_SIZE] {
         self.identity.salt()
     }
 
-    /// How long its next login waits.
-    pub(crate) fn login_pace(&mut self) -> &mut LoginPace {
-        &mut self.login_pace
+    /// The login at hand waits, because of wrong ones: its frame is left until then.
+    pub(crate) fn begin_login_wait(&mut self, wait: LoginWait) {
+        self.login_wait = Some(wait);
+        self.intake.on_login_early();
+    }
+
+    /// Lets a login go on whose time has come by `now`, or in any case; true if one does.
+    pub(crate) fn end_login_wait(&mut self, now: Option<Instant>) -> bool {
+        let is_due = |own: &LoginWait| now.is_none_or(|now| own.until <= now);
+        let ends = self.login_wait.as_ref().is_some_and(is_due);
+        if ends {
+            self.intake.on_login_due();
+        }
+        ends
+    }
+
+    /// Whether a login waits because of wrong ones.
+    #[inline]
+    pub(crate) fn has_login_wait(&self) -> bool {
+        self.login_wait.is_some()
+    }
+
+    /// What the login at hand, which is taken again, has waited for.
+    pub(crate) fn take_login_wait(&mut self) -> Option<LoginWait> {
+        self.login_wait.take()
     }
 
     /// A login is checked by somebody else: its frame is left until that is decided.
@@ -85,6 +120,15 @@ impl ConnectionState {
     /// Until when the login that is checked may take.
     pub(crate) fn login_deadline(&self) -> Option<Instant> {
         self.login.as_ref()?.deadline()
+    }
+
+    /// When its worker is to look at its login.
+    pub(crate) fn login_look(&self) -> Option<Instant> {
+        let wait = self
+            .login_wait
+            .as_ref()
+            .filter(|_| self.intake.waits_for_login());
+        wait.map(|own| own.until).or_else(|| self.login_deadline())
     }
 
     /// What the check of this login has come to, if there was one.

@@ -19,9 +19,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::ReadBuf;
-use vestibule_wire::Error;
 use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::reply::{ReplyHeader, wrap_results};
+use vestibule_wire::{Error, ErrorCode};
 
 use super::awaited::AwaitedTransitions;
 use super::counts::InFlightCounts;
@@ -30,7 +30,7 @@ use super::identity::Identity;
 use super::inbox::Inbox;
 use super::incoming::{Filled, Incoming};
 use super::intake::Intake;
-use super::login::LoginCheck;
+use super::login::{LoginCheck, LoginWait};
 use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
 use super::scan::ParkedScan;
@@ -44,7 +44,6 @@ use crate::incoming::ConnectionBounds;
 use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
 use crate::memory::{ConnectionCharge, Holding, OutputGauge};
 use crate::resources::credits::Grant;
-use crate::resources::logins::LoginPace;
 use crate::resources::transactions::OpenTransactions;
 use crate::segments::{Chain, Held};
 use crate::shared::Shared;
@@ -81,8 +80,8 @@ pub(crate) struct ConnectionState {
     sent_before: u64,
     timeouts: ConnectionTimeouts,
     identity: Identity,
-    /// How long its next login waits.
-    login_pace: LoginPace,
+    /// A login that waits, whose frame was left.
+    login_wait: Option<LoginWait>,
     /// A login that somebody else decides, whose frame was left.
     login: Option<Box<LoginCheck>>,
     counts: InFlightCounts,
@@ -148,7 +147,7 @@ impl ConnectionState {
             sent_before: 0,
             timeouts: ConnectionTimeouts::new(now),
             identity,
-            login_pace: LoginPace::default(),
+            login_wait: None,
             login: None,
             counts: InFlightCounts::up_to(bounds.requests),
             is_late: false,
@@ -321,6 +320,9 @@ impl ConnectionState {
         });
         if let Err(error) = written {
             self.traffic.count_error(error.code());
+            if error.code() == ErrorCode::ACCESS_DENIED {
+                self.audit_denied(shared, error.message());
+            }
         }
         self.append_copy(&reply, Group::Call);
     }
@@ -329,6 +331,9 @@ impl ConnectionState {
     pub(crate) fn reply_error(&mut self, shared: &Shared, sync: u64, error: &Error) {
         header(shared, sync).write_error(self.output.buffer(), error);
         self.traffic.count_error(error.code());
+        if error.code() == ErrorCode::ACCESS_DENIED {
+            self.audit_denied(shared, error.message());
+        }
     }
 
     /// What its worker counts.

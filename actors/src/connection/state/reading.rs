@@ -210,16 +210,6 @@ impl ConnectionState {
         self.intake.has_left_frame()
     }
 
-    /// The login at hand has to wait.
-    pub(crate) fn on_login_early(&mut self) {
-        self.intake.on_login_early();
-    }
-
-    /// The login that had to wait may be looked at.
-    pub(crate) fn on_login_due(&mut self) {
-        self.intake.on_login_due();
-    }
-
     /// There is no memory for the reply at hand, or for more of that of a scan. True if the
     /// connection is to be put on the worker's list of those that are not read.
     pub(crate) fn on_reply_short(&mut self, is_scan: bool) -> bool {

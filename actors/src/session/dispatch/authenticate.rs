@@ -4,9 +4,11 @@
 //!   AUTH ─▶ too early after wrong ones? ─▶ left, and taken again at its time
 //!     └▶ an authenticator? ─┬ no, or not its ─▶ the snapshot of users decides, now
 //!                           └ yes ─▶ left, and taken again when it is decided
+//!   wrong, as many before it ─▶ left, and taken again to be told so
 //! ```
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use vestibule_wire::request::Auth;
 use vestibule_wire::{Error, ErrorCode};
@@ -14,10 +16,9 @@ use vestibule_wire::{Error, ErrorCode};
 use super::login::{Attempt, accepted, by_catalog, read_attempt};
 use crate::authenticator::{AskAuthenticator, Login, LoginDecision, LoginProof};
 use crate::cells::traffic::{Counter, LoginResult};
-use crate::connection::login::{Checked, LoginCheck};
+use crate::connection::login::{Checked, LoginCheck, LoginWait};
 use crate::connection::state::ConnectionState;
 use crate::engine::catalog::{Catalog, CatalogBuilder, GUEST, User};
-use crate::engine::counted;
 use crate::limits::{LOGGED_NAME_MAX, LOGIN_TEXT_SIZE_MAX, LOGIN_WORK};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::shared::Shared;
@@ -36,6 +37,7 @@ pub(crate) fn answer_login(shared: &Shared, state: &mut ConnectionState) -> bool
 
 impl<'a> Dispatcher<'a> {
     pub(super) fn answer_auth(&mut self, request: &DecodedRequest<'_>, auth: &Auth<'_>) {
+        let waited = self.session.take_login_wait();
         let catalog = match &self.shared.gateway {
             None => self.worker.published.catalog(self.shared),
             // The upstream knows the users.
@@ -53,8 +55,14 @@ impl<'a> Dispatcher<'a> {
         {
             return self.on_login_checked(request, auth.user, proof, checked, &catalog);
         }
-        if self.has_to_wait(auth) {
-            return;
+        match waited {
+            Some(LoginWait {
+                refused: Some(error),
+                ..
+            }) => return self.refuse_login(request.sync, &error),
+            Some(_) => {}
+            None if self.has_to_wait(auth) => return,
+            None => {}
         }
         self.worker.turns.spend(LOGIN_WORK);
         let proof = match attempt {
@@ -78,15 +86,22 @@ impl<'a> Dispatcher<'a> {
         if auth.user == GUEST || is_stopping {
             return false;
         }
-        let (pace, address) = (*self.session.login_pace(), counted(self.cell.peer.ip()));
-        let (logins, since) = (&mut self.worker.logins, self.cell.since);
-        let Some(until) = logins.wait_until(pace, address, since, self.now) else {
-            return false;
-        };
-        logins.wait(self.cell.id, until);
-        self.session.on_login_early();
+        let (address, since) = (self.cell.peer.ip(), self.cell.since);
+        let limits = &self.worker.settings.login_limits;
+        let logins = self.shared.failed_logins();
+        let until = logins.wait_until(address, since, limits, self.now);
+        drop(logins);
+        if let Some(until) = until {
+            self.delay_login(until, None);
+        }
+        until.is_some()
+    }
+
+    /// Leaves the frame of a login until then.
+    fn delay_login(&mut self, until: Instant, refused: Option<Box<Error>>) {
+        self.session.begin_login_wait(LoginWait { until, refused });
         self.session.count(Counter::login(LoginResult::Delayed));
-        true
+        self.look_by(Some(until));
     }
 
     /// The authenticator, if it is asked about this login.
@@ -179,16 +194,29 @@ impl<'a> Dispatcher<'a> {
                 if !user.is_guest() {
                     self.cell.slot.confirm_login();
                 }
+                self.session.audit_login(self.shared, &user.name, None);
                 self.session.log_in(user, is_administrator);
                 self.session.count(Counter::login(LoginResult::Ok));
                 self.header(sync).write_empty(self.session.output());
             }
             Err(error) => {
+                let (session, shared) = (&mut *self.session, self.shared);
+                session.audit_login(shared, name, Some(error.message()));
                 if error.code() == ErrorCode::CREDS_MISMATCH {
-                    self.count_wrong_login(name);
+                    return self.refuse_wrong_login(sync, name, error);
                 }
                 self.refuse_login(sync, &error);
             }
+        }
+    }
+
+    /// Refuses a login that is wrong: later, if many from its address were.
+    pub(super) fn refuse_wrong_login(&mut self, sync: u64, user: &str, error: Error) {
+        match self.count_wrong_login(user) {
+            Some(delay) if !self.shared.serving.load().is_stopping() => {
+                self.delay_login(self.now + delay, Some(error.into()));
+            }
+            _ => self.refuse_login(sync, &error),
         }
     }
 
@@ -197,16 +225,16 @@ impl<'a> Dispatcher<'a> {
         self.refuse(sync, error);
     }
 
-    pub(super) fn count_wrong_login(&mut self, user: &str) {
-        let (peer, pace) = (self.cell.peer, self.session.login_pace());
-        let times = self
-            .worker
-            .logins
-            .count_wrong(pace, counted(peer.ip()), self.now);
-        if let Some(times) = times {
+    /// Counts a wrong login; how long its answer waits.
+    fn count_wrong_login(&mut self, user: &str) -> Option<Duration> {
+        let peer = self.cell.peer;
+        if let Some(times) = self.worker.logins.count_wrong(self.now) {
             let user = logged(user);
             log::warn!("wrong logins ({times} times), the last as {user:?} from {peer}");
         }
+        let limits = &self.worker.settings.login_limits;
+        let mut logins = self.shared.failed_logins();
+        logins.count(peer.ip(), limits, self.now)
     }
 
     pub(super) fn tell_undecided(&mut self, user: &str, why: &str) {

@@ -140,6 +140,9 @@ impl Dispatcher<'_> {
         self.expire_held();
         self.expire_awaited();
         self.expire_login();
+        if self.session.end_login_wait(Some(self.now)) {
+            self.cell.wake();
+        }
         self.plan_look();
     }
 
@@ -170,7 +173,7 @@ impl Dispatcher<'_> {
             .filter_map(|own| self.held_until(own))
             .map(|(at, _)| at);
         let awaited = self.session.awaited().filter_map(|own| own.deadline);
-        let login = self.session.login_deadline();
+        let login = self.session.login_look();
         let next = held.chain(awaited).chain(login).min();
         if next != self.session.look_at() {
             self.look(next);

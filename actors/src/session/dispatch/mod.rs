@@ -198,6 +198,7 @@ impl<'a> Dispatcher<'a> {
         if header.schema_version != 0 && header.schema_version != current {
             // A login that was checked meanwhile is not answered by that any more.
             self.session.drop_login_check();
+            self.session.take_login_wait();
             let error = Error::wrong_schema_version(current, header.schema_version);
             return self.refuse(sync, &error);
         }

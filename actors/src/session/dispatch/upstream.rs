@@ -123,8 +123,10 @@ impl Dispatcher<'_> {
             LoginDecision::NotMine => false,
             LoginDecision::Unavailable => return self.refuse_unchecked(sync, name),
         };
-        self.count_wrong_login(name);
-        self.refuse_login(sync, &gateway.wrong_login(name, is_known));
+        let error = gateway.wrong_login(name, is_known);
+        self.session
+            .audit_login(self.shared, name, Some(error.message()));
+        self.refuse_wrong_login(sync, name, error);
     }
 
     /// Nobody can say now whether a login is right.

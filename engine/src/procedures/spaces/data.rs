@@ -44,8 +44,10 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
         stream: call.stream,
         transaction: call.transaction,
     };
-    call.engine
-        .execute_as_effective_user(&request, &mut call.reply)
+    let (engine, reply) = (&mut *call.engine, &mut call.reply);
+    let outcome = engine.execute_as_effective_user(&request, reply);
+    engine.note_author(call.caller);
+    outcome
 }
 
 /// Calls whose result is the request's: a tuple, or nothing.
