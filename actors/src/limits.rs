@@ -325,7 +325,7 @@ pub(crate) const LOGIN_FORGET_MIN: Duration = Duration::from_secs(60);
 pub(crate) const LOGIN_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// Addresses with wrong logins that a runtime remembers; beyond, all count as one.
 pub(crate) const LOGIN_ADDRESSES_MAX: usize = 4096;
-/// How often all of them are looked through, at most, for those that may be forgotten.
+/// How often they are looked through, at most.
 pub(crate) const LOGIN_SWEEP_PERIOD: Duration = Duration::from_secs(1);
 /// How long an authenticator of the embedder may take for a login, unless it says otherwise.
 pub const AUTHENTICATOR_TIME_DEFAULT: Duration = Duration::from_secs(10);
@@ -378,8 +378,7 @@ pub(crate) const LOCK_NAME_SIZE_MAX: usize = 256;
 pub const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a request waits for a lock at most, whatever it says: a day.
 pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
-/// Bytes that are read from a connection of which no frame may be taken now, so that its end is
-/// noticed.
+/// Bytes that are read, for its end, from a connection of which no frame may be taken now.
 #[doc(hidden)]
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
 /// The same, from one whose client takes chunks: credit for replies may stand behind requests that
