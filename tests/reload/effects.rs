@@ -203,9 +203,13 @@ fn another_value(path: &str) -> Option<String> {
         "http.host" => "['other.example.com']",
         "guest" => "'none'",
         "unix_socket_mode" => "'0600'",
-        "admin_password_file" | "http.token_file" => "'DIRECTORY/secret-of-sixteen-characters'",
-        // No address without a certificate.
-        "data" | "tls.listen" => return None,
+        "admin_password_file" | "http.token_file" | "upstream_password_file" => {
+            "'DIRECTORY/secret-of-sixteen-characters'"
+        }
+        // No address without a certificate, and no gateway with a directory of its own.
+        "data" | "tls.listen" | "upstream" => return None,
+        "upstream_user" => "'other'",
+        "server_version" => "'2.11.0'",
         "tls.certificate" | "tls.key" | "tls.client_ca" => "'elsewhere'",
         "read_only" | "force_recovery" => "true",
         "debug_procedures" | "metrics_tarantool" => "false",
