@@ -74,7 +74,7 @@ pub(crate) const MULTIKEY_ELEMENTS_MAX: u32 = 4096;
 pub(crate) const MULTIKEY_BYTES_MAX: usize = 4 << 20;
 
 /// Most bytes of one key that are texts with a collation: some 1.5 ms of a thread, and at worst 9,
-/// by what [a byte takes](crate::model::collated).
+/// by what `model::collated` says that a byte takes.
 pub(crate) const COLLATED_KEY_BYTES_MAX: usize = 64 << 10;
 
 /// Most bytes of such texts in all keys of one tuple, of all indexes together: some 5 ms of Tx, and
