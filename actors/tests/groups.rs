@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
-use vestibule_wire::groups::chunk::{self, First};
+use vestibule_wire::groups::chunk::{self, FRAME_SIZE_MAX, First};
 use vestibule_wire::groups::{Agreement, Group, Sender};
 use vestibule_wire::keys::{self, RequestType};
 
@@ -41,6 +41,19 @@ fn a_client_that_does_not_ask_for_chunks_gets_none() {
     client.send(chunk::credit(1, 1).as_bytes());
     assert_eq!(code(&client.reply_to(0)), 0x8000 | 48);
     client.ping(4);
+}
+
+#[test]
+fn a_server_that_could_not_take_the_largest_piece_has_no_chunks() {
+    for (packet_size_max, has_chunks) in [
+        (FRAME_SIZE_MAX as u64 - 1, false),
+        (FRAME_SIZE_MAX as u64, true),
+    ] {
+        let config = config().packet_size_max(packet_size_max);
+        let harness = Harness::start_with(config, Script::default());
+        let client = Client::connect(&harness, Some(ASKED));
+        assert_eq!(client.agreed.is_some(), has_chunks, "{packet_size_max}");
+    }
 }
 
 #[test]

@@ -22,8 +22,8 @@ use vestibule_wire::request::{Body, Id, decode};
 
 use chunked::{PREFIX, Sequence, Step};
 
-/// Largest request that is taken.
-const SIZE_MAX: usize = 100_000;
+/// Largest request that is taken: above the largest piece, and below the largest message here.
+const SIZE_MAX: usize = 150_000;
 
 /// More than all replies to one input.
 const ASKED: Agreement = Agreement {

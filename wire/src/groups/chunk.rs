@@ -75,6 +75,9 @@ pub struct MalformedChunk;
 /// Bytes of the longest head of a frame, before a piece or an error.
 pub const HEAD_SIZE_MAX: usize = 48;
 
+/// Bytes of the longest frame of a chunk.
+pub const FRAME_SIZE_MAX: usize = HEAD_SIZE_MAX + CHUNK_PAYLOAD_MAX;
+
 /// The beginning of a chunk's frame, up to the piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {

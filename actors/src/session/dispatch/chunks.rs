@@ -1,7 +1,7 @@
 //! What is said of messages in chunks, once both ends have agreed to them.
 
 use vestibule_wire::Error;
-use vestibule_wire::groups::chunk::Chunk;
+use vestibule_wire::groups::chunk::{Chunk, FRAME_SIZE_MAX};
 use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::request::Id;
 
@@ -16,9 +16,14 @@ const SENT_MAX: Agreement = Agreement {
 };
 
 impl Dispatcher<'_> {
-    /// What is answered to a client that asks for chunks: they begin behind the answer.
+    /// What is answered to a client that asks for chunks: they begin behind the answer. None where
+    /// the frame of a piece could be too large for a request, which would end the connection.
     pub(super) fn agree_to_chunks(&mut self, id: &Id) -> Option<Agreement> {
-        self.session.agree_to_chunks(id.chunks?.at_most(SENT_MAX));
+        let asked = id.chunks?;
+        if self.shared.config.packet_size_max < FRAME_SIZE_MAX as u64 {
+            return None;
+        }
+        self.session.agree_to_chunks(asked.at_most(SENT_MAX));
         Some(AGREED)
     }
 
