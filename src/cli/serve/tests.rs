@@ -89,7 +89,7 @@ fn another_value(option: &str) -> Option<&'static str> {
         "guest" => "none",
         "log_format" => "json",
         "administrator" | "instance_name" | "upstream_user" => "alice",
-        "checkpoint_count" | "session_threads" => "7",
+        "checkpoint_count" | "session_threads" | "login_failures_free" => "7",
         "shutdown_grace_period" => "forever",
         "log" => "debug",
         "user_share" | "address_share" | "user_address_share" => "77",
@@ -97,6 +97,7 @@ fn another_value(option: &str) -> Option<&'static str> {
         "force_recovery" | "read_only" | "debug_procedures" | "metrics_tarantool" => return None,
         option if option.ends_with("_max") && !option.starts_with("grace") => match option {
             "hold_time_max" => "77s",
+            "login_delay_max" => "7s",
             _ => "77777",
         },
         "connections_max" | "checkpoint_journal_size" => "77777",
