@@ -144,7 +144,8 @@
 //! Both live on one System, and handlers reach the engine by the handle. actix-web ends its System
 //! 300 ms after a signal, unless `HttpServer::disable_signals` is called: then
 //! `RuntimeHandle::serve_until_signal_then` stops the web server first and the runtime after it.
-//! This is out of `examples/actix-web/` of the repository, which has the rest of the program:
+//! This is out of `examples/actix-web/` of the repository, which has the rest of the program; the
+//! page is that of the package `vestibule-http`:
 //!
 //! ```text
 //! #[post("/visits/{name}")]
@@ -156,9 +157,15 @@
 //!
 //! #[actix_web::main]
 //! async fn main() -> io::Result<()> {
-//!     let [http, iproto] = addresses()?;
-//!     let config = Config::default().listen(vec![iproto]);
+//!     let [http, iproto, page] = addresses()?;
+//!     let mut config = Config::default().listen(vec![iproto.into()]);
+//!     // What clients leave to the page.
+//!     config.descriptors.reserved = DESCRIPTORS;
 //!     let runtime = start(config, || Ok(Visits::default()), procedures())?;
+//!     // Closed last, when it is dropped: until then it tells how far a stop is.
+//!     let page = HttpConfig::new([page.into()]);
+//!     let page = serve(&runtime, page, Sources::new(env!("CARGO_PKG_VERSION")));
+//!     let page = page.map_err(io::Error::other)?;
 //!     let shared = web::Data::new(runtime.clone());
 //!     let app = move || {
 //!         let app = App::new().app_data(shared.clone());
