@@ -94,7 +94,8 @@ fn an_hour_of_samples_leaves_memory_as_it_was() {
         after[0] < before[0] * 1.25 + 500_000.0,
         "{before:?}, {after:?}"
     );
-    assert!(after[1] < before[1] * 1.25 + 100.0, "{before:?}, {after:?}");
+    // Hundreds of nodes wait to be collected at either time; one kept for each sample is 3,000.
+    assert!(after[1] < before[1] + 1000.0, "{before:?}, {after:?}");
     assert!(after[2] <= before[2], "{before:?}, {after:?}");
     assert!(server_after < server_before + (4 << 20));
 }

@@ -29,7 +29,10 @@ pub(crate) use identity::HandshakeResult;
 #[cfg(feature = "tls")]
 pub use identity::TlsIdentity;
 
-/// Without the feature: nothing of this type exists.
+/// Who has no identity, without the feature: nothing of this type exists.
 #[cfg(not(feature = "tls"))]
 #[derive(Debug, Clone)]
-pub(crate) enum TlsIdentity {}
+pub(crate) enum Nobody {}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) use Nobody as TlsIdentity;
