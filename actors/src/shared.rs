@@ -253,10 +253,14 @@ impl Shared {
     /// Goes by other settings from now on, which were checked. Who follows them sees it at the next
     /// look; the Supervisor is to be told.
     pub(crate) fn reconfigure(&self, settings: Settings) {
-        let limits = settings.connection_limits;
-        self.slots.set_limits(&limits);
-        self.memory.set_max(limits.memory_max);
-        self.settings.replace(settings);
+        let mut has_other_slots = false;
+        self.settings.replace(settings, |own| {
+            has_other_slots = self.slots.set_limits(&own.connection_limits);
+            self.memory.set_max(own.connection_limits.memory_max);
+        });
+        if has_other_slots {
+            self.slots.warn_of_shortage();
+        }
     }
 
     /// The error for a request that was cut off when it had begun: it may have been executed.

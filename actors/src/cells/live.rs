@@ -37,9 +37,11 @@ impl<T> Live<T> {
         self.lock().clone()
     }
 
-    /// Replaces it.
-    pub(crate) fn replace(&self, value: T) {
+    /// Replaces it, after `also`, which does what goes with it: of replacements at the same time one
+    /// is last, in both.
+    pub(crate) fn replace(&self, value: T, also: impl FnOnce(&T)) {
         let mut current = self.lock();
+        also(&value);
         *current = Arc::new(value);
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -97,8 +99,8 @@ mod tests {
         let live = Live::new(1);
         let mut own = live.follow();
         assert!(!own.refresh(&live));
-        live.replace(2);
-        live.replace(3);
+        live.replace(2, |_| ());
+        live.replace(3, |_| ());
         assert_eq!((*own, *live.load()), (1, 3));
         assert!(own.refresh(&live));
         assert_eq!((*own, own.version()), (3, 2));

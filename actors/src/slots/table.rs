@@ -73,14 +73,13 @@ impl ConnectionSlots {
         self.divided.for_clients(wanted)
     }
 
-    /// Goes by other bounds from now on. Connections that are there keep their slots.
-    pub(crate) fn set_limits(&self, limits: &ConnectionLimits) {
+    /// Goes by other bounds from now on. Connections that are there keep their slots. True if
+    /// another number of connections is asked for than before.
+    pub(crate) fn set_limits(&self, limits: &ConnectionLimits) -> bool {
         let before = self.wanted.swap(limits.connections_max, Ordering::Relaxed);
         let clients = self.budget().clients;
         self.addresses.set_bound(limits.per_address_max, clients);
-        if before != limits.connections_max {
-            self.warn_of_shortage();
-        }
+        before != limits.connections_max
     }
 
     /// Tells the log if there are fewer connections of clients than were asked for.
