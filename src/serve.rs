@@ -11,8 +11,8 @@ use std::time::Duration;
 use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
 use vestibule_actors::{
-    BoundListener, ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport, TlsIdentity,
-    start_gateway,
+    BoundListener, GatewayBuilder, ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport,
+    TlsIdentity,
 };
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 use vestibule_http::{HttpConfig, HttpHandle, Sources};
@@ -122,9 +122,13 @@ fn serve_gateway(settings: Settings, args: &ServeArgs) -> io::Result<ExitCode> {
         parts: Vec::new(),
     };
     actix_rt::System::new().block_on(async {
-        let runtime = start_gateway(config, upstreams)?;
-        let reloads = reload::queue();
-        run(runtime, files.side_door, configuration, reloads, served).await
+        let (reloads, queue) = reload::queue();
+        let asked = reloads.clone();
+        let runtime = GatewayBuilder::new(config, upstreams)
+            .on_reload(move |request| asked.on_request(request))
+            .start()?;
+        let side_door = files.side_door;
+        run(runtime, side_door, configuration, (reloads, queue), served).await
     })
 }
 

@@ -16,13 +16,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use client::{ask, get};
 use serde::Deserialize;
 use support::{
-    Directory, PATIENCE, Server, address_of_this_machine, make_space, secret, wait_until,
-    write_rows,
+    Directory, Server, address_of_this_machine, make_space, secret, wait_until, write_rows,
 };
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::RequestType;
@@ -210,6 +208,26 @@ fn what_is_taken_is_told_by_procedure_log_metrics_and_options() {
 }
 
 #[test]
+fn a_gateway_loads_it_again_as_well() {
+    let directory = Directory::new();
+    let file = directory.path().join("vestibule.toml");
+    // Nobody is there, so nothing is served but what needs nobody.
+    let base = "listen = ['127.0.0.1:0']\nupstream = ['a=127.0.0.1:1']\n";
+    fs::write(&file, base).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.env_clear().current_dir(directory.path());
+    command.args(["serve", "--config", "vestibule.toml", "--log", "off"]);
+    let server = Server::begin(command, false, false);
+    let text = "request_timeout = '1h'\nprobe_interval = '1h'\n";
+    fs::write(&file, [base, text].concat()).unwrap();
+    let told = server.connect().call("vestibule.reload", NO_ARGS);
+    assert_eq!(told.code, 0, "{:?}", told.error_text());
+    let report: Report = told.value();
+    assert_eq!(report.changed, ["request_timeout"]);
+    assert_eq!(report.needs_restart, ["probe_interval"]);
+}
+
+#[test]
 fn sighup_loads_it_again() {
     let rig = Rig::start("");
     rig.write("request_timeout = \"1h\"\n");
@@ -227,6 +245,15 @@ fn sighup_loads_it_again() {
         rig.log().contains("vestibule.toml:4: 'request_timeout'")
     });
     assert_eq!(rig.limit("request_timeout_ms"), 3_600_000);
+}
+
+/// Dropped, also by a panic, it has those end who look at it.
+struct OverOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OverOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -256,10 +283,10 @@ fn a_hundred_reloads_under_load_lose_no_request() {
             }
             done
         };
+        let over = OverOnDrop(is_over);
         let loads: Vec<_> = (1..=4)
             .map(|worker| scope.spawn(move || load(worker)))
             .collect();
-        let began = Instant::now();
         for turn in 0..100 {
             // In turn what sessions, Tx, the engine, the Supervisor and the door go by.
             let time = 1000 + turn;
@@ -275,7 +302,7 @@ fn a_hundred_reloads_under_load_lose_no_request() {
             assert!(report.changed.len() >= 9, "{report:?}");
             assert_eq!(rig.limit("request_timeout_ms"), time * 1000);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         let done: Vec<u64> = loads.into_iter().map(|own| own.join().unwrap()).collect();
         assert!(done.iter().all(|own| *own > 0), "{done:?}");
         let rows: u64 = done.iter().map(|own| own * 8 + 1).sum();
@@ -284,6 +311,5 @@ fn a_hundred_reloads_under_load_lose_no_request() {
             rows,
             "everything is there"
         );
-        assert!(began.elapsed() < 5 * PATIENCE);
     });
 }

@@ -138,6 +138,7 @@
 //! # Before a Tarantool that exists already
 //!
 //! [`start_gateway`] starts the same without an engine: what clients ask goes on to [`Upstreams`].
+//! What else can be given to it, [`GatewayBuilder`] takes.
 //!
 //! # With actix-web
 //!
@@ -303,7 +304,8 @@ pub use incoming::{AdoptError, Connection, ConnectionBounds, ListenError, Listen
 pub use jobs::EngineError;
 pub use reload::ReloadRequest;
 pub use runtime::{
-    Gateway, RuntimeBuilder, RuntimeHandle, StartError, Transition, start, start_gateway,
+    Gateway, GatewayBuilder, RuntimeBuilder, RuntimeHandle, StartError, Transition, start,
+    start_gateway,
 };
 pub use serving::Events;
 #[cfg(feature = "tls")]

@@ -44,9 +44,7 @@ pub(crate) use assemble::Timing;
 #[cfg(test)]
 pub(crate) use assemble::{Mailboxes, follow_cell, spawner};
 pub use builder::RuntimeBuilder;
-#[cfg(feature = "testing")]
-pub(crate) use gateway::start_gateway_with_timing;
-pub use gateway::{Gateway, start_gateway};
+pub use gateway::{Gateway, GatewayBuilder, start_gateway};
 pub use handle::RuntimeHandle;
 #[cfg(feature = "signals")]
 pub use signals::EndingSignals;

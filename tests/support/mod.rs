@@ -177,7 +177,8 @@ impl Server {
         server
     }
 
-    fn begin(mut command: Command, has_admin_listener: bool, has_side_door: bool) -> Self {
+    /// Starts a command that has all its arguments, and does not wait until it serves.
+    pub fn begin(mut command: Command, has_admin_listener: bool, has_side_door: bool) -> Self {
         let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.expect("the binary starts");
         let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));

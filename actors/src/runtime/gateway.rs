@@ -1,11 +1,14 @@
 //! A runtime that has no engine, and stands before one or several Tarantool instances.
 
+use std::fmt;
+
 use super::assemble::{Timing, assemble_gateway, check_config};
 use super::handle::RuntimeHandle;
 use super::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::limits::TRANSITION_SLACK;
+use crate::reload::ReloadRequest;
 use crate::shared::Additions;
 use crate::upstream::Upstreams;
 
@@ -46,20 +49,63 @@ pub fn start_gateway(
     config: Config,
     upstreams: Upstreams,
 ) -> Result<RuntimeHandle<Gateway>, StartError> {
-    let timing = Timing {
-        clock: Clock::SYSTEM,
-        role_slack: TRANSITION_SLACK,
-    };
-    start_gateway_with_timing(config, upstreams, timing)
+    GatewayBuilder::new(config, upstreams).start()
 }
 
-/// The same with a timing of its own.
-pub(crate) fn start_gateway_with_timing(
+/// What a gateway is made of: what [`start_gateway`] takes as well, and what an embedder may add.
+#[must_use = "it has to be started"]
+pub struct GatewayBuilder {
     config: Config,
     upstreams: Upstreams,
-    timing: Timing,
-) -> Result<RuntimeHandle<Gateway>, StartError> {
-    check_config(&config)?;
-    upstreams.check()?;
-    assemble_gateway(config, timing, upstreams, Additions::default())
+    additions: Additions,
+}
+
+impl fmt::Debug for GatewayBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayBuilder")
+            .field("config", &self.config)
+            .field("upstreams", &self.upstreams)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GatewayBuilder {
+    /// What every gateway has.
+    pub fn new(config: Config, upstreams: Upstreams) -> Self {
+        Self {
+            config,
+            upstreams,
+            additions: Additions::default(),
+        }
+    }
+
+    /// Has this be called when an administrator calls `vestibule.reload`, as
+    /// [`RuntimeBuilder::on_reload`](crate::RuntimeBuilder::on_reload) does.
+    pub fn on_reload(mut self, hook: impl Fn(ReloadRequest) + Send + Sync + 'static) -> Self {
+        self.additions.reload.set(hook);
+        self
+    }
+
+    /// Starts it, as [`start_gateway`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start_gateway`].
+    pub fn start(self) -> Result<RuntimeHandle<Gateway>, StartError> {
+        let timing = Timing {
+            clock: Clock::SYSTEM,
+            role_slack: TRANSITION_SLACK,
+        };
+        self.start_with_timing(timing)
+    }
+
+    /// The same with a timing of its own.
+    pub(crate) fn start_with_timing(
+        self,
+        timing: Timing,
+    ) -> Result<RuntimeHandle<Gateway>, StartError> {
+        check_config(&self.config)?;
+        self.upstreams.check()?;
+        assemble_gateway(self.config, timing, self.upstreams, self.additions)
+    }
 }

@@ -10,7 +10,7 @@ use super::peer::Peer;
 use crate::clock::Clock;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
-use crate::runtime::{RuntimeBuilder, Timing, start_gateway_with_timing};
+use crate::runtime::{GatewayBuilder, RuntimeBuilder, Timing};
 use crate::serving::State;
 use crate::{Config, Gateway, RuntimeHandle, StartError, StopReport, TransitionOutcome, Upstreams};
 
@@ -117,7 +117,9 @@ impl TestServer<Gateway> {
     /// As [`before`](Self::before).
     #[must_use]
     pub fn before_with(config: Config, upstreams: Upstreams) -> Self {
-        Self::launch_with(move |timing| start_gateway_with_timing(config, upstreams, timing))
+        Self::launch_with(move |timing| {
+            GatewayBuilder::new(config, upstreams).start_with_timing(timing)
+        })
     }
 }
 
