@@ -144,14 +144,15 @@ struct Served {
 /// Serves until something ends it.
 async fn run<E: 'static>(
     runtime: RuntimeHandle<E>,
-    side_door: Option<HttpConfig>,
+    side_door: HttpConfig,
     configuration: Configuration,
     (reloads, queue): (ReloadSender, ReloadQueue),
     served: Served,
 ) -> io::Result<ExitCode> {
     // Closed last: it tells how far a stop is.
     let sources = sources(&configuration, served.guest_may_do_everything);
-    let side_door = side_door.map(|own| vestibule_http::serve(&runtime, own, sources));
+    let is_there = !side_door.listen.is_empty();
+    let side_door = is_there.then(|| vestibule_http::serve(&runtime, side_door, sources));
     let side_door = match side_door.transpose() {
         Ok(side_door) => side_door,
         Err(fault) => {
@@ -221,15 +222,9 @@ fn parts<E: 'static>(
     parts.extend(others);
     if let Some(side_door) = side_door.map(HttpHandle::control) {
         parts.push(Box::new(move |loaded| {
-            let side_door = side_door.clone();
-            let settings = loaded.files.side_door.as_ref();
-            let settings = settings.map(|own| own.settings.clone());
-            Ok(Box::new(move || {
-                // Without an address it goes on as it is until the next start.
-                settings
-                    .into_iter()
-                    .for_each(|own| side_door.reconfigure(own));
-            }))
+            let (side_door, told) = (side_door.clone(), &loaded.files.side_door);
+            let settings = told.settings.clone();
+            Ok(Box::new(move || side_door.reconfigure(settings)))
         }));
     }
     parts

@@ -118,6 +118,19 @@ fn the_side_door_takes_hosts_and_the_names_of_metrics() {
     assert!(!has_tarantools());
 }
 
+#[test]
+fn the_side_door_takes_what_it_can_though_its_address_is_to_go_at_the_next_start() {
+    let rig = Rig::start("");
+    let text = "listen = ['127.0.0.1:0']\nhttp.host = ['status.example.com']\n";
+    fs::write(rig.file(), text).unwrap();
+    let told = rig.server.connect().call("vestibule.reload", NO_ARGS);
+    let report: Report = told.value();
+    assert_eq!(report.changed, ["http.host"]);
+    assert_eq!(report.needs_restart, ["http.listen", "debug_procedures"]);
+    let request = "GET /livez HTTP/1.1\r\nHost: status.example.com\r\n\r\n";
+    assert_eq!(ask(rig.http(), request).status, 200);
+}
+
 /// From elsewhere the token is asked for; here that is another address of this machine.
 #[test]
 fn a_token_is_read_again_though_its_file_has_the_same_name() {

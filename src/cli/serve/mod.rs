@@ -62,8 +62,8 @@ pub(crate) struct FileFault {
 pub(crate) struct ReadFiles {
     /// The options of the engine.
     pub(crate) engine: EngineOptions,
-    /// The configuration of the side door, if there is to be one.
-    pub(crate) side_door: Option<HttpConfig>,
+    /// The configuration of the side door: without an address there is to be none.
+    pub(crate) side_door: HttpConfig,
     /// Who the server is by TLS, if that is told.
     pub(crate) tls: Option<TlsIdentity>,
 }

@@ -55,21 +55,17 @@ impl SideDoorArgs {
         }
     }
 
-    /// What it is told; none if there is to be none.
+    /// What it is told.
     ///
     /// # Errors
     ///
     /// Why the token cannot be read, or is none.
-    pub(super) fn config(&self, unix_mode: u32) -> Result<Option<HttpConfig>, String> {
-        let token = self.token()?;
-        if self.http_listen.is_empty() {
-            return Ok(None);
-        }
+    pub(super) fn config(&self, unix_mode: u32) -> Result<HttpConfig, String> {
         let mut config = HttpConfig::new(self.http_listen.clone()).unix_mode(unix_mode);
         config.settings.hosts.clone_from(&self.http_host);
-        config.settings.token = token;
+        config.settings.token = self.token()?;
         config.settings.tarantool_metrics = self.metrics_tarantool;
-        Ok(Some(config))
+        Ok(config)
     }
 
     fn token(&self) -> Result<Option<Token>, String> {
