@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use client::get;
-use support::{Directory, Server, is_skipped, make_space, rows, tool, write_rows};
+use support::{Directory, Server, is_skipped, make_space, rows, tls_files, tool, write_rows};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::RequestType;
 
@@ -106,9 +106,12 @@ fn a_real_prometheus_has_what_our_dashboard_and_alerts_ask() {
         return;
     }
     let directory = Directory::new();
+    let [certificate, key] = tls_files(directory.path()).map(|own| own.display().to_string());
     let options = [
         &OPTIONS[..],
         &["--memory-max", "1GiB", "--admin-listen", "127.0.0.1:0"],
+        &["--tls-listen", "127.0.0.1:0"],
+        &["--tls-certificate", &*certificate, "--tls-key", &*key],
     ];
     let server = Server::start(directory.path(), &options.concat());
     make_space(&mut server.connect());

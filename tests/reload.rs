@@ -8,6 +8,8 @@ mod effects;
 #[path = "reload/refused.rs"]
 mod refused;
 mod support;
+#[path = "reload/tls.rs"]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -53,7 +53,8 @@ impl Sources {
         self
     }
 
-    /// Has the page warn of certificates that end soon: their names, and when they end.
+    /// Has the page warn of certificates that end soon, besides those by which the runtime speaks
+    /// TLS: their names, and when they end.
     #[must_use]
     pub fn certificates(
         mut self,

@@ -81,7 +81,10 @@ impl Door {
         let metrics = &seen.metrics;
         let engine = metrics.engine.as_ref();
         let checkpoints = engine.and_then(|own| own.checkpoints.as_ref());
-        let certificates = self.sources.certificates.as_ref();
+        let told = self.sources.certificates.as_ref();
+        let mut certificates = told.map(|read| read()).unwrap_or_default();
+        let of_runtime = metrics.tls.ends.iter();
+        certificates.extend(of_runtime.map(|(file, end)| (file.display().to_string(), *end)));
         let reloads = seen.reloads.as_ref();
         let config_faults = reloads.map(|own| own.faults.join("; "));
         let places = seen.descriptors.iter().filter_map(|own| {
@@ -100,7 +103,7 @@ impl Door {
             checkpoint_failure: checkpoints.and_then(|own| own.failure.clone()),
             config_fault: config_faults.filter(|own| !own.is_empty()),
             needs_restart: reloads.map_or_else(Vec::new, |own| own.needs_restart.clone()),
-            certificates: certificates.map(|read| read()).unwrap_or_default(),
+            certificates,
             places: places.collect(),
             memory: connections.into_iter().chain(data).collect(),
             tx_restarts: metrics.tx.restarts,
