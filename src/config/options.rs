@@ -245,7 +245,9 @@ mod tests {
     #[test]
     fn a_table_holds_options_and_is_none_itself() {
         let options = options(&Cli::command());
+        let chapter = include_str!("../../docs/configuration.md");
         for table in TABLES {
+            assert!(chapter.contains(&format!("`{table}_`")), "{table} is told");
             assert!(
                 options.iter().any(|own| own.table() == Some(table)),
                 "{table}"
