@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// Lines of a problem that are told of a reload, at most: they are kept, and sent.
+const TOLD_MAX: usize = 100;
+
 /// What is wrong on a line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LineFault {
@@ -30,10 +33,17 @@ impl Problem {
         Self::Together(text.to_owned())
     }
 
-    /// Every line of it.
+    /// Its lines, the first hundred of them, and how many there are more.
     pub(crate) fn lines(&self) -> Vec<String> {
         let text = self.to_string();
-        text.lines().map(str::to_owned).collect()
+        let mut lines = text.lines();
+        let told = lines.by_ref().take(TOLD_MAX).map(str::to_owned);
+        let mut told: Vec<_> = told.collect();
+        match lines.count() {
+            0 => {}
+            more => told.push(format!("and {more} more")),
+        }
+        told
     }
 }
 
@@ -50,5 +60,27 @@ impl fmt::Display for Problem {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_lines_the_first_ones_are_told() {
+        let wrong = |line| LineFault {
+            line,
+            text: "wrong".to_owned(),
+        };
+        let told = |count: usize| {
+            let faults = (1..=count).map(wrong).collect();
+            Problem::Lines(PathBuf::from("a.toml"), faults).lines()
+        };
+        assert_eq!(told(2), ["a.toml:1: wrong", "a.toml:2: wrong"]);
+        assert_eq!(told(TOLD_MAX).len(), TOLD_MAX);
+        let many = told(TOLD_MAX + 7);
+        assert_eq!(many.len(), TOLD_MAX + 1);
+        assert_eq!(many[TOLD_MAX], "and 7 more");
     }
 }
