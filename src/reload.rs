@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A [`Part`] is something that goes by options and can be given others: the log, the runtime, the
-//! engine, certificates, the side door. Whatever may fail of it, reading a file for example, is done
-//! when it is prepared.
+//! engine, certificates, the side door. Whatever may fail of it, reading a file for example, is
+//! done when it is prepared.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;

@@ -33,7 +33,7 @@ impl Problem {
         Self::Together(text.to_owned())
     }
 
-    /// Its lines, the first hundred of them, and how many there are more.
+    /// Lines of it, a hundred at most, and how many there are more.
     pub(crate) fn lines(&self) -> Vec<String> {
         let text = self.to_string();
         let mut lines = text.lines();

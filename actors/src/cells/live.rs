@@ -37,8 +37,8 @@ impl<T> Live<T> {
         self.lock().clone()
     }
 
-    /// Replaces it, after `also`, which does what goes with it: of replacements at the same time one
-    /// is last, in both.
+    /// Replaces it, after `also`, which does what goes with it: of replacements at the same time
+    /// one is last, in both.
     pub(crate) fn replace(&self, value: T, also: impl FnOnce(&T)) {
         let mut current = self.lock();
         also(&value);
