@@ -9,7 +9,7 @@ use std::time::Duration;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_http::limits::{EVENT_STREAMS_MAX, SAMPLES_MAX};
-use vestibule_http::{HttpConfig, HttpHandle, Reloads, Sources};
+use vestibule_http::{HttpConfig, HttpHandle, Reloads, Sources, Token};
 
 use support::client::{connect, get};
 use support::events::EventStream;
@@ -136,6 +136,24 @@ fn a_door_that_closes_ends_its_streams() {
     assert!(stream.next("sample").is_some(), "it tells the end as well");
     door.stop();
     while stream.event().is_some() {}
+}
+
+#[test]
+fn another_token_ends_the_streams_that_the_one_before_has_opened() {
+    let harness = Harness::start();
+    let (door, address) = busy_door(&harness);
+    let mut stream = stream_of(address).expect("there is room");
+    let mut settings = door.control().settings();
+    settings.tarantool_metrics = false;
+    door.control().reconfigure(settings.clone());
+    for _ in 0..3 {
+        assert!(stream.next("sample").is_some(), "it is the same token");
+    }
+    settings.token = Some(Token::new("some-token-of-its-own").expect("it is long enough"));
+    door.control().reconfigure(settings);
+    assert!((0..1000).any(|_| stream.event().is_none()), "it ends");
+    let mut again = stream_of(address).expect("there is room");
+    assert!(again.event().is_some());
 }
 
 #[test]

@@ -68,6 +68,13 @@ impl Events {
         }
     }
 
+    /// Ends all streams that are open.
+    pub(crate) fn end_all(&self) {
+        if let Some(newest) = self.newest.borrow_mut().as_mut() {
+            *newest = watch::Sender::new(Bytes::new());
+        }
+    }
+
     /// Ends all streams, and has no more.
     pub(crate) fn close(&self) {
         self.newest.take();

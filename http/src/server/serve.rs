@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -101,7 +102,8 @@ impl HttpControl {
         HttpSettings::clone(&self.0.get())
     }
 
-    /// Answers who asks from now on by other settings.
+    /// Answers who asks from now on by other settings. With another token streams of events end
+    /// with the next sample: whom the one before has let in has to ask again.
     pub fn reconfigure(&self, settings: HttpSettings) {
         self.0.set(settings);
     }
@@ -259,13 +261,19 @@ fn run(door: Door, told: &mpsc::Sender<Bound>, stopped: oneshot::Receiver<()>) {
     });
 }
 
-/// Looks at the runtime once in a period.
+/// Looks at the runtime once in a period, and whether those may go on who read events.
 async fn take_samples(door: Rc<Door>) {
+    let mut settings = door.settings();
     let mut ticks = interval(door.config.sample_period);
     // What was missed is over.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        let before = mem::replace(&mut settings, door.settings());
+        if before.token != settings.token {
+            // Whom the one before has let in shows the new one.
+            door.events.end_all();
+        }
         take_sample(&door);
     }
 }
