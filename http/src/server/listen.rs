@@ -39,7 +39,6 @@ impl Listener {
             }
             ListenAddress::Unix(path) => {
                 let (listener, file) = UnixSocketFile::bind(path, unix_mode)?;
-                SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_SIZE)?;
                 Ok(Self::Unix(file, UnixListener::from_std(listener)?))
             }
             other => Err(io::Error::other(format!("{other} is no address of HTTP"))),
@@ -66,8 +65,55 @@ impl Listener {
             }
             Self::Unix(_, own) => {
                 let (stream, _) = own.accept().await?;
+                // It has nothing from its listener.
+                SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_SIZE)?;
                 Ok((Stream::Unix(stream), Peer::Unix))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+    use std::os::unix::net;
+
+    use super::*;
+
+    /// What the system keeps for a client that does not read.
+    fn send_buffer_size(stream: &Stream) -> usize {
+        let told = match stream {
+            Stream::Tcp(own) => SockRef::from(own).send_buffer_size(),
+            Stream::Unix(own) => SockRef::from(own).send_buffer_size(),
+        };
+        told.expect("the system tells")
+    }
+
+    #[test]
+    fn little_is_kept_for_a_client_that_does_not_read_however_it_comes() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .expect("it can be made");
+        let path = std::env::temp_dir().join(format!("vestibule-door-{}", std::process::id()));
+        let any_port = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        runtime.block_on(async {
+            for address in [any_port, ListenAddress::Unix(path)] {
+                let listener = Listener::bind(&address, 0o600).expect("it listens");
+                let address = listener.address().expect("it is told");
+                let _client: Box<dyn Any> = match &address {
+                    ListenAddress::Unix(own) => {
+                        Box::new(net::UnixStream::connect(own).expect("it listens"))
+                    }
+                    other => {
+                        let address = other.to_string();
+                        Box::new(std::net::TcpStream::connect(address).expect("it listens"))
+                    }
+                };
+                let (stream, _) = listener.accept().await.expect("it is accepted");
+                let size = send_buffer_size(&stream);
+                assert!(size <= 2 * SEND_BUFFER_SIZE, "{address}: {size}");
+            }
+        });
     }
 }
