@@ -7,7 +7,9 @@ use std::time::Duration;
 use vestibule_actors::ListenAddress;
 use vestibule_actors::limits::UNIX_SOCKET_MODE_DEFAULT;
 
-use crate::limits::{LISTENERS_MAX, SAMPLE_PERIOD_DEFAULT, SAMPLE_PERIOD_MIN, TOKEN_SIZE_MAX};
+use crate::limits::{
+    LISTENERS_MAX, SAMPLE_PERIOD_DEFAULT, SAMPLE_PERIOD_MAX, SAMPLE_PERIOD_MIN, TOKEN_SIZE_MAX,
+};
 
 /// What a door is told.
 ///
@@ -27,8 +29,8 @@ pub struct HttpConfig {
     /// The mode of unix sockets.
     pub unix_mode: u32,
     /// How often it looks at the runtime for the charts of the page, which show the last
-    /// [`SAMPLES_MAX`](crate::limits::SAMPLES_MAX) looks; at least
-    /// [`SAMPLE_PERIOD_MIN`].
+    /// [`SAMPLES_MAX`](crate::limits::SAMPLES_MAX) looks: [`SAMPLE_PERIOD_MIN`] to
+    /// [`SAMPLE_PERIOD_MAX`].
     pub sample_period: Duration,
     /// What may be replaced while it is open.
     pub settings: HttpSettings,
@@ -137,9 +139,11 @@ impl HttpConfig {
                 "it listens on 1 to {LISTENERS_MAX} addresses, not {count}"
             ));
         }
-        if self.sample_period < SAMPLE_PERIOD_MIN {
+        let period = self.sample_period;
+        if !(SAMPLE_PERIOD_MIN..=SAMPLE_PERIOD_MAX).contains(&period) {
             return Some(format!(
-                "it looks at the runtime every {SAMPLE_PERIOD_MIN:?} at most"
+                "it looks at the runtime every {SAMPLE_PERIOD_MIN:?} to {SAMPLE_PERIOD_MAX:?}, not \
+                 every {period:?}"
             ));
         }
         None
@@ -214,13 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn a_door_that_listens_nowhere_or_on_too_many_or_never_rests_is_none() {
+    fn a_door_that_listens_nowhere_or_on_too_many_or_rests_never_or_too_long_is_none() {
         let address = || ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         assert!(HttpConfig::new([]).fault().is_some());
         assert_eq!(HttpConfig::new([address()]).fault(), None);
         let many = std::iter::repeat_with(address).take(LISTENERS_MAX + 1);
         assert!(HttpConfig::new(many).fault().is_some());
-        let restless = HttpConfig::new([address()]).sample_period(Duration::ZERO);
-        assert!(restless.fault().is_some());
+        let looks_every = |period| HttpConfig::new([address()]).sample_period(period).fault();
+        assert!(looks_every(Duration::ZERO).is_some());
+        assert_eq!(looks_every(SAMPLE_PERIOD_MAX), None);
+        assert!(looks_every(SAMPLE_PERIOD_MAX + SAMPLE_PERIOD_MIN).is_some());
     }
 }

@@ -23,6 +23,8 @@ pub(crate) const SEND_BUFFER_SIZE: usize = 64 << 10;
 pub(crate) const SAMPLE_PERIOD_DEFAULT: Duration = Duration::from_secs(1);
 /// How often it may be told to look: more would be work for its thread alone.
 pub const SAMPLE_PERIOD_MIN: Duration = Duration::from_millis(10);
+/// How seldom: a stream of events that told nothing for [`CONNECTION_TIME_MAX`] would be closed.
+pub const SAMPLE_PERIOD_MAX: Duration = Duration::from_secs(10);
 /// Samples that are kept: five minutes, at one a second.
 pub const SAMPLES_MAX: usize = 300;
 
@@ -53,4 +55,5 @@ pub const ROWS_MAX: usize = 1000;
 /// Bytes of a token, at most.
 pub(crate) const TOKEN_SIZE_MAX: usize = 1024;
 
+const _: () = assert!(SAMPLE_PERIOD_MAX.as_secs() < CONNECTION_TIME_MAX.as_secs());
 const _: () = assert!(THREAD_DESCRIPTORS + LISTENERS_MAX + 2 * EVENT_STREAMS_MAX <= DESCRIPTORS);
