@@ -15,8 +15,8 @@ use super::seen::Seen;
 /// The states of a configuration that the dashboard adds up, and which of them there is.
 fn config_states(seen: &Seen) -> [(&'static str, bool); 6] {
     let is_loading = seen.metrics.state == State::Loading;
-    let reloads = seen.reloads.clone().unwrap_or_default();
-    let is_reloading = reloads.is_under_way;
+    let reloads = seen.reloads.as_ref();
+    let is_reloading = reloads.is_some_and(|own| own.is_under_way);
     let (warn, error) = config_alerts(seen);
     let present = if is_loading {
         "startup_in_progress"

@@ -70,7 +70,7 @@ pub(crate) fn take_sample(door: &Door) {
 
 fn newest(door: &Door) -> String {
     let update = Update {
-        brief: Brief::of(door, &door.look()),
+        brief: Brief::of(door, &door.look_at_runtime()),
         sample: door.history.borrow().newest().copied(),
     };
     event("sample", &update)

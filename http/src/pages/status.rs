@@ -78,7 +78,7 @@ pub(crate) fn json(door: &Door, question: &Question) -> Answer {
 
 /// `/status.txt`
 pub(crate) fn text(door: &Door, _: &Question) -> Answer {
-    let seen = door.look();
+    let seen = door.look_at_runtime();
     let brief = Brief::of(door, &seen);
     let mut text = String::new();
     for (name, value) in rows(&seen, &brief) {
