@@ -565,9 +565,10 @@ function order(table, rows) {
   if (!table.sort) return rows;
   const [at, way] = table.sort;
   const { value } = table.columns[at];
-  const rank = (own) => (is(own) ? own : typeof own === "string" ? "" : -Infinity);
   return [...rows].sort((a, b) => {
-    const [x, y] = [rank(value(a)), rank(value(b))];
+    const [x, y] = [value(a), value(b)];
+    // What has no value is the least: text and numbers compare with nothing else.
+    if (!is(x) || !is(y)) return (is(x) - is(y)) * way;
     return x < y ? -way : x > y ? way : 0;
   });
 }
