@@ -7,10 +7,9 @@ use std::process::ExitCode;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use vestibule_actors::ListenAddress;
 
 use crate::cli::EXIT_USAGE;
-use crate::cli::probe::ProbeArgs;
+use crate::cli::probe::{DoorAddress, ProbeArgs};
 use crate::terminal::one_line;
 
 /// Most bytes of an answer that are read. Those of probes have some hundreds.
@@ -54,20 +53,22 @@ fn asked(args: &ProbeArgs, path: &str) -> io::Result<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let answer = runtime.block_on(async {
         let answer = tokio::time::timeout(args.timeout, ask(&args.http, path));
         answer.await.unwrap_or_else(|_| {
             let text = format!("nothing within {:?}", args.timeout);
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })
-    })
+    });
+    // A name that is still looked up is not waited for.
+    runtime.shutdown_background();
+    answer
 }
 
-async fn ask(address: &ListenAddress, path: &str) -> io::Result<Answer> {
+async fn ask(address: &DoorAddress, path: &str) -> io::Result<Answer> {
     let bytes = match address {
-        ListenAddress::Tcp(tcp) => exchange(TcpStream::connect(tcp).await?, path).await?,
-        ListenAddress::Unix(socket) => exchange(UnixStream::connect(socket).await?, path).await?,
-        other => return Err(io::Error::other(format!("{other} cannot be asked"))),
+        DoorAddress::Tcp(name) => exchange(TcpStream::connect(name).await?, path).await?,
+        DoorAddress::Unix(socket) => exchange(UnixStream::connect(socket).await?, path).await?,
     };
     read(&bytes).ok_or_else(|| io::Error::other("what answers is no side door"))
 }

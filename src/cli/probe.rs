@@ -1,5 +1,7 @@
 //! Options of `vestibule probe`.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -32,9 +34,10 @@ pub(crate) struct ProbeArgs {
         long,
         env = "VESTIBULE_PROBE_HTTP",
         value_name = "ADDR",
+        value_parser = door_address,
         default_value = "127.0.0.1:8081"
     )]
-    pub(crate) http: ListenAddress,
+    pub(crate) http: DoorAddress,
     /// Of `ready`: no also while changes are refused, in solo or on a replica.
     #[arg(long)]
     pub(crate) writes: bool,
@@ -50,6 +53,38 @@ pub(crate) struct ProbeArgs {
         default_value = time_text(TIMEOUT_DEFAULT),
     )]
     pub(crate) timeout: Duration,
+}
+
+/// Where a side door is. What its name leads to is found when it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DoorAddress {
+    /// `HOST:PORT`
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for DoorAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(name) => f.write_str(name),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+fn door_address(text: &str) -> Result<DoorAddress, String> {
+    if text.starts_with("unix:") || text.starts_with("unix/:") {
+        return match text.parse() {
+            Ok(ListenAddress::Unix(path)) => Ok(DoorAddress::Unix(path)),
+            Ok(other) => Err(format!("{other} is no path")),
+            Err(fault) => Err(fault.to_string()),
+        };
+    }
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match parts.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(1..)) => Ok(DoorAddress::Tcp(text.to_owned())),
+        _ => Err("an address is HOST:PORT or unix:/PATH".to_owned()),
+    }
 }
 
 /// What is asked of a server.
@@ -101,6 +136,7 @@ impl ProbeArgs {
 mod tests {
     use clap::Parser as _;
 
+    use super::*;
     use crate::cli::{Cli, Command};
 
     fn path(args: &[&str]) -> Result<String, String> {
@@ -127,5 +163,21 @@ mod tests {
         }
         assert!(path(&["live", "--writes"]).is_err());
         assert!(path(&["ready", "--tx-stalled", "1s"]).is_err());
+    }
+
+    #[test]
+    fn addresses_are_names_with_a_port_or_paths() {
+        for text in [
+            "127.0.0.1:8081",
+            "localhost:8081",
+            "[::1]:8081",
+            "unix:/run/http.sock",
+        ] {
+            let address = door_address(text).map(|own| own.to_string());
+            assert_eq!(address.as_deref(), Ok(text));
+        }
+        for wrong in ["", "db1", ":8081", "db1:0", "db1:99999", "db1:", "unix:"] {
+            assert!(door_address(wrong).is_err(), "{wrong}");
+        }
     }
 }

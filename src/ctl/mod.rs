@@ -31,7 +31,12 @@ pub(crate) fn ctl(args: &CtlArgs) -> ExitCode {
         .enable_all()
         .build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(args)),
+        Ok(runtime) => {
+            let done = runtime.block_on(run(args));
+            // A name that is still looked up is not waited for.
+            runtime.shutdown_background();
+            done
+        }
         Err(fault) => Err(CtlError::Output(fault)),
     };
     done.unwrap_or_else(|fault| {
