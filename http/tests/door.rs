@@ -2,13 +2,14 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use vestibule_actors::ListenAddress;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
+use vestibule_http::limits::DESCRIPTORS;
 use vestibule_http::{HttpConfig, Sources, serve};
 
 use support::client::{ask, connect, exchange, get};
@@ -305,6 +306,27 @@ fn those_who_say_nothing_keep_nobody_out_and_are_closed_in_time() {
     for half in &mut silent {
         // Those that had a place are told that it took too long, or nothing.
         assert!([0, 408].contains(&exchange(half, b"").status));
+    }
+}
+
+#[test]
+fn those_who_do_not_read_their_answers_keep_no_probe_out() {
+    let harness = Harness::start();
+    // More than the system keeps for them.
+    let sources = Sources::new("1.2.3").config(|| "x".repeat(1 << 20));
+    let (_door, address) = open_with(&harness, HttpConfig::new([any_port()]), sources);
+    let mut idle: Vec<_> = (0..DESCRIPTORS).map(|_| connect(address)).collect();
+    for stream in &mut idle {
+        let request = b"GET /config.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        // The first of them are closed already.
+        let _ = stream.write_all(request);
+    }
+    for stream in &mut idle {
+        // The answer begins, or there is none.
+        let _ = stream.read(&mut [0]);
+    }
+    for _ in 0..20 {
+        assert_eq!(get(address, "/livez").status, 200);
     }
 }
 

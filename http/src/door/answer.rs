@@ -122,10 +122,14 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Has the connection wait for its client, if what it is told goes on.
-    pub(crate) fn extend(&mut self, patience: &Rc<Patience>) {
-        if let Self::Events(stream) = self {
-            stream.extend(patience.clone());
+    /// Has the connection wait for its client, if what it is told goes on: whether it does.
+    pub(crate) fn extend(&mut self, patience: &Rc<Patience>) -> bool {
+        match self {
+            Self::Whole(_) => false,
+            Self::Events(stream) => {
+                stream.extend(patience.clone());
+                true
+            }
         }
     }
 }

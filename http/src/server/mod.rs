@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   listener ─▶ place ─▶ head, 5 s ─▶ method, host, who ─▶ route ─▶ page ─▶ answer, and closed
-//!                 └ none: the oldest that has asked nothing gives its own
+//!                 └ none: the oldest that has asked nothing, or does not read, gives its own
 //! ```
 //!
 //! Everything is on one thread, which is no arbiter of actix and asks none of them but for lists of

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!   place free? ─┬ yes ─▶ taken
-//!                └ no ──▶ the oldest that has asked nothing yet is closed ─┬▶ its place
-//!                         └ all have asked ──────────────────────────────▶ none
+//!                └ no ──▶ the oldest that has asked nothing yet is closed ──┬▶ its place
+//!                         └ none: the oldest that has not read its answer ──┤
+//!                           └ none: all read events ────────────────────────▶ no place
 //! ```
 //!
-//! Those who hold connections without a word keep nobody out: a probe sends its request at once.
+//! Those who hold connections without a word keep nobody out, nor do those who ask and do not read:
+//! a probe sends its request at once, and has its answer at once. Streams of events are bounded,
+//! and go on.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +27,18 @@ pub(super) struct Places<C> {
 #[derive(Debug)]
 struct Taken<C> {
     close: C,
-    has_asked: bool,
+    stage: Stage,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was asked.
+    Silent,
+    /// Something was asked, and not all of the answer is read.
+    Asked,
+    /// Events are read.
+    Reads,
 }
 
 impl<C> Places<C> {
@@ -41,16 +55,18 @@ impl<C> Places<C> {
     pub(super) fn take(&mut self, close: C) -> Option<(Number, Option<C>)> {
         let mut gone = None;
         if self.taken.len() >= self.max {
-            let silent = self.taken.iter().find(|(_, own)| !own.has_asked);
-            let (number, _) = silent?;
-            let number = *number;
+            let oldest = |stage| {
+                let mut all = self.taken.iter();
+                all.find(|(_, own)| own.stage == stage).map(|own| *own.0)
+            };
+            let number = oldest(Stage::Silent).or_else(|| oldest(Stage::Asked))?;
             gone = self.taken.remove(&number).map(|own| own.close);
         }
         let number = self.next;
         self.next += 1;
         let taken = Taken {
             close,
-            has_asked: false,
+            stage: Stage::Silent,
         };
         self.taken.insert(number, taken);
         Some((number, gone))
@@ -58,8 +74,17 @@ impl<C> Places<C> {
 
     /// A connection has asked something.
     pub(super) fn on_request(&mut self, number: Number) {
+        self.set(number, Stage::Asked);
+    }
+
+    /// A connection is told events.
+    pub(super) fn on_events(&mut self, number: Number) {
+        self.set(number, Stage::Reads);
+    }
+
+    fn set(&mut self, number: Number, stage: Stage) {
         if let Some(own) = self.taken.get_mut(&number) {
-            own.has_asked = true;
+            own.stage = stage;
         }
     }
 
@@ -78,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_that_has_asked_nothing_makes_room() {
+    fn the_oldest_makes_room_of_those_that_have_asked_nothing_or_do_not_read() {
         let mut places = Places::new(3);
         for name in ["a", "b", "c"] {
             assert!(matches!(places.take(name), Some((_, None))));
@@ -88,12 +113,18 @@ mod tests {
         assert_eq!(places.take("e"), Some((4, Some("c"))));
         places.on_request(3);
         places.on_request(4);
-        assert_eq!(places.take("f"), None, "all of them wait for an answer");
-        places.leave(0);
-        assert_eq!(places.take("f"), Some((5, None)));
+        places.on_events(3);
+        assert_eq!(places.take("f"), Some((5, Some("a"))));
+        places.on_request(5);
+        assert_eq!(places.take("g"), Some((6, Some("e"))));
+        places.on_events(5);
+        places.on_events(6);
+        assert_eq!(places.take("h"), None, "all of them read events");
+        places.leave(5);
+        assert_eq!(places.take("h"), Some((7, None)));
         // One that had to go leaves nothing when it ends.
         places.leave(1);
-        for number in [3, 4, 5] {
+        for number in [3, 6, 7] {
             places.leave(number);
         }
         assert!(places.is_empty());

@@ -356,7 +356,9 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         let (door, patience) = (door.clone(), patience.clone());
         async move {
             let mut response = door.respond(&request, peer).await;
-            response.body_mut().extend(&patience);
+            if response.body_mut().extend(&patience) {
+                place.connected.borrow_mut().on_events(place.number);
+            }
             Ok::<_, std::convert::Infallible>(response)
         }
     });
