@@ -44,7 +44,10 @@ fn is_socket(path: &Path) -> bool {
 /// The modes and owners that the files of a directory have, as long as it is looked at.
 fn watched(directory: &Path, is_over: &AtomicBool) -> BTreeSet<(u32, u32)> {
     let mut seen = BTreeSet::new();
-    while !is_over.load(Ordering::Relaxed) {
+    // Once more when it is over: a busy machine may not have let it look before.
+    let mut is_last = false;
+    while !is_last {
+        is_last = is_over.load(Ordering::Relaxed);
         let files = fs::read_dir(directory).expect("the directory is there");
         let found = files.filter_map(|own| fs::symlink_metadata(own.ok()?.path()).ok());
         seen.extend(found.map(|own| (own.mode() & 0o777, own.uid())));
