@@ -410,6 +410,8 @@ pub(crate) const TRANSITION_SLACK: Duration = Duration::from_millis(40);
 pub(crate) const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
 /// Requests that were not taken and are told so by each session thread when a stop is over.
 pub(crate) const UNTAKEN_TOLD_MAX: usize = 16 << 10;
+/// How long that may take: the rest of [`TRANSITION_SLACK`] is to send it, and to report.
+pub(crate) const UNTAKEN_TIME_MAX: Duration = Duration::from_millis(10);
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
 /// Callers that wait for the end of transitions. A caller beyond them is told to come later.

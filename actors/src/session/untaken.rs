@@ -10,6 +10,8 @@
 //! What a client had sent before the stop, and the kernel has still, is lost without a word: its
 //! connection counts.
 
+use std::time::Instant;
+
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::groups::chunk::Chunk;
 use vestibule_wire::header::read_header;
@@ -21,23 +23,51 @@ use super::dispatch::awaited::answer_awaited;
 use crate::admission::Class;
 use crate::connection::inbox::Inbox;
 use crate::connection::state::ConnectionState;
-use crate::limits::UNTAKEN_TOLD_MAX;
+use crate::limits::{UNTAKEN_TIME_MAX, UNTAKEN_TOLD_MAX};
 use crate::resources::Buffers;
 use crate::shared::Shared;
 
 /// What one thread tells its clients of what was not taken.
 pub(crate) struct Untaken {
     error: Error,
-    /// Requests that there is time for.
-    left: usize,
+    looks: Looks,
 }
+
+/// What there is time for: what is told later than `TRANSITION_SLACK` is neither
+/// counted nor known to have been told.
+struct Looks {
+    left: usize,
+    until: Instant,
+}
+
+impl Looks {
+    fn new(now: Instant) -> Self {
+        Self {
+            left: UNTAKEN_TOLD_MAX,
+            until: now + UNTAKEN_TIME_MAX,
+        }
+    }
+
+    /// Whether there is time for one more, by the clock once in [`LOOKS_PER_CLOCK`].
+    fn take(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        if self.left.is_multiple_of(LOOKS_PER_CLOCK) && now() >= self.until {
+            self.left = 0;
+        }
+        let has_time = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        has_time
+    }
+}
+
+/// Looks between two at the clock.
+const LOOKS_PER_CLOCK: usize = 64;
 
 impl Untaken {
     pub(crate) fn new(shared: &Shared) -> Self {
         let now = shared.clock.now();
         Self {
             error: shared.serving.status(now).error(ErrorCode::SHUTDOWN),
-            left: UNTAKEN_TOLD_MAX,
+            looks: Looks::new(now),
         }
     }
 
@@ -92,7 +122,7 @@ impl Untaken {
             if at <= skipped {
                 continue;
             }
-            if self.left == 0 {
+            if !self.looks.take(|| shared.clock.now()) {
                 return false;
             }
             let content = &frame[prefix.size..];
@@ -115,7 +145,6 @@ impl Untaken {
         content: &[u8],
         refused: &mut impl FnMut(Class),
     ) {
-        self.left = self.left.saturating_sub(1);
         match read_header(content) {
             Ok((header, _)) => {
                 own.reply_error(shared, header.sync, &self.error);
@@ -148,4 +177,23 @@ fn last_of_chunks(
         .data(number, first, piece, packet_size_max, buffers)
         .ok()?
         .request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_end_to_looks_by_number_and_by_the_clock() {
+        let now = Instant::now();
+        let mut looks = Looks::new(now);
+        let taken = (0..2 * UNTAKEN_TOLD_MAX).filter(|_| looks.take(|| now));
+        assert_eq!(taken.count(), UNTAKEN_TOLD_MAX);
+        let mut looks = Looks::new(now);
+        assert!(looks.take(|| now));
+        let late = now + UNTAKEN_TIME_MAX;
+        let taken = (0..UNTAKEN_TOLD_MAX).filter(|_| looks.take(|| late));
+        assert_eq!(taken.count(), LOOKS_PER_CLOCK - 1);
+        assert!(!looks.take(|| now), "what is over does not begin again");
+    }
 }
