@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::mpsc;
 
 use bytes::Bytes;
-use vestibule_actors::monitoring::ConnectionInfo;
+use vestibule_actors::monitoring::{ConnectionInfo, TrafficMetrics};
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, First, HEAD_SIZE_MAX};
 use vestibule_wire::groups::{Agreement, Group, Receiver, Sender};
@@ -286,8 +286,9 @@ fn a_request_in_chunks_that_finds_no_credit_is_taken_once_there_is_some() {
         step(&mut both, &mut replies);
     }
     assert!(replies.values().all(|count| *count == 1));
-    let taken = &harness.handle().metrics().traffic.requests["REPLACE"];
-    assert_eq!(taken.total, STREAMS);
+    let taken = harness.handle().metrics().traffic.requests;
+    let counts = ["REPLACE", TrafficMetrics::OTHER].map(|own| taken[own].total);
+    assert_eq!(counts, [STREAMS, 1 + answered as u64], "ID is one as well");
     let mut peer = harness.connect();
     for id in 1..=STREAMS {
         let row = peer.ask(&RequestBuilder::select(id, 100 + id));

@@ -96,8 +96,10 @@ impl Dispatcher<'_> {
     /// if something waits.
     pub(crate) fn dispatch_frame(&mut self, content: &[u8]) {
         let mark = self.session.output_queue().mark();
+        // A ping that goes ahead of a frame that was left is taken all the same.
+        let is_ahead = self.session.has_left_frame();
         self.dispatch(content);
-        if !self.session.has_left_frame() {
+        if is_ahead || !self.session.has_left_frame() {
             self.count_taken();
         }
         self.session.output_queue().regroup(mark, Group::Control);
