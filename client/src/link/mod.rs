@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A task of its own, the keeper, owns the socket. Tasks that ask put their request into the queue
-//! under a short lock and wait for the reply alone.
+//! under a short lock and wait for the reply alone. Who asks while nothing else is under way writes
+//! a small request there and then, as far as a plain socket takes it.
 //!
 //! | module | what |
 //! |---|---|
