@@ -277,9 +277,20 @@ fn plan(options: &[String]) -> Result<Plan, Failure> {
         match &**name {
             "--seconds" => plan.time = Duration::from_secs_f64(value.parse()?),
             "--rounds" => plan.rounds = value.parse::<usize>()?.max(1),
-            "--only" => plan.operations.retain(|own| own.name() == value),
+            "--only" => {
+                plan.operations.retain(|own| own.name() == value);
+                if plan.operations.is_empty() {
+                    return Err(format!("{value} is no operation").into());
+                }
+            }
             "--in-flight" => plan.in_flight = Some(value.parse::<usize>()?.max(1)),
-            "--client" => plan.clients = [value != "theirs", value != "ours"],
+            "--client" => {
+                plan.clients = match &**value {
+                    "ours" => [true, false],
+                    "theirs" => [false, true],
+                    _ => return Err(format!("{value} is no client").into()),
+                }
+            }
             _ => return Err(format!("{name} is no option").into()),
         }
     }
