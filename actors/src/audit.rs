@@ -11,6 +11,7 @@
 //! each connection and for all of them together; how many lines were left out stands in the next
 //! one. What changes definitions takes a commit, and is never left out.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::kv::Value;
@@ -199,15 +200,19 @@ impl SessionAudit {
         event: AuditEvent,
         (user, is_known): (&str, bool),
         about: &[(&str, &str)],
-        all: &mut AuditBounds,
+        all: &Mutex<AuditBounds>,
         now: Instant,
     ) {
-        let all = &mut all.0[usize::from(is_known)];
-        if !self.bound.takes(now) || !all.takes(now) {
-            all.left_out += 1;
-            return;
-        }
-        let left_out = std::mem::take(&mut all.left_out);
+        let left_out = {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = &mut all.0[usize::from(is_known)];
+            if !self.bound.takes(now) || !all.takes(now) {
+                all.left_out += 1;
+                return;
+            }
+            std::mem::take(&mut all.left_out)
+        };
+        // The lock is free: a log that is slow holds up those alone who write to it.
         let by = AuditedBy {
             connection: self.connection,
             peer: &self.peer.to_string(),
@@ -247,15 +252,15 @@ mod tests {
     #[test]
     fn strangers_write_a_bounded_number_of_lines_and_hide_no_user() {
         let now = Instant::now();
-        let mut all = AuditBounds::default();
+        let all = Mutex::<AuditBounds>::default();
         let peer = PeerAddress::Local;
         for connection in 0..10 * u64::from(AUDIT_LINES.0) {
             let mut own = SessionAudit::new(connection, peer);
             for _ in 0..2 * AUDIT_LINES_PER_CONNECTION.0 {
-                own.tell(AuditEvent::AuthFail, ("x", false), &[], &mut all, now);
+                own.tell(AuditEvent::AuthFail, ("x", false), &[], &all, now);
             }
         }
-        let [strangers, known] = &all.0;
+        let [strangers, known] = all.into_inner().unwrap().0;
         assert_eq!(strangers.left, 0);
         assert!(strangers.left_out > u64::from(AUDIT_LINES.0));
         assert_eq!((known.left, known.left_out), (AUDIT_LINES.0, 0));

@@ -394,8 +394,8 @@ impl Shared {
     }
 
     /// How many lines of the audit log there may be.
-    pub(crate) fn audit_bounds(&self) -> MutexGuard<'_, AuditBounds> {
-        lock(&self.audit)
+    pub(crate) fn audit_bounds(&self) -> &Mutex<AuditBounds> {
+        &self.audit
     }
 
     /// Why the engine takes no changes, if it does not.

@@ -1,6 +1,6 @@
 //! Who calls on a connection, and whether Tx knows.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use vestibule_wire::greeting::SALT_SIZE;
@@ -92,7 +92,7 @@ impl Identity {
         &mut self,
         user: &str,
         why: Option<&str>,
-        all: &mut AuditBounds,
+        all: &Mutex<AuditBounds>,
         now: Instant,
     ) {
         let event = match why {
@@ -106,7 +106,7 @@ impl Identity {
     }
 
     /// Tells the audit log that the caller was denied something.
-    pub(crate) fn audit_denied(&mut self, what: &str, all: &mut AuditBounds, now: Instant) {
+    pub(crate) fn audit_denied(&mut self, what: &str, all: &Mutex<AuditBounds>, now: Instant) {
         let user = &self.caller.user;
         let (who, about) = ((&*user.name, !user.is_guest()), [("reason", what)]);
         self.audit

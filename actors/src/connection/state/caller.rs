@@ -39,14 +39,14 @@ impl ConnectionState {
 
     /// Tells the audit log of a login as this user; `why` it failed, if it did.
     pub(crate) fn audit_login(&mut self, shared: &Shared, user: &str, why: Option<&str>) {
-        let (all, now) = (&mut shared.audit_bounds(), shared.clock.now());
+        let (all, now) = (shared.audit_bounds(), shared.clock.now());
         self.identity.audit_login(user, why, all, now);
     }
 
     /// Tells the audit log that the caller was denied something.
     #[cold]
     pub(crate) fn audit_denied(&mut self, shared: &Shared, what: &str) {
-        let (all, now) = (&mut shared.audit_bounds(), shared.clock.now());
+        let (all, now) = (shared.audit_bounds(), shared.clock.now());
         self.identity.audit_denied(what, all, now);
     }
 
