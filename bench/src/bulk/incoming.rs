@@ -4,9 +4,8 @@
 
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::frame::PREFIX_SIZE;
-use vestibule_wire::groups::chunk::{Chunk, First, HEAD_SIZE_MAX, Head, PieceBegun};
+use vestibule_wire::groups::chunk::{Chunk, FRAME_SIZE_MAX, First, Head, PieceBegun};
 use vestibule_wire::groups::{Assembly, Received, Receiver};
-use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
 
 use crate::client::AGREED;
 use crate::error::BenchError;
@@ -15,8 +14,6 @@ use crate::reply;
 /// How much of a reply is admitted ahead of what has come, as the client has it.
 const CREDIT: usize = 2 * 1024 * 1024;
 
-/// Longest frame that is looked at as a whole, without its length.
-const WHOLE_MAX: usize = HEAD_SIZE_MAX + CHUNK_PAYLOAD_MAX;
 /// Bytes of a long reply that are enough to read its header.
 const HEADER_MAX: usize = 64;
 
@@ -124,7 +121,7 @@ impl Incoming {
                 return Ok(used);
             };
             let length = u32::from_be_bytes(*length) as usize;
-            if length > WHOLE_MAX {
+            if length > FRAME_SIZE_MAX {
                 let Some(beginning) = rest.get(PREFIX_SIZE..PREFIX_SIZE + HEADER_MAX) else {
                     return Ok(used);
                 };

@@ -16,9 +16,8 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use vestibule_wire::client::{MalformedReply, ReplyFrame};
 use vestibule_wire::frame::PREFIX_SIZE;
-use vestibule_wire::groups::chunk::{Chunk, HEAD_SIZE_MAX, MalformedChunk, PieceBegun};
+use vestibule_wire::groups::chunk::{Chunk, FRAME_SIZE_MAX, MalformedChunk, PieceBegun};
 use vestibule_wire::groups::{Agreement, DamagedSequence};
-use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
 
 use chunks::Chunks;
 
@@ -28,9 +27,6 @@ use crate::limits::{CHUNK_MESSAGES_MAX, CHUNK_WINDOW, HEAD_READ_SIZE, READ_SIZE,
 mod chunks;
 #[cfg(test)]
 mod tests;
-
-/// Longest frame of a chunk, without its length.
-const CHUNK_SIZE_MAX: usize = HEAD_SIZE_MAX + CHUNK_PAYLOAD_MAX;
 
 /// What is held of replies in chunks.
 pub(crate) const AGREED: Agreement = Agreement {
@@ -196,7 +192,7 @@ impl Incoming {
     /// The next that is whole.
     pub(crate) fn next(&mut self) -> Result<Option<Arrived>, Fault> {
         let size_max = match &self.chunks {
-            Some(_) => self.size_max.max(CHUNK_SIZE_MAX),
+            Some(_) => self.size_max.max(FRAME_SIZE_MAX),
             None => self.size_max,
         };
         loop {

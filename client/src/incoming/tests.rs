@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use vestibule_wire::ErrorCode;
 use vestibule_wire::groups::chunk::First;
 use vestibule_wire::groups::{Group, Sender, chunk};
+use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
 use vestibule_wire::reply::ReplyHeader;
 
 fn frames(syncs: std::ops::Range<u64>) -> Vec<u8> {
