@@ -49,7 +49,7 @@ impl Worker {
         self.cell.shared.memory.segments().trim(now);
         self.cell.state.borrow_mut().buffers.trim(now);
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
-        if is_solo && shared.settings.load().may_hold() {
+        if is_solo && self.cell.state.borrow().settings.may_hold() {
             self.revoke_in_solo(now);
         }
     }
@@ -121,9 +121,14 @@ impl Worker {
         }
     }
 
+    /// As of the last look at the settings.
+    fn time_limits(&self) -> TimeLimits {
+        self.cell.state.borrow().settings.time_limits
+    }
+
     /// Closes connections that took longer than they may.
     fn check_timeouts(&self, now: Instant) {
-        let limits = self.cell.state.borrow().settings.time_limits;
+        let limits = self.time_limits();
         let shortest = TimeLimits {
             idle: idle_limit(self.idle_min.get(), limits.idle),
             ..limits
@@ -318,13 +323,7 @@ impl Worker {
     /// Watches a new connection if its slot is provisional.
     pub(super) fn watch_provisional(&self, connection: &Weak<ConnectionCell>) {
         let connection = connection.upgrade();
-        let limit = self
-            .cell
-            .state
-            .borrow()
-            .settings
-            .time_limits
-            .admin_authentication;
+        let limit = self.time_limits().admin_authentication;
         if let Some(own) = connection.filter(|own| own.slot.probation(limit).is_some()) {
             self.provisional.borrow_mut().push(own.id);
         }
@@ -332,13 +331,7 @@ impl Worker {
 
     /// Who had an administrator's slot and was none gives it back.
     fn revoke_slots(&self, now: Instant) {
-        let limit = self
-            .cell
-            .state
-            .borrow()
-            .settings
-            .time_limits
-            .admin_authentication;
+        let limit = self.time_limits().admin_authentication;
         let mut provisional = std::mem::take(&mut *self.provisional.borrow_mut());
         provisional.retain(|id| {
             let Some(session) = self.sessions.of(*id) else {
