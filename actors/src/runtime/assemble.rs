@@ -62,11 +62,9 @@ pub(super) fn assemble<E: Engine>(
 ) -> Result<RuntimeHandle<E>, StartError> {
     engine.check().map_err(StartError::Engine)?;
     check_guest(&config, &additions, &*engine)?;
-    let spawn_tx = |own: &Inner<E>| {
-        let (shared, peers, queue) = (own.shared.clone(), own.peers.clone(), own.queue.clone());
+    assemble_around(config, timing, additions, None, |shared, peers, queue| {
         Some(spawner(shared, peers, queue, engine, procedures))
-    };
-    assemble_around(config, timing, additions, None, spawn_tx)
+    })
 }
 
 /// Starts a gateway.
@@ -85,16 +83,10 @@ pub(super) fn assemble_gateway(
     let mut config = config;
     let links = LINKS_PER_SESSION_THREAD_MAX * config.session_thread_count();
     config.descriptors.reserved += links + gateway.config.upstreams.len();
-    let runtime = assemble_around(config, timing, additions, Some(gateway.clone()), |_| None)?;
+    let own = Some(gateway.clone());
+    let runtime = assemble_around(config, timing, additions, own, |_, _, _| None)?;
     scouts::launch(&runtime.shared, &gateway);
     Ok(runtime)
-}
-
-/// What Tx, or what stands in its place, is made with.
-struct Inner<E: 'static> {
-    shared: Arc<Shared>,
-    peers: Arc<Peers>,
-    queue: Arc<JobQueue<E>>,
 }
 
 /// Starts what every runtime has, around a Tx that `spawn_tx` knows to start, or in a gateway
@@ -104,7 +96,7 @@ fn assemble_around<E: 'static>(
     timing: Timing,
     additions: Additions,
     gateway: Option<Arc<GatewayCell>>,
-    spawn_tx: impl FnOnce(&Inner<E>) -> Option<SpawnTx>,
+    spawn_tx: impl FnOnce(Arc<Shared>, Arc<Peers>, Arc<JobQueue<E>>) -> Option<SpawnTx>,
 ) -> Result<RuntimeHandle<E>, StartError> {
     // Its listeners, and one who is told over TLS that there is no slot.
     let of_tls = additions
@@ -125,17 +117,7 @@ fn assemble_around<E: 'static>(
     let arbiters = start_workers(mailboxes.workers, &shared, &peers);
     let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
     let queue = Arc::new(JobQueue::default());
-    let inner = Inner {
-        shared,
-        peers,
-        queue,
-    };
-    let spawn_tx = spawn_tx(&inner);
-    let Inner {
-        shared,
-        peers,
-        queue,
-    } = inner;
+    let spawn_tx = spawn_tx(shared.clone(), peers.clone(), queue.clone());
     let (told, stopped) = watch::channel(None);
     let mut supervisor = Supervisor::new(
         shared.clone(),
@@ -292,15 +274,19 @@ type OpenListeners = (Vec<Listener>, Vec<BoundListener>);
 /// Listens on every address; tells those that the system picked.
 fn open_listeners(config: &Config, additions: &Additions) -> Result<OpenListeners, StartError> {
     let mode = config.unix_socket_mode;
-    let clients = config.listen.iter().map(|own| (own, false));
-    let administrators = config.admin_listen.iter().map(|own| (own, true));
+    let clients = config.listen.iter().map(|own| (own.clone(), false, None));
+    let administrators = config.admin_listen.iter();
+    let administrators = administrators.map(|own| (own.clone(), true, None));
+    let over_tls = additions.tls.iter().flat_map(|(identity, listen)| {
+        let listen = listen.iter().copied().map(ListenAddress::from);
+        listen.map(move |own| (own, false, Some(identity)))
+    });
     let mut open = OpenListeners::default();
-    for (address, is_for_administrators) in clients.chain(administrators) {
-        let opened = open_listener(address, mode);
-        let (listener, address) = opened.map_err(|source| StartError::Listen {
-            address: address.clone(),
-            source,
-        })?;
+    for (address, is_for_administrators, tls) in clients.chain(administrators).chain(over_tls) {
+        let opened = open_listener(&address, mode);
+        let (mut listener, address) =
+            opened.map_err(|source| StartError::Listen { address, source })?;
+        listener.tls = tls.cloned();
         open.0.push(match is_for_administrators {
             true => listener.for_administrators(),
             false => listener,
@@ -308,37 +294,12 @@ fn open_listeners(config: &Config, additions: &Additions) -> Result<OpenListener
         open.1.push(BoundListener {
             address,
             is_for_administrators,
-            is_over_tls: false,
+            is_over_tls: tls.is_some(),
         });
     }
-    #[cfg(feature = "tls")]
-    open_tls_listeners(&mut open, additions)?;
-    #[cfg(not(feature = "tls"))]
-    let _ = additions;
     #[cfg(feature = "testing")]
     super::accepting::accept_here(open.1.iter().filter_map(|own| own.address.network()));
     Ok(open)
-}
-
-#[cfg(feature = "tls")]
-fn open_tls_listeners(open: &mut OpenListeners, additions: &Additions) -> Result<(), StartError> {
-    let Some((identity, addresses)) = &additions.tls else {
-        return Ok(());
-    };
-    for address in addresses {
-        let address = ListenAddress::from(*address);
-        // No file is made.
-        let opened = open_listener(&address, 0);
-        let (listener, address) =
-            opened.map_err(|source| StartError::Listen { address, source })?;
-        open.0.push(listener.over_tls(identity.clone()));
-        open.1.push(BoundListener {
-            address,
-            is_for_administrators: false,
-            is_over_tls: true,
-        });
-    }
-    Ok(())
 }
 
 fn open_listener(address: &ListenAddress, mode: u32) -> io::Result<(Listener, ListenAddress)> {
