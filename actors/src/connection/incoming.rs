@@ -158,8 +158,7 @@ impl Incoming {
         let Some(total) = self.total(number, first) else {
             return Ok(None);
         };
-        let own = self.receiver.begun(number);
-        let (come, room) = own.map_or((0, 0), |own| (own.len(), own.capacity()));
+        let (come, room) = self.come(number);
         let is_last = come + size == total;
         let left = size - bytes.len() - usize::from(is_last);
         let is_wanted = size >= STRAIGHT_READ_MIN
@@ -194,6 +193,12 @@ impl Incoming {
         }
     }
 
+    /// Bytes that have come of a request, and those that its buffer has room for.
+    fn come(&self, number: u32) -> (usize, usize) {
+        let own = self.receiver.begun(number);
+        own.map_or((0, 0), |own| (own.len(), own.capacity()))
+    }
+
     /// A used buffer of the size of a request of which `more` bytes have come, if there is one and
     /// the request is in none.
     fn spare_for(
@@ -204,8 +209,7 @@ impl Incoming {
         buffers: &mut Buffers,
     ) -> Option<Vec<u8>> {
         let total = self.total(number, first)?;
-        let own = self.receiver.begun(number);
-        let (come, room) = own.map_or((0, 0), |own| (own.len(), own.capacity()));
+        let (come, room) = self.come(number);
         (room < total).then(|| buffers.spare_large(total, come + more))?
     }
 

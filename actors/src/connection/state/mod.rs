@@ -319,10 +319,7 @@ impl ConnectionState {
             Ok(())
         });
         if let Err(error) = written {
-            self.traffic.count_error(error.code());
-            if error.code() == ErrorCode::ACCESS_DENIED {
-                self.audit_denied(shared, error.message());
-            }
+            self.note_error(shared, &error);
         }
         self.append_copy(&reply, Group::Call);
     }
@@ -330,6 +327,11 @@ impl ConnectionState {
     /// Appends an error.
     pub(crate) fn reply_error(&mut self, shared: &Shared, sync: u64, error: &Error) {
         header(shared, sync).write_error(self.output.buffer(), error);
+        self.note_error(shared, error);
+    }
+
+    /// A reply is an error.
+    fn note_error(&mut self, shared: &Shared, error: &Error) {
         self.traffic.count_error(error.code());
         if error.code() == ErrorCode::ACCESS_DENIED {
             self.audit_denied(shared, error.message());
