@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use vestibule_actors::config::{ConnectionLimits, TimeLimits};
 use vestibule_actors::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX, OUTPUT_MAX_LEAST};
-use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, TestServer, config};
+use vestibule_actors::testing::{
+    Harness, Peer, RequestBuilder, Script, TestServer, block_on, config,
+};
 use vestibule_actors::wire::client::{GREETING_SIZE, ReplyFrame};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{AdoptError, Connection, ConnectionBounds, Listener, PeerAddress};
@@ -17,12 +19,8 @@ const NO_ARGS: &[u8] = &[0x90];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Has this be done where streams can be waited for, and not for ever.
-fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.expect("a runtime can be made");
-    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await });
+fn wait_for<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let done = block_on(async { tokio::time::timeout(PATIENCE, future).await });
     done.expect("it is answered in time")
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use vestibule_actors::config::LoginLimits;
 use vestibule_actors::engine::Engine;
 use vestibule_actors::monitoring::LoginResult;
-use vestibule_actors::testing::{Harness, RequestBuilder, Script, TestServer, config};
+use vestibule_actors::testing::{Harness, RequestBuilder, Script, TestServer, block_on, config};
 use vestibule_actors::wire::client::{ReplyFrame, login_tuple};
 use vestibule_actors::wire::greeting::{self, GREETING_SIZE};
 use vestibule_actors::wire::keys::{self, RequestType};
@@ -22,12 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const FREE: u64 = 5;
 
-fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.expect("a runtime can be made");
-    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await });
+fn wait_for<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let done = block_on(async { tokio::time::timeout(PATIENCE, future).await });
     done.expect("it is answered in time")
 }
 
