@@ -72,18 +72,14 @@ async fn live(link: &Link, epoch: u64) -> Error {
         Ok(Ok(Socket::Tcp(mut socket))) => match greet(link, &mut socket, epoch).await {
             Ok(incoming) => {
                 let (reader, writer) = socket.into_split();
-                let writer = WriteHalf::from(writer);
-                let _lent = link.lend(&writer);
-                drive(link, incoming, reader, writer).await
+                drive_plain(link, incoming, reader, writer.into()).await
             }
             Err(error) => error,
         },
         Ok(Ok(Socket::Unix(mut socket))) => match greet(link, &mut socket, epoch).await {
             Ok(incoming) => {
                 let (reader, writer) = socket.into_split();
-                let writer = WriteHalf::from(writer);
-                let _lent = link.lend(&writer);
-                drive(link, incoming, reader, writer).await
+                drive_plain(link, incoming, reader, writer.into()).await
             }
             Err(error) => error,
         },
@@ -96,6 +92,17 @@ async fn live(link: &Link, epoch: u64) -> Error {
             Err(error) => error,
         },
     }
+}
+
+/// Drives a connection whose callers may write as well.
+async fn drive_plain(
+    link: &Link,
+    incoming: Incoming,
+    reader: impl tokio::io::AsyncRead + Unpin,
+    writer: WriteHalf,
+) -> Error {
+    let _lent = link.lend(&writer);
+    drive(link, incoming, reader, writer).await
 }
 
 async fn greet<S>(link: &Link, socket: &mut S, epoch: u64) -> Result<Incoming, Error>
