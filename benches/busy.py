@@ -18,7 +18,6 @@ import math
 import pathlib
 import shutil
 import socket
-import struct
 import sys
 import tempfile
 import threading
@@ -26,6 +25,7 @@ import time
 
 import compare
 import connections
+import drain
 
 MEASURED = pathlib.Path(__file__).resolve().parent / "measured"
 FIGURES = MEASURED / "busy.json"
@@ -43,18 +43,7 @@ THEMES = {
              "vestibule": "#4493f8", "tarantool": "#b1bac4"},
 }
 
-
-def frame(header, body):
-    return b"\xce" + struct.pack(">I", len(header) + len(body)) + header + body
-
-
-PING = frame(b"\x82\x00\x40\x01\x01", b"\x80")
-
-
-def call(procedure, seconds):
-    name = procedure.encode()
-    body = b"\x82\x22\xd9" + bytes([len(name)]) + name + b"\x21\x91" + bytes([int(seconds)])
-    return frame(b"\x82\x00\x0a\x01\x02", body)
+PING = drain.request(64, b"\x80")
 
 
 def receive(stream, size):
@@ -96,7 +85,7 @@ def measure(port, procedure):
     for at in range(count):
         time.sleep(max(0.0, began + at * EVERY - time.monotonic()))
         if not is_blocked and time.monotonic() - began >= BEFORE:
-            blocker.sendall(call(procedure, BLOCKED))
+            blocker.sendall(drain.call(procedure, int(BLOCKED)))
             is_blocked = True
         threads.append(threading.Thread(target=visit, args=(port, began, at, seen)))
         threads[-1].start()
