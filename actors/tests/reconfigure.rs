@@ -1,7 +1,5 @@
 //! Settings that are replaced while clients are there: what they hold for, and from when on.
 
-use std::sync::Barrier;
-use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -155,40 +153,6 @@ fn connections_that_are_there_stay_when_their_bound_is_lowered() {
     assert!(told.contains("from 127.0.0.1: there may be 2"), "{told}");
     reconfigure(&harness, |own| own.connection_limits(limits));
     harness.connect().ping();
-}
-
-/// Some bounds stand beside their counters, apart from the other settings.
-#[test]
-fn of_changes_at_the_same_time_one_is_last_in_all_that_it_changes() {
-    let harness = Harness::start();
-    let handle = harness.handle();
-    for _ in 0..100 {
-        let begin = Barrier::new(2);
-        thread::scope(|scope| {
-            for number in [100, 200] {
-                let begin = &begin;
-                scope.spawn(move || {
-                    let limits = ConnectionLimits::default()
-                        .connections_max(number)
-                        .memory_max(number << 20);
-                    let settings = handle.settings().connection_limits(limits);
-                    begin.wait();
-                    for _ in 0..20 {
-                        assert_eq!(handle.reconfigure(settings.clone()), Ok(()));
-                    }
-                });
-            }
-        });
-        let last = handle.settings().connection_limits;
-        let limits = handle.limits();
-        let shown = |name: &str| {
-            let mut limits = limits.iter();
-            limits.find(|own| own.name == name).map(|own| own.value)
-        };
-        let memory_max = shown("connections_memory_max_bytes");
-        assert_eq!(memory_max, Some(last.memory_max as u64));
-        assert_eq!(shown("connections_max"), Some(last.connections_max as u64));
-    }
 }
 
 #[test]

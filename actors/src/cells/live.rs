@@ -106,4 +106,13 @@ mod tests {
         assert_eq!((*own, own.version()), (3, 2));
         assert!(!own.refresh(&live));
     }
+
+    #[test]
+    fn nobody_replaces_it_between_a_value_and_what_goes_with_it() {
+        let live = Live::new(1);
+        let mut is_held = false;
+        live.replace(2, |_| is_held = live.current.try_lock().is_err());
+        assert!(is_held);
+        assert!(live.current.try_lock().is_ok());
+    }
 }
