@@ -22,11 +22,8 @@ const OWN_KEYS: [&str; 6] = ["time", "level", "message", "pid", "module", "threa
 ///
 /// If there is one already.
 pub(crate) fn install(args: &LogArgs) {
-    let logger = make(args);
-    let level = logger.filter();
-    *LOGGER.write() = Some(logger);
+    replace(args);
     log::set_logger(&LOGGER).expect("there is one logger");
-    log::set_max_level(level);
 }
 
 /// Has the logger go by other options from its next line on.
