@@ -32,13 +32,10 @@ pub(crate) async fn stop_on_signal<E: 'static>(
     let mut ending = EndingSignals::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut next = async || loop {
-        return tokio::select! {
-            signal = ending.next() => signal,
-            _ = hang_up.recv() => {
-                on_hang_up();
-                continue;
-            }
-        };
+        tokio::select! {
+            signal = ending.next() => return signal,
+            _ = hang_up.recv() => on_hang_up(),
+        }
     };
     let first = next().await;
     runtime.begin_drain(None, first);
