@@ -200,19 +200,14 @@ impl Settings {
 /// the process where clap does: after help, and if the command line is no usage.
 pub(crate) fn of_process() -> Result<Settings, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
-    let given = given.unwrap_or_else(|fault| fault.exit());
-    let settings = with_file(&given)?;
-    settings.check_gateway()?;
-    settings.read_files()?;
+    let (settings, _) = load(&given.unwrap_or_else(|fault| fault.exit()))?;
     Ok(settings)
 }
 
 /// The configuration of this server as it is now, with what stands in its files.
 pub(crate) fn of_process_again() -> Result<LoadedOptions, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
-    let settings = with_file(&given.map_err(refused)?)?;
-    settings.check_gateway()?;
-    let files = settings.read_files()?;
+    let (settings, files) = load(&given.map_err(refused)?)?;
     let none = || Problem::Together("these are no options of a server".to_owned());
     let files = files.ok_or_else(none)?;
     Ok(LoadedOptions { settings, files })
@@ -222,10 +217,14 @@ fn arguments() -> Vec<OsString> {
     std::env::args_os().collect()
 }
 
-/// The settings that come of what was given, and of the file that is named there.
-fn with_file(given: &ArgMatches) -> Result<Settings, Problem> {
+/// The settings that come of what was given, and of the file that is named there, with what stands
+/// in the files of a server: all that is refused is refused here, at a start as by a reload.
+fn load(given: &ArgMatches) -> Result<(Settings, Option<ReadFiles>), Problem> {
     let file = file_of(given).map(|path| File::read(&path)).transpose()?;
-    resolve(Cli::command(), &arguments(), file.as_ref())
+    let settings = resolve(Cli::command(), &arguments(), file.as_ref())?;
+    settings.check_gateway()?;
+    let files = settings.read_files()?;
+    Ok((settings, files))
 }
 
 fn refused(fault: clap::Error) -> Problem {
