@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use vestibule_client::{Address, Target};
 
 use crate::cli::choices::{Described, one_of};
-use crate::cli::values::{duration, time_text};
+use crate::cli::values::{duration, some_time, time_text};
 
 /// How long a server has to be reached, and to answer, unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -240,14 +240,6 @@ fn server_address(text: &str) -> Result<Address, String> {
     match target.credentials {
         None => Ok(target.address),
         Some(_) => Err("users are named by --user, and passwords by --password-file".to_owned()),
-    }
-}
-
-/// A time that is not 0.
-pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("nothing is answered in no time".to_owned()),
-        time => Ok(time),
     }
 }
 

@@ -8,8 +8,7 @@ use clap::Args;
 use vestibule_actors::ListenAddress;
 
 use crate::cli::choices::{Described, one_of};
-use crate::cli::ctl::some_time;
-use crate::cli::values::{duration, time_text};
+use crate::cli::values::{duration, some_time, time_text};
 
 /// How long a server has to answer, unless told otherwise: what Docker and Kubernetes give a probe
 /// is more, or can be made so.

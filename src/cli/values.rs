@@ -80,6 +80,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|fault| format!("{fault} (examples: 500ms, 3s, 2m, 0)"))
 }
 
+/// A time that is not 0.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("nothing is answered in no time".to_owned()),
+        time => Ok(time),
+    }
+}
+
 /// A time as [`duration`] reads it, in the largest unit of hours, seconds and milliseconds that it
 /// is a whole number of.
 pub(crate) fn time_text(time: Duration) -> String {
