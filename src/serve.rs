@@ -18,7 +18,7 @@ use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 use vestibule_http::{HttpConfig, HttpHandle, Sources};
 
 use crate::cli::EXIT_CUT_OFF;
-use crate::cli::serve::{FileFault, ServeArgs};
+use crate::cli::serve::ServeArgs;
 use crate::config::Settings;
 use crate::meter::{self, Meter};
 use crate::notify::ServiceManager;
@@ -48,8 +48,7 @@ pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
     config.descriptors.process = descriptors::raise_limit();
     config.instance_uuid = identity::instance_uuid(&args.storage.data)?;
     // They could be used when the options were checked.
-    let read = args.read_files();
-    let files = read.map_err(|fault| io::Error::other(fault.text))?;
+    let files = args.read_files()?;
     let configuration = Configuration::new(settings);
     actix_rt::System::new().block_on(async {
         let mut standard = procedures::standard();
@@ -109,9 +108,8 @@ fn serve_gateway(settings: Settings, args: &ServeArgs) -> io::Result<ExitCode> {
     let mut config = args.config();
     config.descriptors.process = descriptors::raise_limit();
     // They could be used when the options were checked.
-    let text = |fault: FileFault| io::Error::other(fault.text);
-    let upstreams = args.upstreams().map_err(text)?;
-    let files = args.read_files().map_err(text)?;
+    let files = args.read_files()?;
+    let upstreams = files.upstreams;
     let configuration = Configuration::new(settings);
     let served = Served {
         line: format!(
@@ -222,8 +220,8 @@ fn parts<E: 'static>(
     parts.extend(others);
     if let Some(side_door) = side_door.map(HttpHandle::control) {
         parts.push(Box::new(move |loaded| {
-            let (side_door, told) = (side_door.clone(), &loaded.files.side_door);
-            let settings = told.settings.clone();
+            let (side_door, settings) =
+                (side_door.clone(), loaded.files.side_door.settings.clone());
             Ok(Box::new(move || side_door.reconfigure(settings)))
         }));
     }

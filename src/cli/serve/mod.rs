@@ -29,6 +29,8 @@ mod stopping;
 mod storage;
 mod tls;
 
+use std::io;
+
 use clap::Args;
 use vestibule_actors::{Config, TlsIdentity, Upstreams};
 use vestibule_engine::{EngineOptions, GuestRights};
@@ -57,11 +59,19 @@ pub(crate) struct FileFault {
     pub(crate) text: String,
 }
 
+impl From<FileFault> for io::Error {
+    fn from(fault: FileFault) -> Self {
+        Self::other(fault.text)
+    }
+}
+
 /// What stands in the files that options name.
 #[derive(Debug)]
 pub(crate) struct ReadFiles {
     /// The options of the engine.
     pub(crate) engine: EngineOptions,
+    /// What a gateway stands before: nothing, if this is none.
+    pub(crate) upstreams: Upstreams,
     /// The configuration of the side door: without an address there is to be none.
     pub(crate) side_door: HttpConfig,
     /// Who the server is by TLS, if that is told.
@@ -158,15 +168,6 @@ impl ServeArgs {
         self.storage.engine_options().guest(self.listening.guest)
     }
 
-    /// The upstreams of a gateway.
-    ///
-    /// # Errors
-    ///
-    /// Why the password cannot be read.
-    pub(crate) fn upstreams(&self) -> Result<Upstreams, FileFault> {
-        Ok(self.gateway.upstreams().account(self.gateway.account()?))
-    }
-
     /// What is made of options and of the files that they name.
     ///
     /// # Errors
@@ -174,13 +175,14 @@ impl ServeArgs {
     /// The first file that cannot be used.
     pub(crate) fn read_files(&self) -> Result<ReadFiles, FileFault> {
         let about = |option| move |text| FileFault { option, text };
-        self.gateway.account()?;
+        let upstreams = self.gateway.upstreams().account(self.gateway.account()?);
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;
         let side_door = self.side_door.config(self.listening.unix_socket_mode.0);
         let side_door = side_door.map_err(about("http_token_file"))?;
         Ok(ReadFiles {
             engine: self.engine_options().admin_password(password),
+            upstreams,
             side_door,
             tls: self.tls.identity()?,
         })
