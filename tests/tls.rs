@@ -7,18 +7,12 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use socket2::{Domain, Socket, Type};
-use support::{Directory, Server, command, is_skipped, make_space, tls_files, wait_until};
+use support::{Directory, Server, command, is_skipped, make_space, pem, tls_files, wait_until};
 use vestibule_client::{Client, TlsOptions};
-
-const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/client/tests/certificates");
-
-fn pem(name: &str) -> PathBuf {
-    Path::new(CERTIFICATES).join(name)
-}
 
 /// The server's certificate and key in a directory, as options.
 fn identity(directory: &Path) -> [String; 4] {

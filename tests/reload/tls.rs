@@ -5,11 +5,7 @@ use std::path::Path;
 use vestibule_client::{Client, TlsOptions};
 
 use super::*;
-
-fn pem(name: &str) -> PathBuf {
-    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("client/tests/certificates");
-    certificates.join(name)
-}
+use crate::support::pem;
 
 /// A server that speaks TLS by the files that its own file names.
 struct TlsRig {

@@ -56,13 +56,18 @@ pub fn secret(directory: &Path, word: &str) -> PathBuf {
     file
 }
 
+/// A certificate or a key of the client's tests.
+pub fn pem(name: &str) -> PathBuf {
+    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("client/tests/certificates");
+    certificates.join(name)
+}
+
 /// The certificate of the client's tests, and a copy of its key in a directory, as it has to be.
 pub fn tls_files(directory: &Path) -> [PathBuf; 2] {
-    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("client/tests/certificates");
     let key = directory.join("server.key");
-    fs::copy(certificates.join("server.key"), &key).expect("the directory is ours");
+    fs::copy(pem("server.key"), &key).expect("the directory is ours");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("the file is ours");
-    [certificates.join("server.pem"), key]
+    [pem("server.pem"), key]
 }
 
 /// The same as variables of a server.
