@@ -18,6 +18,17 @@ use vestibule_actors::wire::keys::RequestType;
 const WIDTHS: [u32; 2] = [360, 1280];
 const SCHEMES: [&str; 2] = ["light", "dark"];
 
+/// A server that has a space, somebody who is connected to it, and its page in a browser.
+fn opened() -> (Directory, Server, Peer, Browser) {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &OPTIONS);
+    let mut peer = server.connect();
+    make_space(&mut peer);
+    let browser = Browser::start();
+    browser.open(server.http_address());
+    (directory, server, peer, browser)
+}
+
 /// What `axe-core` finds that keeps people out.
 fn barriers(browser: &Browser) -> Vec<Value> {
     let found = browser.script_later(
@@ -36,12 +47,7 @@ fn the_page_fits_each_screen_and_keeps_nobody_out() {
     if is_left_out() {
         return;
     }
-    let directory = Directory::new();
-    let server = Server::start(directory.path(), &OPTIONS);
-    let mut peer = server.connect();
-    make_space(&mut peer);
-    let browser = Browser::start();
-    browser.open(server.http_address());
+    let (_directory, _server, mut peer, browser) = opened();
     browser.wait_for("spaces", "rows");
     browser.script(&fs::read_to_string(tool("VESTIBULE_TEST_AXE")).expect("it is there"));
     for (state, procedure) in [("Assist", "vestibule.assist"), ("Solo", "vestibule.solo")] {
@@ -84,12 +90,7 @@ fn all_of_it_is_reached_by_the_keyboard() {
     if is_left_out() {
         return;
     }
-    let directory = Directory::new();
-    let server = Server::start(directory.path(), &OPTIONS);
-    let mut peer = server.connect();
-    make_space(&mut peer);
-    let browser = Browser::start();
-    browser.open(server.http_address());
+    let (_directory, _server, _peer, browser) = opened();
     browser.wait_for("connections", "guest");
     let press = |key: &str, code: u32| {
         for kind in ["rawKeyDown", "keyUp"] {
