@@ -25,12 +25,14 @@
 //! | `reload` | the configuration, loaded again while the server serves |
 //! | `serve` | the server |
 //! | `commands` | what works on a data directory while no server does |
+//! | `asking` | how one waits who asks a server that runs |
 //! | `ctl` | what operates a server that runs |
 //! | `probe` | what asks a server's side door |
 //! | `manual` | completions and pages of the manual |
 //!
 //! To embed the actors with an engine of your own, use [`vestibule_actors`] alone.
 
+mod asking;
 mod cli;
 mod commands;
 mod config;

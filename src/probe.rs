@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::asking;
 use crate::cli::EXIT_USAGE;
 use crate::cli::probe::{DoorAddress, ProbeArgs};
 use crate::terminal::one_line;
@@ -50,19 +51,13 @@ struct Answer {
 }
 
 fn asked(args: &ProbeArgs, path: &str) -> io::Result<Answer> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let answer = runtime.block_on(async {
+    asking::wait_for(async {
         let answer = tokio::time::timeout(args.timeout, ask(&args.http, path));
         answer.await.unwrap_or_else(|_| {
             let text = format!("nothing within {:?}", args.timeout);
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })
-    });
-    // A name that is still looked up is not waited for.
-    runtime.shutdown_background();
-    answer
+    })?
 }
 
 async fn ask(address: &DoorAddress, path: &str) -> io::Result<Answer> {

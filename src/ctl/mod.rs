@@ -23,22 +23,12 @@ use std::process::ExitCode;
 
 use self::answers::Killed;
 use self::link::{CtlError, Link};
+use crate::asking;
 use crate::cli::ctl::{CtlArgs, CtlVerb};
 
 /// Does what it is told to, writes what the server answers, and tells by the exit code.
 pub(crate) fn ctl(args: &CtlArgs) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let done = match runtime {
-        Ok(runtime) => {
-            let done = runtime.block_on(run(args));
-            // A name that is still looked up is not waited for.
-            runtime.shutdown_background();
-            done
-        }
-        Err(fault) => Err(CtlError::Output(fault)),
-    };
+    let done = asking::wait_for(run(args)).unwrap_or_else(|fault| Err(CtlError::Output(fault)));
     done.unwrap_or_else(|fault| {
         eprintln!("vestibule: {fault}");
         fault.exit_code()
