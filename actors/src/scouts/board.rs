@@ -122,7 +122,7 @@ impl ScoutBoard {
             log::warn!(
                 "more than one upstream says that it takes changes ({times} times): {}; requests \
                  go to one alone",
-                self.names(|own| own == Condition::Serving { is_writable: true }, now)
+                self.names(|own| own == Condition::Serving { is_writable: true })
             );
         }
         match choose(&conditions, self.last.get()) {
@@ -168,7 +168,7 @@ impl ScoutBoard {
     }
 
     /// The names of those in a condition.
-    fn names(&self, is_meant: impl Fn(Condition) -> bool, _now: Instant) -> String {
+    fn names(&self, is_meant: impl Fn(Condition) -> bool) -> String {
         let known = self.known.borrow();
         let each = known.iter().zip(&self.gateway.config.upstreams);
         let meant = each.filter(|(own, _)| is_meant(own.scout.condition()));

@@ -318,12 +318,11 @@ impl<'a> ScoutConnection<'a> {
                         .tell(self.index, |scout| scout.on_ballot(&ballot));
                 }
             }
-            INFO_SYNC => match is_read_only(frame) {
-                Some(is_read_only) => self
-                    .board
-                    .tell(self.index, |scout| scout.on_info(is_read_only)),
-                None => self.may_ask_info = false,
-            },
+            INFO_SYNC => {
+                let is_read_only = is_read_only(frame);
+                self.may_ask_info = is_read_only.is_some();
+                (self.board).tell(self.index, |scout| scout.on_info(is_read_only));
+            }
             sync => self.answer_askers(sync, frame, refused),
         }
     }

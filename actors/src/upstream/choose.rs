@@ -7,7 +7,7 @@ use super::scout::Condition;
 pub(crate) enum Choice {
     /// To this one.
     Upstream(usize),
-    /// Nowhere. `has_served`: one of them has data, so that what is asked is worth waiting for.
+    /// To none.
     Nowhere,
 }
 

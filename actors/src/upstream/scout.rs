@@ -152,9 +152,10 @@ impl Scout {
     }
 
     /// The upstream has said whether it is read-only, for any reason: older ones do not tell
-    /// orphans by their ballots.
-    pub(crate) fn on_info(&mut self, is_read_only: bool) {
-        self.says_read_only = Some(is_read_only);
+    /// orphans by their ballots. `None`: it does not say, or not any more.
+    pub(crate) fn on_info(&mut self, is_read_only: Option<bool>) {
+        self.says_read_only = is_read_only;
+        let is_read_only = is_read_only.unwrap_or(false);
         if let Condition::Serving { is_writable } = &mut self.condition {
             *is_writable &= !is_read_only;
         }
@@ -180,17 +181,18 @@ impl Scout {
         let is_late =
             now.saturating_duration_since(self.looked) > 2 * period + self.silent_after / 4;
         self.looked = now;
+        let trusted_after = self.silent_after.saturating_mul(TRUST_AFTER);
         if is_late && let Some(owed_since) = &mut self.owed_since {
             // What it sent meanwhile is not read yet.
             *owed_since = now;
         }
-        if now.saturating_duration_since(self.back_since) > self.silent_after * TRUST_AFTER {
+        if now.saturating_duration_since(self.back_since) > trusted_after {
             self.patience = 1;
         }
         let silence = now.saturating_duration_since(self.last_sign());
         if self.owed_since.is_some()
             && self.condition != Condition::Absent
-            && silence >= self.silent_after * self.patience
+            && silence >= self.silent_after.saturating_mul(self.patience)
         {
             self.is_silent = true;
         }
@@ -270,6 +272,17 @@ mod tests {
     }
 
     #[test]
+    fn who_may_be_silent_for_ever_never_is() {
+        let now = Instant::now();
+        let mut own = Scout::new(Duration::MAX, now);
+        own.on_greeted(now);
+        own.on_ballot(&Ballot::default());
+        own.on_asked(now);
+        own.look(now + 1000 * SILENT_AFTER, PERIOD);
+        assert_eq!(own.condition(), SERVING);
+    }
+
+    #[test]
     fn who_is_silent_again_and_again_is_given_longer_and_trusted_later() {
         let mut own = Model::serving();
         for patience in [1, 2, 4, 8, 8] {
@@ -323,11 +336,11 @@ mod tests {
         assert_eq!(told(true, Some(true)), read_only);
         assert_eq!(told(true, Some(false)), Condition::Loading);
         assert_eq!(told(false, None), SERVING);
-        own.scout.on_info(true);
+        own.scout.on_info(Some(true));
         assert_eq!(own.scout.condition(), read_only, "an orphan");
         own.scout.on_ballot(&Ballot::default());
         assert_eq!(own.scout.condition(), read_only, "until it says otherwise");
-        own.scout.on_info(false);
+        own.scout.on_info(None);
         own.scout.on_ballot(&Ballot::default());
         assert_eq!(own.scout.condition(), SERVING);
     }
