@@ -52,10 +52,10 @@ pub(crate) const UPSTREAM_REPLY_LARGE: usize = 64 << 10;
 /// After how long a link that nobody uses is closed.
 pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// Links of one session thread to upstreams: of those that nobody uses, the one that was used
+/// Links of one session thread to one upstream: of those that nobody uses, the one that was used
 /// longest ago is closed for another; where all are used, a request that needs one more is refused.
 /// As many descriptors are kept for them.
-pub const LINKS_PER_SESSION_THREAD_MAX: usize = 64;
+pub const LINKS_PER_UPSTREAM_MAX: usize = 64;
 
 /// Users whose hashes and keys a gateway knows.
 pub(crate) const UPSTREAM_USERS_MAX: usize = 10_000;

@@ -10,7 +10,7 @@ use super::deliveries::{Deliveries, LargeAnswer, Mailbox};
 use crate::connection::transport::Transport;
 use crate::limits::READ_PER_POLL_MAX;
 use crate::resources::WorkerCell;
-use crate::upstream::{GatewayCell, Incarnation, LinkFault, LinkUser, UpstreamLink};
+use crate::upstream::{GatewayCell, Incarnation, LinkFault, LinkUser, Pumped, UpstreamLink};
 
 /// One link: its machine, its socket, and the task that reads.
 pub(super) struct LinkCell {
@@ -63,11 +63,18 @@ impl LinkCell {
         }
     }
 
-    /// Writes what the socket takes now; its task sees to the rest.
+    /// Writes what the socket takes now; its task sees to the rest, and to what waits.
     pub(super) fn flush(&self) {
-        if !matches!(self.write(), Ok(true)) {
+        let is_all = matches!(self.write(), Ok(true));
+        if !is_all || self.link.borrow().has_waiting() {
             self.wake();
         }
+    }
+
+    /// Ends the connection. The sessions that used it last may keep this cell for long.
+    pub(super) fn close(&self) {
+        *self.transport.borrow_mut() = None;
+        *self.waker.borrow_mut() = None;
     }
 
     /// Writes what the socket takes; true if that is all.
@@ -100,11 +107,9 @@ impl LinkCell {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), LinkFault>> {
         *self.waker.borrow_mut() = Some(cx.waker().clone());
-        let claims = &worker.shared.counters[worker.index].claims;
         let mut total = 0;
         loop {
-            self.link.borrow_mut().pump(claims);
-            if let Err(fault) = self.poll_write(cx) {
+            if let Err(fault) = self.poll_send(worker, cx) {
                 return Poll::Ready(Err(lost(&fault)));
             }
             if until_ready && self.link.borrow().is_ready() {
@@ -117,10 +122,35 @@ impl LinkCell {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            let was_wanted = self.link.borrow().credits().is_wanted();
             match self.poll_read(worker, gateway, mailbox, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(count)) => total += count,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+            }
+            if was_wanted && !self.link.borrow().credits().is_wanted() {
+                // Those that this has woken take what they need first.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Sends and writes what may go and what the socket takes. What is left is seen to when the
+    /// socket takes more, or when there are credits.
+    fn poll_send(&self, worker: &WorkerCell, cx: &mut Context<'_>) -> io::Result<()> {
+        let claims = &worker.shared.counters[worker.index].claims;
+        loop {
+            let pumped = self.link.borrow_mut().pump(claims);
+            self.poll_write(cx)?;
+            let link = self.link.borrow();
+            match pumped {
+                Pumped::ForSocket if link.may_add() => {}
+                Pumped::ForCredits => {
+                    link.credits().wait(cx.waker());
+                    return Ok(());
+                }
+                _ => return Ok(()),
             }
         }
     }

@@ -3,13 +3,14 @@
 use std::mem;
 
 use actix::Recipient;
+use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::reply::{HEADER_SIZE, ReplyHeader};
-use vestibule_wire::{Error, ErrorCode};
 
 use super::cell::LinkCell;
 use crate::cells::claims::RequestId;
 use crate::limits::TURN_SMALL_BYTES_MAX;
+use crate::memory::MemoryCharge;
 use crate::messages::tx::{LargeReply, Push, Replies, ReplyHead};
 use crate::resources::WorkerState;
 use crate::segments::Chain;
@@ -23,13 +24,23 @@ pub(super) struct Mailbox {
     pub(super) pushes: Recipient<Push>,
 }
 
-/// A large reply, or push, as far as it has come: a whole frame at its end.
+/// A large reply, or push, as far as it has come.
 #[derive(Debug)]
 pub(super) enum LargeAnswer {
-    Reply(Chain),
-    Push(Chain),
+    Gathered(GatheredAnswer),
     /// There is no memory for it, which has this size.
     TooLarge(usize),
+}
+
+/// What has come of a large one: a whole frame at its end.
+#[derive(Debug)]
+pub(super) struct GatheredAnswer {
+    frame: Chain,
+    is_push: bool,
+    /// What has not come of its body.
+    left: usize,
+    /// For that, so that no more is begun at a time than there is memory for.
+    charge: MemoryCharge,
 }
 
 /// What one read of a link brings.
@@ -114,34 +125,42 @@ impl Sink for Deliveries<'_> {
         if !memory.may_gather(body) {
             return LargeAnswer::TooLarge(body);
         }
-        let (mut start, mut chain) = (Vec::with_capacity(HEADER_SIZE), Chain::default());
+        let (mut start, mut frame) = (Vec::with_capacity(HEADER_SIZE), Chain::default());
         let header = self.header(to, head);
         header.begin_passing_on(&mut start, head.code, body);
-        chain.push(memory.segments(), &start);
-        match head.is_final() {
-            true => LargeAnswer::Reply(chain),
-            false => LargeAnswer::Push(chain),
-        }
+        frame.push(memory.segments(), &start);
+        let mut charge = MemoryCharge::new(memory.clone());
+        charge.set(body);
+        LargeAnswer::Gathered(GatheredAnswer {
+            frame,
+            is_push: !head.is_final(),
+            left: body,
+            charge,
+        })
     }
 
     fn add(&mut self, large: &mut LargeAnswer, bytes: &[u8]) {
-        if let LargeAnswer::Reply(chain) | LargeAnswer::Push(chain) = large {
-            chain.push(self.shared.memory.segments(), bytes);
+        if let LargeAnswer::Gathered(own) = large {
+            own.left -= bytes.len();
+            own.charge.set(own.left);
+            own.frame.push(self.shared.memory.segments(), bytes);
         }
     }
 
     fn end(&mut self, to: &OwedRequest, large: LargeAnswer) {
         match large {
-            LargeAnswer::Reply(frame) => {
+            LargeAnswer::Gathered(own) if own.is_push => self.push(to, own.frame.into_buffer()),
+            LargeAnswer::Gathered(GatheredAnswer { frame, .. }) => {
                 let replies = self.replies();
                 let head = replies.heads.len();
                 replies.large.push(LargeReply { head, frame });
                 self.add_head(to);
             }
-            LargeAnswer::Push(chain) => self.push(to, chain.into_buffer()),
             LargeAnswer::TooLarge(size) => {
-                let text = format!("There is no memory for the {size} bytes of the reply");
-                let error = Error::new(ErrorCode::MEMORY_ISSUE, text);
+                // The upstream has done what was asked, or is at it.
+                let reason = format!("there is no memory for the {size} bytes of the reply");
+                let code = ErrorCode::MEMORY_ISSUE;
+                let error = self.shared.outcome_unknown(code, &reason);
                 let header = ReplyHeader {
                     sync: to.sync,
                     schema_version: self.shared.schema_version(),

@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::cell::LinkCell;
@@ -14,7 +15,8 @@ use super::task::live;
 use crate::admission::Class;
 use crate::cells::claims::RequestId;
 use crate::engine::catalog::User;
-use crate::limits::{LINKS_PER_SESSION_THREAD_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
+use crate::limits::{LINKS_PER_UPSTREAM_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
+use crate::messages::SessionId;
 use crate::messages::tx::{Batch, BatchEntry, CallerUpdate, LargeRequest};
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
@@ -43,12 +45,15 @@ struct Hub {
     /// By upstream, whether new links may be had.
     pauses: Vec<Pause>,
     dirty: Vec<Rc<LinkCell>>,
-    /// How many there are, with those that are only coming to their ends.
-    open: usize,
+    /// By upstream, how many there are, with those that are only coming to their ends: such as one
+    /// that says nothing keeps for long.
+    open: Vec<usize>,
 }
 
 /// Who calls from a session, and the link that was used last.
 struct SessionCaller {
+    /// The number of its connection, which is never used again.
+    connection: u64,
     user: User,
     link: Option<Rc<LinkCell>>,
 }
@@ -79,23 +84,18 @@ impl Links {
             replies: own.replies(),
             pushes: own.pushes(),
         };
-        let upstreams = gateway.config.upstreams.len();
-        let credits = || Rc::new(Credits::of_one(shared.counters.len()));
-        let state = RefCell::new(Hub {
-            callers: Vec::new(),
-            links: HashMap::new(),
-            credits: (0..upstreams).map(|_| credits()).collect(),
-            pauses: vec![Pause::default(); upstreams],
-            dirty: Vec::new(),
-            open: 0,
-        });
-        Rc::new_cyclic(|me| Self {
+        let hub = Hub::new(gateway.config.upstreams.len(), shared.counters.len());
+        let state = RefCell::new(hub);
+        let targets = gateway.targets();
+        let own = Rc::new_cyclic(|me| Self {
             worker: Rc::downgrade(worker),
             gateway,
             mailbox,
             me: me.clone(),
             state,
-        })
+        });
+        actix_rt::spawn(follow(own.me.clone(), targets));
+        own
     }
 
     /// A link to this upstream has come about.
@@ -105,21 +105,22 @@ impl Links {
 
     /// A link has ended; with a fault, unless nobody used it any more.
     pub(super) fn on_over(&self, cell: &Rc<LinkCell>, fault: Option<LinkFault>) {
-        cell.retire();
+        cell.is_retired.set(true);
+        cell.close();
         let (upstream, user) = (cell.incarnation.upstream, &cell.user.name);
         let Some(worker) = self.worker.upgrade() else {
             return;
         };
         let mut hub = self.state.borrow_mut();
-        hub.open -= 1;
+        hub.open[upstream] -= 1;
         let is_it = |own: &Rc<LinkCell>| Rc::ptr_eq(own, cell);
         let key = (upstream, user.clone());
         if hub.links.get(&key).is_some_and(is_it) {
             hub.links.remove(&key);
         }
         let was_ready = cell.link.borrow().is_ready();
-        let is_login = matches!(fault, Some(LinkFault::Refused(Refusal::Login(_))));
-        if !was_ready && fault.is_some() && !is_login {
+        let is_of_user = fault.as_ref().is_some_and(LinkFault::is_of_user);
+        if !was_ready && fault.is_some() && !is_of_user {
             hub.pauses[upstream].fail(worker.shared.clock.now());
         }
         drop(hub);
@@ -130,8 +131,10 @@ impl Links {
             log::debug!("the link to {name} for {user:?} has ended: {trouble}");
         }
         let error = match fault {
-            Some(LinkFault::Refused(Refusal::Login(error))) => {
-                self.gateway.forget(user);
+            Some(LinkFault::Refused(Refusal::Login(error))) if is_of_user => {
+                if let Some(key) = &cell.user.key {
+                    self.gateway.forget(user, key);
+                }
                 error
             }
             _ => not_there(&worker, &format!("upstream {name}: {trouble}")),
@@ -143,6 +146,21 @@ impl Links {
             error,
             &format!("upstream {name}: {trouble}"),
         );
+    }
+
+    /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream
+    /// may wake and take changes still.
+    pub(super) fn take_back(&self, worker: &WorkerCell, cell: &LinkCell) {
+        let target = self.gateway.target();
+        if target.is_none_or(|own| own == cell.incarnation) {
+            return;
+        }
+        cell.is_retired.set(true);
+        let unsent = cell.link.borrow_mut().take_back();
+        if !unsent.is_empty() {
+            let error = not_there(worker, "requests go to another upstream by now");
+            self.tell_over(worker, unsent, Vec::new(), error, "");
+        }
     }
 
     fn tell_over(
@@ -169,10 +187,21 @@ impl Links {
         for (id, why) in refused {
             let error = match why {
                 NoLink::NoUpstream => not_there(worker, "no upstream serves"),
-                NoLink::Paused => not_there(worker, "the upstream takes no more connections"),
+                NoLink::Paused => not_there(worker, "no connection to the upstream can be had now"),
                 NoLink::Forgotten(user) => self.gateway.wrong_login(&user.name, true),
             };
             self.tell_over(worker, vec![id], Vec::new(), error, "");
+        }
+    }
+}
+
+/// Has links that requests do not go over any more look at what they have not sent.
+async fn follow(links: Weak<Links>, mut targets: watch::Receiver<Option<Incarnation>>) {
+    while targets.changed().await.is_ok() {
+        let target = *targets.borrow_and_update();
+        let Some(links) = links.upgrade() else { return };
+        if let Some(target) = target {
+            links.state.borrow().follow(target);
         }
     }
 }
@@ -203,26 +232,54 @@ impl Pause {
 }
 
 impl Hub {
+    /// None yet, of one of this number of workers.
+    fn new(upstreams: usize, workers: usize) -> Self {
+        let credits = |_| Rc::new(Credits::of_one(workers));
+        Self {
+            callers: Vec::new(),
+            links: HashMap::new(),
+            credits: (0..upstreams).map(credits).collect(),
+            pauses: vec![Pause::default(); upstreams],
+            dirty: Vec::new(),
+            open: vec![0; upstreams],
+        }
+    }
+
     fn set_caller(&mut self, update: &CallerUpdate) {
         let index = update.session as usize;
         if self.callers.len() <= index {
             self.callers.resize_with(index + 1, || None);
         }
-        let user = update.caller.user.clone();
-        self.callers[index] = Some(SessionCaller { user, link: None });
+        self.callers[index] = Some(SessionCaller {
+            connection: update.caller.connection,
+            user: update.caller.user.clone(),
+            link: None,
+        });
     }
 
-    /// Whether there may be one more link; the one that was used longest ago is closed for it, of
-    /// those that nobody uses.
-    fn make_room(&mut self) -> bool {
-        if self.open < LINKS_PER_SESSION_THREAD_MAX {
+    /// A session has ended. Another one may have its number already.
+    fn forget_caller(&mut self, session: SessionId) {
+        if let Some(caller) = self.callers.get_mut(session.index as usize) {
+            caller.take_if(|own| own.connection == session.connection);
+        }
+    }
+
+    /// Requests go to this one from now on: links elsewhere look at what they have not sent.
+    fn follow(&self, target: Incarnation) {
+        let others = self.links.values();
+        let others = others.filter(|own| own.incarnation != target);
+        others.for_each(|own| own.retire());
+    }
+
+    /// Whether there may be one more link to an upstream; the one that was used longest ago is
+    /// closed for it, of those that nobody uses.
+    fn make_room(&mut self, upstream: usize) -> bool {
+        if self.open[upstream] < LINKS_PER_UPSTREAM_MAX {
             return true;
         }
         let idle_since = |own: &LinkCell| own.link.borrow().idle_since();
-        let idle = self
-            .links
-            .iter()
-            .filter_map(|(key, own)| Some((idle_since(own)?, key)));
+        let links = self.links.iter().filter(|(key, _)| key.0 == upstream);
+        let idle = links.filter_map(|(key, own)| Some((idle_since(own)?, key)));
         let oldest = idle
             .min_by_key(|(since, _)| *since)
             .map(|(_, key)| key.clone());
@@ -256,7 +313,13 @@ impl TakeBatch for Links {
             match self.link_of(&mut hub, entry.session, target, &worker) {
                 Ok(link) => {
                     let body = body_of(&batch.bytes, entry, large);
-                    link.link.borrow_mut().submit(forward(entry), body, claims);
+                    let mut own = link.link.borrow_mut();
+                    let schema_version = match entry.is_versioned {
+                        true => own.schema_version(self.gateway.schema_seen()),
+                        false => 0,
+                    };
+                    own.submit(forward(entry, schema_version), body, claims);
+                    drop(own);
                     if !link.is_dirty.replace(true) {
                         hub.dirty.push(link);
                     }
@@ -269,9 +332,7 @@ impl TakeBatch for Links {
             hub.set_caller(&update);
         }
         for session in &batch.disconnects {
-            if let Some(caller) = hub.callers.get_mut(session.index as usize) {
-                *caller = None;
-            }
+            hub.forget_caller(*session);
         }
         let mut dirty = std::mem::take(&mut hub.dirty);
         drop(hub);
@@ -335,7 +396,7 @@ impl Links {
             }
         };
         let now = worker.shared.clock.now();
-        if !hub.pauses[target.upstream].is_over(now) || !hub.make_room() {
+        if !hub.pauses[target.upstream].is_over(now) || !hub.make_room(target.upstream) {
             return Err(NoLink::Paused);
         }
         let link_user = LinkUser {
@@ -346,7 +407,7 @@ impl Links {
         let link = UpstreamLink::new(link_user.clone(), credits, now);
         let cell = Rc::new(LinkCell::new(target, link_user, link));
         hub.links.insert(key, cell.clone());
-        hub.open += 1;
+        hub.open[target.upstream] += 1;
         if let Some(own) = self.me.upgrade() {
             actix_rt::spawn(live(own, cell.clone()));
         }
@@ -354,7 +415,7 @@ impl Links {
     }
 }
 
-fn forward(entry: &BatchEntry) -> Forward {
+fn forward(entry: &BatchEntry, schema_version: u64) -> Forward {
     Forward {
         id: entry.id,
         session: entry.session,
@@ -364,7 +425,7 @@ fn forward(entry: &BatchEntry) -> Forward {
             _ => Kind::Other,
         },
         sync: entry.sync,
-        is_versioned: entry.is_versioned,
+        schema_version,
     }
 }
 
@@ -375,7 +436,43 @@ fn body_of<'a>(
 ) -> ForwardBody<'a> {
     let (start, end) = (entry.start as usize, entry.end as usize);
     match large {
-        Some(large) => ForwardBody::Own(large.frame, start),
+        Some(LargeRequest { mut frame, .. }) => {
+            frame.truncate(end);
+            ForwardBody::Own(frame, start)
+        }
         None => ForwardBody::Part(&bytes[start..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::engine::Caller;
+
+    #[test]
+    fn a_session_that_has_ended_takes_nothing_from_the_next_one_of_its_number() {
+        let mut hub = Hub::new(1, 1);
+        let ended = |connection| SessionId {
+            index: 0,
+            connection,
+        };
+        let update = CallerUpdate {
+            before: 0,
+            session: 0,
+            caller: Arc::new(Caller {
+                connection: 8,
+                user: User::guest(),
+                address: Ipv4Addr::LOCALHOST.into(),
+                is_administrator: false,
+            }),
+            gauge: Arc::default(),
+        };
+        hub.set_caller(&update);
+        hub.forget_caller(ended(7));
+        assert!(hub.callers[0].is_some());
+        hub.forget_caller(ended(8));
+        assert!(hub.callers[0].is_none());
     }
 }

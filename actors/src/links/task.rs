@@ -20,7 +20,9 @@ const IDLE_LOOKS: u32 = 4;
 pub(super) async fn live(links: Rc<Links>, cell: Rc<LinkCell>) {
     let fault = match open(&links, &cell).await {
         Ok(()) => {
-            links.on_ready(cell.incarnation.upstream);
+            if cell.link.borrow().is_ready() {
+                links.on_ready(cell.incarnation.upstream);
+            }
             let used = pin!(serve(&links, &cell, false));
             let unused = pin!(become_idle(&links, &cell));
             match select(used, unused).await {
@@ -51,7 +53,10 @@ async fn open(links: &Links, cell: &LinkCell) -> Result<(), LinkFault> {
 /// Writes and reads until it ends, or is ready to be used.
 async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), LinkFault> {
     poll_fn(|cx| match links.worker.upgrade() {
-        Some(worker) => cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx),
+        Some(worker) => {
+            links.take_back(&worker, cell);
+            cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx)
+        }
         // Its thread ends.
         None => std::task::Poll::Ready(Ok(())),
     })

@@ -26,8 +26,8 @@ use crate::exposure::refuses;
 use crate::incoming::Listener;
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::{
-    LINKS_PER_SESSION_THREAD_MAX, MAILBOX_SLOTS, SCHEMA_VERSION_MIN, WAITS_MAX,
-    WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    LINKS_PER_UPSTREAM_MAX, MAILBOX_SLOTS, SCHEMA_VERSION_MIN, WAITS_MAX, WORKER_ADMIN_RESERVE,
+    WORKER_REQUESTS_MAX, WORKER_RESERVE,
 };
 use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{SupervisorHandle, WorkerHandle};
@@ -81,8 +81,9 @@ pub(super) fn assemble_gateway(
         ..additions
     };
     let mut config = config;
-    let links = LINKS_PER_SESSION_THREAD_MAX * config.session_thread_count();
-    config.descriptors.reserved += links + gateway.config.upstreams.len();
+    let links = LINKS_PER_UPSTREAM_MAX * config.session_thread_count();
+    // Each has a scout's besides.
+    config.descriptors.reserved += (links + 1) * gateway.config.upstreams.len();
     let own = Some(gateway.clone());
     let runtime = assemble_around(config, timing, additions, own, |_, _, _| None)?;
     scouts::launch(&runtime.shared, &gateway);

@@ -2,8 +2,12 @@
 //!
 //! Tarantool reads nobody any more, probes included, when it has as many requests as its
 //! `net_msg_max`. Calls are bounded apart, for they may sleep.
+//!
+//! The links of one worker share them. One that has none left for what waits in it is woken when
+//! another one gives some back, and has its turn before that one takes more.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
 
 use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_REQUESTS_MAX};
 
@@ -23,6 +27,8 @@ pub(crate) struct Credits {
     calls_taken: Cell<usize>,
     max: usize,
     calls_max: usize,
+    /// The links in which something waits for credits.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Credits {
@@ -34,6 +40,7 @@ impl Credits {
             calls_taken: Cell::default(),
             max: part(UPSTREAM_REQUESTS_MAX),
             calls_max: part(UPSTREAM_CALLS_MAX),
+            waiting: RefCell::default(),
         }
     }
 
@@ -53,18 +60,39 @@ impl Credits {
         }
     }
 
-    /// One that was sent is not owed any more.
+    /// One that was sent is not owed any more: those who wait are woken.
     #[inline]
     pub(crate) fn give_back(&self, kind: Kind) {
         self.taken.set(self.taken.get() - 1);
         if kind == Kind::Call {
             self.calls_taken.set(self.calls_taken.get() - 1);
         }
+        if self.is_wanted() {
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A link has none for what waits in it: it is woken, once, when some are given back.
+    pub(crate) fn wait(&self, waker: &Waker) {
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|own| own.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    /// Whether some link waits.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.waiting.borrow().is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
 
     #[test]
@@ -87,6 +115,33 @@ mod tests {
         assert!(credits.has(Kind::Other) && !credits.has(Kind::Call));
         credits.give_back(Kind::Call);
         assert!(credits.has(Kind::Call));
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_waits_is_woken_once_by_what_is_given_back() {
+        let credits = Credits::of_one(1);
+        let links = [(); 2].map(|()| Arc::new(Woken::default()));
+        let wakers = links.clone().map(Waker::from);
+        credits.take(Kind::Call);
+        credits.take(Kind::Other);
+        assert!(!credits.is_wanted());
+        wakers.iter().for_each(|own| credits.wait(own));
+        credits.wait(&wakers[0]);
+        assert!(credits.is_wanted());
+        credits.give_back(Kind::Call);
+        credits.give_back(Kind::Other);
+        assert!(!credits.is_wanted());
+        assert_eq!(links.map(|own| own.0.load(Ordering::Relaxed)), [1, 1]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
 use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::{Error, ErrorCode};
@@ -34,8 +34,12 @@ pub(crate) struct GatewayCell {
     /// The upstream that requests go to, and its run: their numbers, each counted from 1; 0 for
     /// none. In one word, so that both are of one time.
     target: AtomicU64,
+    /// The same, for those who wait for a change.
+    targets: watch::Sender<Option<Incarnation>>,
     users: Mutex<Users>,
     schema: Mutex<SchemaVersion>,
+    /// The upstream's own number of its catalog, as far as it is known; 0 before.
+    schema_seen: AtomicU64,
     /// The lowest version of the upstreams that are known.
     version: Mutex<Option<(u32, u32, u32)>>,
     /// Whom to ask for users, by upstreams; set when the scouts are there.
@@ -49,8 +53,10 @@ impl GatewayCell {
         Self {
             config,
             target: AtomicU64::new(0),
+            targets: watch::Sender::new(None),
             users: Mutex::new(Users::new(now)),
             schema: Mutex::new(SchemaVersion::new(schema_version)),
+            schema_seen: AtomicU64::new(0),
             version: Mutex::new(None),
             questions: OnceLock::new(),
         }
@@ -73,18 +79,35 @@ impl GatewayCell {
     /// Requests go to this one from now on.
     pub(crate) fn set_target(&self, target: Option<Incarnation>) {
         if let Some(target) = target {
-            lock(&self.schema).follow(target);
+            let mut schema = lock(&self.schema);
+            schema.follow(target);
+            self.schema_seen.store(schema.seen(), Ordering::Relaxed);
         }
         let word = target.map_or(0, |own| {
             (own.upstream as u64 + 1) << RUN_BITS | own.number & ((1 << RUN_BITS) - 1)
         });
         self.target.store(word, Ordering::Release);
+        self.targets.send_replace(target);
+    }
+
+    /// Where requests go, told at each change.
+    pub(crate) fn targets(&self) -> watch::Receiver<Option<Incarnation>> {
+        self.targets.subscribe()
     }
 
     /// An upstream has told the number of its catalog; returns the version that clients are told
     /// from now on, if it is another one.
     pub(crate) fn note_schema(&self, incarnation: Incarnation, number: u64) -> Option<u64> {
-        lock(&self.schema).note(incarnation, number)
+        let mut schema = lock(&self.schema);
+        let version = schema.note(incarnation, number);
+        self.schema_seen.store(schema.seen(), Ordering::Relaxed);
+        version
+    }
+
+    /// The number of its catalog that the upstream has told last, to whomever of us; 0 if none.
+    #[inline]
+    pub(crate) fn schema_seen(&self) -> u64 {
+        self.schema_seen.load(Ordering::Relaxed)
     }
 
     /// The version that clients are greeted with.
@@ -114,9 +137,9 @@ impl GatewayCell {
         lock(&self.users).key(user)
     }
 
-    /// An upstream refuses the key of a user.
-    pub(crate) fn forget(&self, user: &str) {
-        lock(&self.users).forget(user);
+    /// An upstream refuses this key of a user.
+    pub(crate) fn forget(&self, user: &str, key: &Arc<PasswordKey>) {
+        lock(&self.users).forget_key(user, key);
     }
 
     /// What a login comes to.

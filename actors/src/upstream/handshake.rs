@@ -12,8 +12,8 @@ use vestibule_wire::auth::PasswordKey;
 use vestibule_wire::client::{
     GREETING_SIZE, Greeting, ReplyFrame, RequestHeader, login_tuple_by_key,
 };
-use vestibule_wire::greeting;
 use vestibule_wire::request::{Auth, Body};
+use vestibule_wire::{ErrorCode, greeting};
 
 /// The sync of the login. Nothing else is under way.
 const AUTH_SYNC: u64 = u64::MAX;
@@ -45,6 +45,19 @@ pub(crate) enum Refusal {
     /// The login is refused.
     #[error("it refuses the login: {0}")]
     Login(vestibule_wire::Error),
+}
+
+impl Refusal {
+    /// Whether it is because of who logs in: another one, or another password, may be let in. One
+    /// that is loading or has no room refuses everybody.
+    pub(crate) fn is_of_user(&self) -> bool {
+        const CODES: [ErrorCode; 3] = [
+            ErrorCode::ACCESS_DENIED,
+            ErrorCode::NO_SUCH_USER,
+            ErrorCode::CREDS_MISMATCH,
+        ];
+        matches!(self, Self::Login(error) if CODES.contains(&error.code()))
+    }
 }
 
 impl Default for Handshake {
@@ -185,11 +198,12 @@ mod tests {
         let key = Some(Arc::new(PasswordKey::of("secret")));
         let name = "alice".into();
         let (mut own, _) = greeted(&LinkUser { name, key });
-        let error = Error::new(vestibule_wire::ErrorCode::CREDS_MISMATCH, "no");
-        assert_eq!(
-            own.take_reply(&reply(0x8000 | 47)),
-            Err(Refusal::Login(error))
-        );
+        let error = Error::new(ErrorCode::CREDS_MISMATCH, "no");
+        let refusal = own.take_reply(&reply(0x8000 | 47)).unwrap_err();
+        assert!(refusal.is_of_user());
+        assert_eq!(refusal, Refusal::Login(error));
+        let loading = own.take_reply(&reply(0x8000 | 116)).unwrap_err();
+        assert!(!loading.is_of_user(), "nobody is let in");
         let mut own = Handshake::default();
         let http = own.take_greeting(&[b'H'; GREETING_SIZE]);
         assert_eq!(http, Err(Refusal::Greeting));

@@ -55,6 +55,24 @@ pub(crate) enum LinkFault {
     Malformed(#[from] MalformedReply),
 }
 
+impl LinkFault {
+    /// Whether the upstream refuses the user, and not everybody.
+    pub(crate) fn is_of_user(&self) -> bool {
+        matches!(self, Self::Refused(own) if own.is_of_user())
+    }
+}
+
+/// What keeps requests in a link after it has sent what may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pumped {
+    /// Nothing does, or it is not ready.
+    All,
+    /// What it has for its socket is to be written first.
+    ForSocket,
+    /// Credits are to be given back first.
+    ForCredits,
+}
+
 /// One connection to an upstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamLink<L> {
@@ -111,7 +129,8 @@ impl<L> UpstreamLink<L> {
     pub(crate) fn submit(&mut self, forward: Forward, body: ForwardBody<'_>, claims: &Claims) {
         let may_go = self.handshake.is_ready()
             && self.waiting.may_pass(forward.session)
-            && self.out.len() < LINK_AHEAD_MAX
+            && self.may_add()
+            && !self.credits.is_wanted()
             && self.credits.has(forward.kind);
         if may_go {
             self.send(&forward, body, claims);
@@ -121,15 +140,54 @@ impl<L> UpstreamLink<L> {
         }
     }
 
-    /// Sends what waits, as far as it may go now.
-    pub(crate) fn pump(&mut self, claims: &Claims) {
-        while self.handshake.is_ready() && self.out.len() < LINK_AHEAD_MAX {
+    /// Sends what waits, as far as it may go now; what keeps the rest is told.
+    pub(crate) fn pump(&mut self, claims: &Claims) -> Pumped {
+        if !self.handshake.is_ready() {
+            return Pumped::All;
+        }
+        while self.may_add() {
             let credits = &self.credits;
             let Some((forward, body)) = self.waiting.pop(|kind| credits.has(kind)) else {
-                return;
+                return match self.waiting.is_empty() {
+                    true => Pumped::All,
+                    false => Pumped::ForCredits,
+                };
             };
             self.send(&forward, body, claims);
         }
+        match self.waiting.is_empty() {
+            true => Pumped::All,
+            false => Pumped::ForSocket,
+        }
+    }
+
+    /// The upstream's number of its catalog: as the last reply told it here, or where it was `seen`
+    /// otherwise.
+    #[inline]
+    pub(crate) fn schema_version(&mut self, seen: u64) -> u64 {
+        self.schema_version = self.schema_version.max(seen);
+        self.schema_version
+    }
+
+    /// Whether more may be added to what it has for its socket.
+    pub(crate) fn may_add(&self) -> bool {
+        self.out.len() < LINK_AHEAD_MAX
+    }
+
+    /// Whether something waits in it.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The credits that it shares.
+    pub(crate) fn credits(&self) -> &Credits {
+        &self.credits
+    }
+
+    /// Takes out what is not sent: it never will be, over this link.
+    pub(crate) fn take_back(&mut self) -> Vec<RequestId> {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.iter().map(|own| own.id).collect()
     }
 
     /// Sends a request, unless it was taken back.
@@ -147,10 +205,7 @@ impl<L> UpstreamLink<L> {
         let header = RequestHeader {
             sync,
             stream_id: 0,
-            schema_version: match forward.is_versioned {
-                true => self.schema_version,
-                false => 0,
-            },
+            schema_version: forward.schema_version,
         };
         let request = forward.request as u64;
         match body {
@@ -204,11 +259,10 @@ impl<L> UpstreamLink<L> {
         for own in self.owed.iter() {
             self.credits.give_back(own.kind);
         }
-        let waiting = std::mem::take(&mut self.waiting);
         let owed = std::mem::take(&mut self.owed);
         self.out = Outbox::default();
-        let waiting = waiting.iter().map(|own| own.id).collect();
-        (waiting, owed.iter().map(|own| own.id).collect())
+        self.incoming = FrameReader::default();
+        (self.take_back(), owed.iter().map(|own| own.id).collect())
     }
 }
 

@@ -41,7 +41,7 @@ pub use config::{GatewayAccount, Upstream, UpstreamTextError, Upstreams, Upstrea
 pub(crate) use credits::{Credits, Kind};
 pub(crate) use gateway::{GatewayCell, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};
-pub(crate) use link::{LinkFault, Sink, UpstreamLink};
+pub(crate) use link::{LinkFault, Pumped, Sink, UpstreamLink};
 pub(crate) use owed::OwedRequest;
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout};

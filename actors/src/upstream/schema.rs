@@ -35,6 +35,11 @@ impl SchemaVersion {
         }
     }
 
+    /// The number of the one that is followed, as far as it is known; 0 before.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// An upstream has told its number; returns the version that clients are told from now on, if
     /// it is another one.
     pub(crate) fn note(&mut self, incarnation: Incarnation, number: u64) -> Option<u64> {

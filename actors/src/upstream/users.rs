@@ -116,7 +116,7 @@ impl Users {
     /// The upstream's answer: the hash of a user's password, or that there is no such user.
     pub(crate) fn learn(&mut self, name: &str, hash: Option<PasswordHash>, now: Instant) {
         let Some(hash) = hash else {
-            self.forget(name);
+            self.known.remove(name);
             return;
         };
         if let Some(known) = self.known.get_mut(name) {
@@ -135,9 +135,13 @@ impl Users {
             .insert(name.into(), KnownUser { hash, key, since });
     }
 
-    /// The upstream has refused what is known of a user, or there is none.
-    pub(crate) fn forget(&mut self, name: &str) {
-        self.known.remove(name);
+    /// The upstream has refused this key of a user: it is forgotten with its hash, unless another
+    /// one has been proven meanwhile.
+    pub(crate) fn forget_key(&mut self, name: &str, key: &Arc<PasswordKey>) {
+        let known = self.known.get(name).and_then(|own| own.key.as_ref());
+        if known.is_some_and(|own| Arc::ptr_eq(own, key)) {
+            self.known.remove(name);
+        }
     }
 
     /// The key by which a user who has logged in here logs in upstream.
@@ -220,6 +224,23 @@ mod tests {
             judge(&mut users, "alice", "new", Asking::Done, now),
             Judgment::Unknown
         );
+    }
+
+    #[test]
+    fn a_key_that_is_refused_goes_and_a_newer_one_stays() {
+        let now = Instant::now();
+        let mut users = Users::new(now);
+        let prove = |users: &mut Users, password| {
+            users.learn("alice", Some(PasswordHash::of(password)), now);
+            judge(users, "alice", password, Asking::Done, now);
+            users.key("alice").expect("it was proven")
+        };
+        let old = prove(&mut users, "secret");
+        let new = prove(&mut users, "new");
+        users.forget_key("alice", &old);
+        assert!(users.key("alice").is_some(), "that was the one before");
+        users.forget_key("alice", &new);
+        assert!(users.key("alice").is_none());
     }
 
     #[test]

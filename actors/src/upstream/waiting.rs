@@ -25,8 +25,9 @@ pub(crate) struct Forward {
     pub(crate) kind: Kind,
     /// The sync by which its client knows it.
     pub(crate) sync: u64,
-    /// Whether it is to be refused if the upstream has another catalog by now.
-    pub(crate) is_versioned: bool,
+    /// The upstream's number of the catalog that its client knows, so that it is refused if there
+    /// is another one by then; 0 if the client has told none.
+    pub(crate) schema_version: u64,
 }
 
 /// A request's body.
@@ -173,6 +174,10 @@ impl UnsentRequests {
             self.others.pop_front()?
         };
         self.bytes -= queued.body.allocated();
+        if self.is_empty() {
+            // What was much before says nothing of what comes.
+            self.sweep_at = (SWEEP_LEN_MIN, SWEEP_BYTES_MIN);
+        }
         Some((queued.forward, queued.body))
     }
 
@@ -199,7 +204,7 @@ mod tests {
             request: RequestType::Ping,
             kind,
             sync,
-            is_versioned: false,
+            schema_version: 0,
         }
     }
 

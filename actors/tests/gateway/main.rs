@@ -4,12 +4,13 @@ mod upstream;
 
 use std::time::Duration;
 
+use vestibule_actors::limits::UPSTREAM_CALLS_MAX;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, config};
 use vestibule_actors::wire::keys::{self, CODE_CHUNK, CODE_ERROR, RequestType};
 use vestibule_actors::{Gateway, Upstreams};
 
-use crate::upstream::{FakeUpstream, REFUSED, upstreams};
+use crate::upstream::{Asked, FakeUpstream, REFUSED, upstreams};
 
 const DONE: &[u8] = &[0x81, 0x30, 0x91, 0x07];
 
@@ -21,6 +22,28 @@ fn serving(upstreams: Upstreams) -> TestServer<Gateway> {
 
 fn before(upstream: &FakeUpstream) -> TestServer<Gateway> {
     serving(upstreams(&[("a", upstream.address)]))
+}
+
+/// With one session thread, which has all links and all credits.
+fn on_one_thread(upstreams: Upstreams) -> TestServer<Gateway> {
+    let server = TestServer::before_with(config().session_threads(1), upstreams);
+    server.wait_for(State::Assist);
+    server
+}
+
+/// Calls of guest, as many as an upstream may have at a time, and who has sent them.
+fn all_calls(server: &TestServer<Gateway>, upstream: &FakeUpstream) -> (Vec<Peer>, Vec<Asked>) {
+    const OF_ONE: usize = 48;
+    let mut peers: Vec<_> = (0..UPSTREAM_CALLS_MAX / OF_ONE)
+        .map(|_| server.connect())
+        .collect();
+    for peer in &mut peers {
+        (0..OF_ONE).for_each(|sync| peer.send(&eval(sync as u64, "return 1")));
+    }
+    let asked = (0..peers.len() * OF_ONE)
+        .map(|_| upstream.asked())
+        .collect();
+    (peers, asked)
 }
 
 fn eval(sync: u64, expression: &str) -> RequestBuilder {
@@ -167,11 +190,7 @@ fn a_password_that_is_changed_upstream_counts_at_the_next_login() {
 #[test]
 fn many_clients_share_a_link() {
     let upstream = FakeUpstream::start();
-    let server = TestServer::before_with(
-        config().session_threads(1),
-        upstreams(&[("a", upstream.address)]),
-    );
-    server.wait_for(State::Assist);
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
     let mut peers: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for peer in &mut peers {
         peer.send(&eval(3, "return 1"));
@@ -272,6 +291,33 @@ fn an_upstream_that_comes_back_is_used_again_and_its_catalog_counts_as_another()
 }
 
 #[test]
+fn what_a_client_knows_of_the_catalog_is_told_upstream_over_whichever_link() {
+    let upstream = FakeUpstream::start();
+    upstream.set_password("alice", "secret");
+    upstream.set_password("bob", "secret");
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| {
+        let mut peer = server.connect();
+        assert_eq!(peer.log_in(name, "secret").code, 0);
+        peer
+    });
+    pass(&mut alice, &upstream, &eval(1, "return 1"));
+    upstream.set_schema_version(90);
+    let mut guest = server.connect();
+    guest.send(&eval(1, "return 1"));
+    upstream.asked().reply(DONE);
+    assert_eq!(guest.receive().schema_version, Some(90));
+    // One that was not used since, and one that is new.
+    for peer in [&mut alice, &mut bob] {
+        peer.send(&eval(2, "return 1").schema_version(90));
+        let asked = upstream.asked();
+        assert_eq!(asked.header.schema_version, 90, "{}", asked.user);
+        asked.reply(DONE);
+        peer.receive();
+    }
+}
+
+#[test]
 fn a_late_reply_reaches_nobody() {
     let upstream = FakeUpstream::start();
     let server = before(&upstream);
@@ -302,6 +348,62 @@ fn requests_go_to_the_upstream_that_takes_changes() {
     first.set_writable(false);
     second.set_writable(true);
     goes_to(&server, &second, &first);
+}
+
+#[test]
+fn a_link_that_is_not_needed_any_more_is_closed_although_its_sessions_stay() {
+    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
+    second.set_writable(false);
+    let server = on_one_thread(upstreams(&[("a", first.address), ("b", second.address)]));
+    let mut peer = server.connect();
+    peer.send(&eval(1, "return 1"));
+    let asked = first.asked();
+    asked.reply(DONE);
+    assert_eq!(peer.receive().code, 0);
+    first.set_writable(false);
+    second.set_writable(true);
+    server.wait_until("the link is closed", || first.has_ended(asked.connection));
+    pass(&mut peer, &second, &eval(2, "return 1"));
+}
+
+#[test]
+fn what_waits_for_an_upstream_goes_nowhere_when_another_one_takes_changes() {
+    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
+    second.set_writable(false);
+    let server = on_one_thread(upstreams(&[("a", first.address), ("b", second.address)]));
+    let (_peers, asked) = all_calls(&server, &first);
+    let mut peer = server.connect();
+    peer.send(&eval(1, "return 1"));
+    first.set_writable(false);
+    second.set_writable(true);
+    let told = peer.receive();
+    assert_eq!(told.error_code(), Some(116));
+    assert!(!told.error_mentions("unknown"));
+    pass(&mut peer, &second, &eval(2, "return 1"));
+    asked.iter().for_each(|own| own.reply(DONE));
+    let connection = asked[0].connection;
+    server.wait_until("the link is closed", || first.has_ended(connection));
+    assert!(first.try_asked().is_none(), "it may take changes still");
+}
+
+#[test]
+fn who_waits_for_an_upstream_that_has_enough_to_do_has_a_turn_before_those_who_keep_it_busy() {
+    let upstream = FakeUpstream::start();
+    upstream.set_password("alice", "secret");
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut alice = server.connect();
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    pass(&mut alice, &upstream, &eval(1, "return 1"));
+    let (mut peers, asked) = all_calls(&server, &upstream);
+    for peer in [&mut alice, &mut peers[0]] {
+        peer.send(&eval(100, "return 1"));
+        // What was sent before it waits by now.
+        peer.ping();
+    }
+    asked[0].reply(DONE);
+    assert_eq!(upstream.asked().user, "alice");
+    asked[1].reply(DONE);
+    assert_eq!(upstream.asked().user, "guest");
 }
 
 /// Waits until requests go to one of two. No event tells when the probes have seen a change: until

@@ -1,6 +1,6 @@
 //! An upstream that does as a test says, on threads of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,6 +77,8 @@ struct State {
     users: Mutex<HashMap<String, PasswordHash>>,
     lookups: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
+    /// Connections that the peer has ended.
+    ended: Mutex<HashSet<usize>>,
     asked: Sender<Asked>,
 }
 
@@ -116,6 +118,7 @@ impl FakeUpstream {
             users: Mutex::default(),
             lookups: AtomicU64::new(0),
             connections: Mutex::default(),
+            ended: Mutex::default(),
             asked: sender,
         });
         let own = state.clone();
@@ -167,6 +170,11 @@ impl FakeUpstream {
     /// How many connections it has had.
     pub(crate) fn connections(&self) -> usize {
         lock(&self.state.connections).len()
+    }
+
+    /// Whether the peer has ended a connection.
+    pub(crate) fn has_ended(&self, connection: usize) -> bool {
+        lock(&self.state.ended).contains(&connection)
     }
 
     /// Ends a connection.
@@ -239,6 +247,7 @@ fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
         };
         answer(state, asked, &mut user);
     }
+    lock(&state.ended).insert(connection);
 }
 
 fn wait_while_silent(state: &State) {

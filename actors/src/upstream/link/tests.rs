@@ -90,7 +90,7 @@ impl Model {
             request: RequestType::Call,
             kind,
             sync: u64::from(self.next),
-            is_versioned: false,
+            schema_version: 0,
         };
         self.next += 1;
         (self.link).submit(forward, ForwardBody::Part(body), &self.claims);
