@@ -202,7 +202,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `limits`, `seconds`, `timeouts`, `timers`, `throttle`, `clock` | bounds, and rules of time |
+//! | `limits`, `seconds`, `timeouts`, `timers`, `throttle`, `backoff`, `clock` | bounds, and rules of time |
 //! | `serialized` | how what operators see is serialized |
 //! | `settable` | structs of options, set by methods |
 //! | `segments` | memory for large replies, and the counter of all that is charged |
@@ -241,6 +241,7 @@ mod admin;
 mod admission;
 pub mod audit;
 mod authenticator;
+mod backoff;
 mod cells;
 mod clock;
 pub mod config;

@@ -13,13 +13,14 @@ use actix_rt::time::{Sleep, sleep};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::listen::{AfterError, after_error};
-use super::pacing::{Backoff, RejectRateLimiter};
+use super::pacing::RejectRateLimiter;
 use super::reject::{reject, reject_over_tls};
+use crate::backoff::Backoff;
 use crate::cells::live::Follower;
 use crate::config::Settings;
 use crate::endpoints::{PeerAddress, UnixPeer, UnixSocketFile};
 use crate::incoming::{IncomingStream, Listener, ListenerSocket};
-use crate::limits::{ACCEPT_BATCH_MAX, ADMIN_SLOT_WAIT};
+use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, ADMIN_SLOT_WAIT};
 use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
 use crate::shared::Shared;
@@ -111,6 +112,7 @@ struct OpenListener {
     kind: ListenerKind,
     tls: Option<TlsIdentity>,
     rate: RejectRateLimiter,
+    /// While the system is out of something.
     backoff: Backoff,
     pause: Option<Pin<Box<Sleep>>>,
     /// Waits for a slot that is made free for it, on the spare descriptor.
@@ -126,7 +128,7 @@ impl OpenListener {
             kind: bound.kind,
             tls: bound.tls,
             rate: RejectRateLimiter::default(),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX),
             pause: None,
             waiting: None,
         })

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `actor` | the actix shell |
 //! | `listen` | opening a listener, and what an error of accept means |
-//! | `pacing` | how fast it rejects, and goes on after an error |
+//! | `pacing` | how fast it rejects |
 //! | `reject` | telling a connection that there is no slot for it |
 
 mod actor;

@@ -1,8 +1,8 @@
-//! How fast connections without a slot are rejected, and accepting goes on after an error: pure.
+//! How fast connections without a slot are rejected: pure.
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, REJECT_BURST, REJECT_PERIOD};
+use crate::limits::{REJECT_BURST, REJECT_PERIOD};
 
 /// Paces the rejecting: a burst, then one per period.
 #[derive(Debug, Default)]
@@ -25,25 +25,6 @@ impl RejectRateLimiter {
     pub(crate) fn count(&mut self, now: Instant) {
         let from = self.full_at.map_or(now, |full_at| full_at.max(now));
         self.full_at = Some(from + REJECT_PERIOD);
-    }
-}
-
-/// How long accepting pauses when the system is out of something: longer each time, up to a bound.
-#[derive(Debug, Default)]
-pub(crate) struct Backoff {
-    last: Duration,
-}
-
-impl Backoff {
-    /// Returns the next pause, as the system is out of something (again).
-    pub(crate) fn pause(&mut self) -> Duration {
-        self.last = (self.last * 2).clamp(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX);
-        self.last
-    }
-
-    /// A connection was accepted.
-    pub(crate) fn reset(&mut self) {
-        self.last = Duration::ZERO;
     }
 }
 
@@ -70,17 +51,5 @@ mod tests {
             pace.count(late);
         }
         assert_eq!(pace.wait(late), REJECT_PERIOD, "no more than one burst");
-    }
-
-    #[test]
-    fn pauses_grow_up_to_a_bound_and_begin_again_after_success() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..20).map(|_| backoff.pause()).collect();
-        assert_eq!(pauses[0], ACCEPT_PAUSE_MIN);
-        assert_eq!(pauses[1], ACCEPT_PAUSE_MIN * 2);
-        assert_eq!(pauses[19], ACCEPT_PAUSE_MAX);
-        assert!(pauses.is_sorted());
-        backoff.reset();
-        assert_eq!(backoff.pause(), ACCEPT_PAUSE_MIN);
     }
 }

@@ -13,6 +13,7 @@ use super::cell::LinkCell;
 use super::deliveries::Mailbox;
 use super::task::live;
 use crate::admission::Class;
+use crate::backoff::Backoff;
 use crate::cells::claims::RequestId;
 use crate::engine::catalog::User;
 use crate::limits::{LINKS_PER_UPSTREAM_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
@@ -59,10 +60,10 @@ struct SessionCaller {
 }
 
 /// After links that did not come about, new ones are left for a while, each time longer.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Pause {
     until: Option<Instant>,
-    failures: u32,
+    backoff: Backoff,
 }
 
 /// Why a request goes over no link.
@@ -219,11 +220,18 @@ fn not_there(worker: &WorkerCell, why: &str) -> Error {
     status.error_with_text(ErrorCode::LOADING, text)
 }
 
+impl Default for Pause {
+    fn default() -> Self {
+        Self {
+            until: None,
+            backoff: Backoff::new(RECONNECT_WAIT_MIN, RECONNECT_WAIT_MAX),
+        }
+    }
+}
+
 impl Pause {
     fn fail(&mut self, now: Instant) {
-        let wait = RECONNECT_WAIT_MIN.saturating_mul(1 << self.failures.min(16));
-        self.failures += 1;
-        self.until = Some(now + wait.min(RECONNECT_WAIT_MAX));
+        self.until = Some(now + self.backoff.pause());
     }
 
     fn is_over(&self, now: Instant) -> bool {

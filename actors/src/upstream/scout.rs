@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use vestibule_wire::ballot::Ballot;
 
+use crate::backoff::Backoff;
 use crate::limits::{RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, SILENCE_PATIENCE_MAX};
 
 /// After how many times the bound of silence an upstream that came back is trusted as before.
@@ -53,8 +54,8 @@ pub(crate) struct Scout {
     back_since: Instant,
     /// When it was last looked at.
     looked: Instant,
-    /// How often in a row it could not be reached.
-    losses: u32,
+    /// After it was lost, until it tells its ballot.
+    backoff: Backoff,
     /// What it says beside its ballot of being read-only; `None` if it does not.
     says_read_only: Option<bool>,
 }
@@ -72,7 +73,7 @@ impl Scout {
             patience: 1,
             back_since: now,
             looked: now,
-            losses: 0,
+            backoff: Backoff::new(RECONNECT_WAIT_MIN, RECONNECT_WAIT_MAX),
             says_read_only: None,
         }
     }
@@ -148,7 +149,7 @@ impl Scout {
             let is_writable = ballot.is_writable() && !says_read_only;
             Condition::Serving { is_writable }
         };
-        self.losses = 0;
+        self.backoff.reset();
     }
 
     /// The upstream has said whether it is read-only, for any reason: older ones do not tell
@@ -168,11 +169,9 @@ impl Scout {
         self.trouble = trouble;
         self.is_silent = false;
         self.owed_since = None;
-        let doubled = RECONNECT_WAIT_MIN.saturating_mul(1 << self.losses.min(16));
-        self.losses += 1;
         // The first time soon: it may be there again at once.
-        doubled
-            .min(RECONNECT_WAIT_MAX)
+        self.backoff
+            .pause()
             .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
