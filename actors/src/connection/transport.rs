@@ -93,6 +93,18 @@ pub(crate) fn from_incoming(
     })
 }
 
+/// Connects to a server; a name is looked up.
+///
+/// # Errors
+///
+/// Nobody is there, or the socket cannot be set up.
+pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect((host, port)).await?;
+    // For the same reason as with those that come in.
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
 /// What the reactor knows of a socket. Costs no system call.
 fn is_known(ready: impl Future<Output = io::Result<Ready>>, is: fn(Ready) -> bool) -> bool {
     match pin!(ready).poll(&mut Context::from_waker(Waker::noop())) {

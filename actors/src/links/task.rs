@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures::future::{Either, select};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::cell::{LinkCell, lost};
 use super::hub::Links;
+use crate::connection::transport::connect;
 use crate::limits::LINK_IDLE_MAX;
 use crate::upstream::LinkFault;
 
@@ -39,9 +39,7 @@ pub(super) async fn live(links: Rc<Links>, cell: Rc<LinkCell>) {
 async fn open(links: &Links, cell: &LinkCell) -> Result<(), LinkFault> {
     let upstream = links.gateway.upstream(cell.incarnation.upstream);
     let begin = async {
-        let address = (&*upstream.host, upstream.port);
-        let socket = TcpStream::connect(address).await;
-        let socket = socket.and_then(|own| own.set_nodelay(true).map(|()| own));
+        let socket = connect(&upstream.host, upstream.port).await;
         cell.set_transport(Box::new(socket.map_err(|fault| lost(&fault))?));
         serve(links, cell, true).await
     };

@@ -19,6 +19,7 @@ use vestibule_wire::request::{After, Body, Call, IdOrName, Select};
 
 use super::answers::{is_read_only, password_hash};
 use super::board::ScoutBoard;
+use crate::connection::transport::connect;
 use crate::engine::catalog::GUEST;
 use crate::limits::{READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
 use crate::throttle::Throttle;
@@ -88,11 +89,8 @@ impl<'a> ScoutConnection<'a> {
         let upstream = board.gateway.upstream(index);
         let limit = board.gateway.config.connect_timeout;
         let open = async {
-            let address = (&*upstream.host, upstream.port);
-            let socket = TcpStream::connect(address)
-                .await
-                .map_err(|own| text(&own))?;
-            socket.set_nodelay(true).map_err(|own| text(&own))?;
+            let socket = connect(&upstream.host, upstream.port).await;
+            let socket = socket.map_err(|own| text(&own))?;
             let mut own = Self {
                 board,
                 index,
