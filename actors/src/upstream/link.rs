@@ -278,9 +278,8 @@ struct Answers<'a, S> {
 
 impl<S: Sink> Answers<'_, S> {
     fn finish(&mut self, sync: u64) {
-        if let Some(own) = self.owed.get(sync) {
+        if let Some(own) = self.owed.remove(sync) {
             self.credits.give_back(own.kind);
-            self.owed.remove(sync);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   add ─▶ sync: index and generation of a slot ── sent ─▶ upstream
-//!   take ◀─ the reply's sync: this very request, or nobody's
+//!   get, remove ◀─ the reply's sync: this very request, or nobody's
 //! ```
 //!
 //! A request that nobody waits for any more is owed all the same: the upstream works at it.
@@ -13,7 +13,7 @@ use crate::cells::claims::RequestId;
 /// A request that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OwedRequest {
-    /// Of the worker's in-flight table; [`RequestId::NONE`] for what the link sent by itself.
+    /// Of the worker's in-flight table.
     pub(crate) id: RequestId,
     /// The sync by which its client knows it.
     pub(crate) sync: u64,
@@ -61,13 +61,13 @@ impl Owed {
         slot.request.as_ref().filter(|_| is_it)
     }
 
-    /// The reply of a request is whole.
+    /// The reply of a request is whole. Returns the request, if it was owed.
     #[inline]
-    pub(crate) fn remove(&mut self, sync: u64) {
-        if self.get(sync).is_some() {
-            self.slots[sync as u32 as usize].request = None;
-            self.free.push(sync as u32);
-        }
+    pub(crate) fn remove(&mut self, sync: u64) -> Option<OwedRequest> {
+        self.get(sync)?;
+        let index = sync as u32;
+        self.free.push(index);
+        self.slots[index as usize].request.take()
     }
 
     /// Everything that is owed, in no order.
