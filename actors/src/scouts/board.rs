@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::limits::PROBE_INTERVAL_WITHOUT_PRIMARY;
 use crate::shared::Shared;
 use crate::throttle::Throttle;
-use crate::upstream::{Choice, Condition, GatewayCell, Incarnation, Scout, choose, count_writable};
+use crate::upstream::{Condition, GatewayCell, Incarnation, Scout, choose, count_writable};
 
 /// What is known of one upstream.
 struct KnownUpstream {
@@ -122,12 +122,12 @@ impl ScoutBoard {
             log::warn!(
                 "more than one upstream says that it takes changes ({times} times): {}; requests \
                  go to one alone",
-                self.names(|own| own == Condition::Serving { is_writable: true })
+                self.names(Condition::is_writable)
             );
         }
         match choose(&conditions, self.last.get()) {
-            Choice::Upstream(upstream) => self.go_to(upstream, now),
-            Choice::Nowhere => self.go_nowhere(now),
+            Some(upstream) => self.go_to(upstream, now),
+            None => self.go_nowhere(now),
         }
     }
 

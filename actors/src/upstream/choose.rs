@@ -2,41 +2,25 @@
 
 use super::scout::Condition;
 
-/// Where requests go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// To this one.
-    Upstream(usize),
-    /// To none.
-    Nowhere,
-}
-
-/// Chooses among upstreams by how they are. `present` is where requests go now: as long as it takes
-/// changes it stays, although others say that they take some too, so that no two are written to in
-/// turns.
-pub(crate) fn choose(conditions: &[Condition], present: Option<usize>) -> Choice {
-    let is =
-        |at: usize, wanted: fn(Condition) -> bool| conditions.get(at).copied().is_some_and(wanted);
-    let is_writable = |own| own == Condition::Serving { is_writable: true };
-    let is_serving = |own| matches!(own, Condition::Serving { .. });
-    let find = |wanted: fn(Condition) -> bool| {
-        let stays = present.filter(|at| is(*at, wanted));
-        stays.or_else(|| (0..conditions.len()).find(|at| is(*at, wanted)))
+/// Chooses among upstreams by how they are; none if none will do. `present` is where requests go
+/// now: as long as it takes changes it stays, although others say that they take some too, so that
+/// no two are written to in turns.
+pub(crate) fn choose(conditions: &[Condition], present: Option<usize>) -> Option<usize> {
+    let find = |is_wanted: fn(Condition) -> bool| {
+        let mut in_turn = present.into_iter().chain(0..conditions.len());
+        in_turn.find(|at| conditions.get(*at).copied().is_some_and(is_wanted))
     };
     // All are there and read-only: one of them tells so those who write.
     let reader = || {
-        let all = conditions.iter().all(|own| is_serving(*own));
-        all.then(|| find(is_serving)).flatten()
+        let all = conditions.iter().all(|own| own.is_serving());
+        all.then(|| find(Condition::is_serving)).flatten()
     };
-    find(is_writable)
-        .or_else(reader)
-        .map_or(Choice::Nowhere, Choice::Upstream)
+    find(Condition::is_writable).or_else(reader)
 }
 
 /// How many say that they take changes: more than one is worth a warning.
 pub(crate) fn count_writable(conditions: &[Condition]) -> usize {
-    let is_writable = |own: &&Condition| **own == Condition::Serving { is_writable: true };
-    conditions.iter().filter(is_writable).count()
+    conditions.iter().filter(|own| own.is_writable()).count()
 }
 
 #[cfg(test)]
@@ -64,7 +48,6 @@ mod tests {
             (&[S], Some(0), None),
             (&[A, L, S], None, None),
         ] {
-            let expected = expected.map_or(Choice::Nowhere, Choice::Upstream);
             assert_eq!(
                 choose(conditions, present),
                 expected,
@@ -84,9 +67,9 @@ mod tests {
             for present in [None, Some(0), Some(1), Some(2), Some(9)] {
                 let has_writer = conditions.contains(&W);
                 match choose(&conditions, present) {
-                    Choice::Upstream(at) if has_writer => assert_eq!(conditions[at], W),
-                    Choice::Upstream(_) => assert_eq!(conditions, [R; 3]),
-                    Choice::Nowhere => assert!(!has_writer && conditions != [R; 3]),
+                    Some(at) if has_writer => assert_eq!(conditions[at], W),
+                    Some(_) => assert_eq!(conditions, [R; 3]),
+                    None => assert!(!has_writer && conditions != [R; 3]),
                 }
             }
         }

@@ -36,7 +36,7 @@ mod scout;
 mod users;
 mod waiting;
 
-pub(crate) use choose::{Choice, choose, count_writable};
+pub(crate) use choose::{choose, count_writable};
 pub use config::{GatewayAccount, Upstream, UpstreamTextError, Upstreams, UpstreamsError};
 pub(crate) use credits::{Credits, Kind};
 pub(crate) use gateway::{GatewayCell, UserQuestion};

@@ -35,6 +35,16 @@ pub(crate) enum Condition {
     Silent,
 }
 
+impl Condition {
+    pub(crate) fn is_serving(self) -> bool {
+        matches!(self, Self::Serving { .. })
+    }
+
+    pub(crate) fn is_writable(self) -> bool {
+        self == Self::Serving { is_writable: true }
+    }
+}
+
 /// What one scout knows of its upstream.
 #[derive(Debug)]
 pub(crate) struct Scout {
