@@ -1,7 +1,5 @@
 //! Replies of an upstream on their way to the worker, which hands them to its sessions.
 
-use std::mem;
-
 use actix::Recipient;
 use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
@@ -176,6 +174,5 @@ impl Drop for Deliveries<'_> {
     fn drop(&mut self) {
         // What came before something that no server sends is good.
         self.send();
-        mem::take(&mut self.replies);
     }
 }

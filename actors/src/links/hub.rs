@@ -131,6 +131,7 @@ impl Links {
         if fault.is_some() {
             log::debug!("the link to {name} for {user:?} has ended: {trouble}");
         }
+        let reason = format!("upstream {name}: {trouble}");
         let error = match fault {
             Some(LinkFault::Refused(Refusal::Login(error))) if is_of_user => {
                 if let Some(key) = &cell.user.key {
@@ -138,15 +139,9 @@ impl Links {
                 }
                 error
             }
-            _ => not_there(&worker, &format!("upstream {name}: {trouble}")),
+            _ => not_there(&worker, &reason),
         };
-        self.tell_over(
-            &worker,
-            unsent,
-            sent,
-            error,
-            &format!("upstream {name}: {trouble}"),
-        );
+        self.tell_over(&worker, unsent, sent, error, &reason);
     }
 
     /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream

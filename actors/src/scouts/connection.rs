@@ -127,21 +127,14 @@ impl<'a> ScoutConnection<'a> {
                 handshake.log_in(&greeting, &user, &mut self.out);
                 self.write().await?;
             }
-            if let Some((frame, size)) = self.frame()? {
-                handshake
-                    .take_reply(&frame)
-                    .map_err(|own| own.to_string())?;
+            if let Some(frame) = read_frame(&self.received)? {
+                let taken = handshake.take_reply(&frame);
+                taken.map_err(|own| own.to_string())?;
+                let size = frame.size;
                 self.received.drain(..size);
             }
         }
         Ok(())
-    }
-
-    /// The frame that has come, if one has, and its size.
-    fn frame(&self) -> Result<Option<(ReplyFrame<'_>, usize)>, String> {
-        let frame = ReplyFrame::read(&self.received, SCOUT_REPLY_SIZE_MAX);
-        let frame = frame.map_err(|own| own.to_string())?;
-        Ok(frame.map(|frame| (frame, frame.size)))
     }
 
     /// Reads what there is, or waits for something.
@@ -277,9 +270,7 @@ impl<'a> ScoutConnection<'a> {
         let received = std::mem::take(&mut self.received);
         let mut at = 0;
         let mut taken = || -> Result<(), String> {
-            while let Some(frame) = ReplyFrame::read(&received[at..], SCOUT_REPLY_SIZE_MAX)
-                .map_err(|own| own.to_string())?
-            {
+            while let Some(frame) = read_frame(&received[at..])? {
                 at += frame.size;
                 self.take_frame(&frame, refused);
             }
@@ -347,6 +338,12 @@ impl<'a> ScoutConnection<'a> {
             let _ = asker.send(answer.clone());
         }
     }
+}
+
+/// The frame that these bytes begin with, if it has come whole.
+fn read_frame(bytes: &[u8]) -> Result<Option<ReplyFrame<'_>>, String> {
+    let frame = ReplyFrame::read(bytes, SCOUT_REPLY_SIZE_MAX);
+    frame.map_err(|own| own.to_string())
 }
 
 fn text(fault: &io::Error) -> String {
