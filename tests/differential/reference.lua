@@ -6,8 +6,8 @@
 --
 -- Prints its address once it serves. It ends when its standard input does.
 
-local fiber = require('fiber')
-local socket = require('socket')
+local here = debug.getinfo(1, 'S').source:match('^@(.*)/[^/]*$') or '.'
+local serve = assert(loadfile(here .. '/../support/serve.lua'))
 
 box.cfg{
     listen = '127.0.0.1:0',
@@ -29,12 +29,4 @@ box.schema.space.create = function(...)
     return {id = space.id, name = space.name}
 end
 
-io.write(box.info.listen, '\n')
-io.flush()
-
-fiber.create(function()
-    repeat
-        socket.iowait(0, 'R')
-    until io.read() == nil
-    os.exit(0)
-end)
+serve()

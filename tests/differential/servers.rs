@@ -1,55 +1,12 @@
 //! Both servers, and a connection to each.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
-
 use vestibule_actors::testing::Peer;
 
 use crate::accepted::Answers;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::support::tarantool::Tarantool;
 use crate::support::{Directory, Server};
-
-/// A Tarantool. It ends when its standard input is closed, even if this process is killed.
-#[derive(Debug)]
-struct Reference {
-    process: Child,
-    input: Option<ChildStdin>,
-    address: String,
-}
-
-impl Reference {
-    fn start(program: &str, directory: &Directory) -> Self {
-        let script = format!(
-            "{}/tests/differential/reference.lua",
-            env!("CARGO_MANIFEST_DIR")
-        );
-        let mut process = Command::new(program)
-            .arg(script)
-            .arg(directory.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Tarantool starts");
-        let mut output = BufReader::new(process.stdout.take().expect("the output is piped"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("the output can be read");
-        assert!(line.ends_with('\n'), "Tarantool did not start");
-        Self {
-            input: process.stdin.take(),
-            process,
-            address: line.trim().to_owned(),
-        }
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// vestibule and Tarantool, with the same data in both as long as they answer alike.
 #[derive(Debug)]
@@ -57,7 +14,7 @@ pub(crate) struct Servers {
     reference: Side,
     ours: Side,
     next_sync: u64,
-    _processes: (Reference, Server),
+    _processes: (Tarantool, Server),
     _directories: [Directory; 2],
 }
 
@@ -103,14 +60,11 @@ impl Pair {
 impl Servers {
     pub(crate) fn start(tarantool: &str) -> Self {
         let directories = [Directory::new(), Directory::new()];
-        let reference = Reference::start(tarantool, &directories[0]);
+        let arguments = [directories[0].path().as_os_str()];
+        let reference = Tarantool::start(tarantool, "differential/reference.lua", &arguments);
         let server = Server::start(directories[1].path(), &["--journal-sync", "never"]);
-        let address = reference
-            .address
-            .parse()
-            .expect("Tarantool tells its address");
         Self {
-            reference: Side::new("Tarantool", Peer::connect(address)),
+            reference: Side::new("Tarantool", Peer::connect(reference.address)),
             ours: Side::new("vestibule", server.connect()),
             next_sync: 0,
             _processes: (reference, server),

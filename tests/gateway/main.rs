@@ -3,57 +3,31 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::Command;
 
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
-use support::{Directory, Process, Server, rows, secret, tarantool, wait_until};
+use support::tarantool::Tarantool;
+use support::{Directory, Server, rows, secret, tarantool, wait_until};
 
-/// A Tarantool. It ends when its standard input is closed, even if this process is killed.
-struct Tarantool {
-    process: Process,
-    _input: ChildStdin,
-    address: SocketAddr,
+fn start(program: &str, directory: &Directory) -> Tarantool {
+    start_at(program, directory, "127.0.0.1:0")
 }
 
-impl Tarantool {
-    fn start(program: &str, directory: &Directory) -> Self {
-        Self::start_at(program, directory, "127.0.0.1:0")
-    }
+fn start_at(program: &str, directory: &Directory, address: &str) -> Tarantool {
+    let arguments = [directory.path().as_os_str(), address.as_ref()];
+    Tarantool::start(program, "gateway/upstream.lua", &arguments)
+}
 
-    fn start_at(program: &str, directory: &Directory, address: &str) -> Self {
-        let script = format!("{}/tests/gateway/upstream.lua", env!("CARGO_MANIFEST_DIR"));
-        let mut child = Command::new(program)
-            .arg(script)
-            .arg(directory.path())
-            .arg(address)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Tarantool starts");
-        let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("the output can be read");
-        let address = line.trim().parse();
-        Self {
-            _input: child.stdin.take().expect("the input is piped"),
-            process: Process(child),
-            address: address.expect("Tarantool tells where it listens"),
-        }
-    }
+/// A connection of alice's that does not pass the gateway.
+fn connect(upstream: &Tarantool) -> Peer {
+    log_in(Peer::connect(upstream.address))
+}
 
-    /// A connection of alice's that does not pass the gateway.
-    fn connect(&self) -> Peer {
-        log_in(Peer::connect(self.address))
-    }
-
-    fn set_read_only(&self, is_read_only: bool) {
-        let expression = format!("box.cfg{{read_only = {is_read_only}}}");
-        assert_eq!(self.connect().ask(&eval(&expression)).code, 0);
-    }
+fn set_read_only(upstream: &Tarantool, is_read_only: bool) {
+    let expression = format!("box.cfg{{read_only = {is_read_only}}}");
+    assert_eq!(connect(upstream).ask(&eval(&expression)).code, 0);
 }
 
 fn log_in(mut peer: Peer) -> Peer {
@@ -171,9 +145,9 @@ fn answers(peer: &mut Peer, request: &RequestBuilder) -> Vec<(u32, u64, Vec<u8>)
 fn what_a_client_is_answered_is_what_it_is_answered_without_a_gateway() {
     let Some(program) = tarantool() else { return };
     let directory = Directory::new();
-    let upstream = Tarantool::start(&program, &directory);
+    let upstream = start(&program, &directory);
     let server = gateway(&directory, &[("a", &upstream)]);
-    let (mut direct, mut through) = (upstream.connect(), log_in(server.connect()));
+    let (mut direct, mut through) = (connect(&upstream), log_in(server.connect()));
     assert_eq!(direct.greeting().version, through.greeting().version);
     let ask_all = |peer: &mut Peer| -> Vec<_> {
         let requests = requests();
@@ -209,7 +183,7 @@ fn is_same(expected: &[(u32, u64, Vec<u8>)], got: &[(u32, u64, Vec<u8>)]) -> boo
 fn while_it_is_stopped_everybody_is_told_and_goes_on_when_it_does() {
     let Some(program) = tarantool() else { return };
     let directory = Directory::new();
-    let upstream = Tarantool::start(&program, &directory);
+    let upstream = start(&program, &directory);
     let server = gateway(&directory, &[("a", &upstream)]);
     let mut alice = log_in(server.connect());
     upstream.process.signal("STOP");
@@ -228,14 +202,14 @@ fn while_it_is_stopped_everybody_is_told_and_goes_on_when_it_does() {
     for peer in [&mut alice, &mut late] {
         assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
     }
-    assert_eq!(rows(&mut upstream.connect()), rows(&mut alice));
+    assert_eq!(rows(&mut connect(&upstream)), rows(&mut alice));
 }
 
 #[test]
 fn what_was_acknowledged_before_a_crash_is_there_after_it_and_nothing_that_was_refused() {
     let Some(program) = tarantool() else { return };
     let directory = Directory::new();
-    let upstream = Tarantool::start(&program, &directory);
+    let upstream = start(&program, &directory);
     let address = upstream.address;
     let server = gateway(&directory, &[("a", &upstream)]);
     let mut writer = log_in(server.connect());
@@ -254,9 +228,9 @@ fn what_was_acknowledged_before_a_crash_is_there_after_it_and_nothing_that_was_r
     }
     drop(upstream);
     wait_for(&server, "solo");
-    let upstream = Tarantool::start_at(&program, &directory, &address.to_string());
+    let upstream = start_at(&program, &directory, &address.to_string());
     wait_for(&server, "assist");
-    let there: Vec<u64> = rows(&mut upstream.connect())
+    let there: Vec<u64> = rows(&mut connect(&upstream))
         .iter()
         .map(|row| row.0)
         .collect();
@@ -275,13 +249,13 @@ fn what_was_acknowledged_before_a_crash_is_there_after_it_and_nothing_that_was_r
 fn writes_go_to_the_one_that_takes_them() {
     let Some(program) = tarantool() else { return };
     let directories = [Directory::new(), Directory::new()];
-    let [first, second] = [0, 1].map(|at| Tarantool::start(&program, &directories[at]));
-    second.set_read_only(true);
+    let [first, second] = [0, 1].map(|at| start(&program, &directories[at]));
+    set_read_only(&second, true);
     let server = gateway(&directories[0], &[("a", &first), ("b", &second)]);
     let mut peer = log_in(server.connect());
     assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
-    first.set_read_only(true);
-    second.set_read_only(false);
+    set_read_only(&first, true);
+    set_read_only(&second, false);
     // Until the probes have seen it, the first one says in its own words that it takes no changes,
     // or nobody does.
     wait_until("the other one is written to", || {
@@ -292,8 +266,8 @@ fn writes_go_to_the_one_that_takes_them() {
         );
         told.code == 0
     });
-    assert_eq!(rows(&mut first.connect()), [(1, 1)]);
-    assert_eq!(rows(&mut second.connect()), [(2, 2)]);
+    assert_eq!(rows(&mut connect(&first)), [(1, 1)]);
+    assert_eq!(rows(&mut connect(&second)), [(2, 2)]);
 }
 
 #[test]

@@ -6,8 +6,8 @@
 --
 -- Prints its address once it serves. It ends when its standard input does.
 
-local fiber = require('fiber')
-local socket = require('socket')
+local here = debug.getinfo(1, 'S').source:match('^@(.*)/[^/]*$') or '.'
+local serve = assert(loadfile(here .. '/../support/serve.lua'))
 
 box.cfg{
     listen = arg[2],
@@ -30,12 +30,4 @@ box.once('accounts', function()
     rows:create_index('primary')
 end)
 
-io.write(box.info.listen, '\n')
-io.flush()
-
-fiber.create(function()
-    repeat
-        socket.iowait(0, 'R')
-    until io.read() == nil
-    os.exit(0)
-end)
+serve()

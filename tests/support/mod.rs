@@ -6,6 +6,8 @@
     reason = "each test file takes its own part of it"
 )]
 
+pub mod tarantool;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr, UdpSocket};

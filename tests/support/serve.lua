@@ -1,0 +1,15 @@
+-- The end of a script that starts a Tarantool for a test: prints its address, for it serves by now,
+-- and has it end when its standard input does.
+
+local fiber = require('fiber')
+local socket = require('socket')
+
+io.write(box.info.listen, '\n')
+io.flush()
+
+fiber.create(function()
+    repeat
+        socket.iowait(0, 'R')
+    until io.read() == nil
+    os.exit(0)
+end)
