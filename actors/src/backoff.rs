@@ -23,7 +23,7 @@ impl Backoff {
         self.last
     }
 
-    /// It has succeeded.
+    /// Begins again with no pause, after success.
     pub(crate) fn reset(&mut self) {
         self.last = Duration::ZERO;
     }

@@ -202,7 +202,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `limits`, `seconds`, `timeouts`, `timers`, `throttle`, `backoff`, `clock` | bounds, and rules of time |
+//! | `limits`, `seconds`, `timeouts`, `timers`, `clock` | bounds, and rules of time |
+//! | `throttle`, `backoff` | how often at most something is told, or tried again |
 //! | `serialized` | how what operators see is serialized |
 //! | `settable` | structs of options, set by methods |
 //! | `segments` | memory for large replies, and the counter of all that is charged |

@@ -490,13 +490,11 @@ const _: () = assert!(CONNECTION_BYTES_MAX <= WAIT_BYTES_MAX && WAITS_MAX_DEFAUL
 const _: () = assert!(USER_AT_ADDRESS_SHARE_DEFAULT < USER_SHARE_DEFAULT);
 const _: () = assert!(USER_AT_ADDRESS_SHARE_DEFAULT < ADDRESS_SHARE_DEFAULT);
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
-const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
-const _: () = assert!(OUTPUT_PAUSE <= CONNECTION_REPLY_BYTES_MAX);
+const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX && OUTPUT_PAUSE <= CONNECTION_REPLY_BYTES_MAX);
 const _: () = assert!(CONNECTION_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
-const _: () = assert!(OUTPUT_MAX_LEAST <= OUTPUT_MAX);
+const _: () = assert!(OUTPUT_MAX_LEAST <= OUTPUT_MAX && TURN_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(MEMORY_SMALL <= SEGMENT_SIZE && SEGMENT_SIZE <= TURN_SMALL_BYTES_MAX);
 const _: () = assert!(SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE <= FLUSH_BYTES_MAX);
 const _: () = assert!(SEGMENT_SIZE.is_multiple_of(4096) && SEGMENT_SIZE <= BUFFER_KEEP_MAX);
-const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(TURN_REQUESTS_COSTLY < TURN_REQUESTS_MAX);
 const _: () = assert!(UPSTREAM_REPLY_LARGE <= READ_SIZE);

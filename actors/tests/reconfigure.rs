@@ -279,15 +279,23 @@ fn the_time_to_log_in_as_an_administrator_holds_for_those_who_are_there() {
     assert_eq!(told[0].error_code(), Some(116));
 }
 
+#[derive(Deserialize)]
+struct Reservation {
+    waiting: usize,
+}
+
 #[test]
-fn what_waits_goes_by_the_new_time() {
+fn who_begins_to_wait_goes_by_the_new_time() {
     let harness = Harness::start_with(config().wait_timeout(HOUR), Script::default());
     let mut holder = harness.connect();
     let lock = |sync| RequestBuilder::call(sync, "vestibule.lock", &[0x91, 0xa1, b'a']);
     assert_eq!(holder.ask(&lock(1)).code, 0);
     let mut first = harness.connect();
     first.send(&lock(1));
-    harness.wait_until("it waits", || harness.handle().in_flight() == 1);
+    harness.wait_until("it waits by the old time", || {
+        let shown = harness.connect().show("reservations");
+        shown.data::<Vec<Vec<Reservation>>>()[0][0].waiting == 1
+    });
     reconfigure(&harness, |own| own.wait_timeout(SHORT));
     let mut second = harness.connect();
     assert_eq!(second.ask(&lock(1)).error_code(), Some(78));

@@ -30,17 +30,17 @@ use crate::shared::Shared;
 /// What one thread tells its clients of what was not taken.
 pub(crate) struct Untaken {
     error: Error,
-    looks: Looks,
+    time: TimeLeft,
 }
 
-/// What there is time for: what is told later than `TRANSITION_SLACK` is neither
+/// How many there is time for: what is told later than `TRANSITION_SLACK` is neither
 /// counted nor known to have been told.
-struct Looks {
+struct TimeLeft {
     left: usize,
     until: Instant,
 }
 
-impl Looks {
+impl TimeLeft {
     fn new(now: Instant) -> Self {
         Self {
             left: UNTAKEN_TOLD_MAX,
@@ -48,9 +48,9 @@ impl Looks {
         }
     }
 
-    /// Whether there is time for one more, by the clock once in [`LOOKS_PER_CLOCK`].
+    /// Whether there is time for one more, by the clock once in [`TAKES_PER_LOOK`].
     fn take(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        if self.left.is_multiple_of(LOOKS_PER_CLOCK) && now() >= self.until {
+        if self.left.is_multiple_of(TAKES_PER_LOOK) && now() >= self.until {
             self.left = 0;
         }
         let has_time = self.left > 0;
@@ -59,15 +59,15 @@ impl Looks {
     }
 }
 
-/// Looks between two at the clock.
-const LOOKS_PER_CLOCK: usize = 64;
+/// Times that are taken between two looks at the clock.
+const TAKES_PER_LOOK: usize = 64;
 
 impl Untaken {
     pub(crate) fn new(shared: &Shared) -> Self {
         let now = shared.clock.now();
         Self {
             error: shared.serving.status(now).error(ErrorCode::SHUTDOWN),
-            looks: Looks::new(now),
+            time: TimeLeft::new(now),
         }
     }
 
@@ -122,7 +122,7 @@ impl Untaken {
             if at <= skipped {
                 continue;
             }
-            if !self.looks.take(|| shared.clock.now()) {
+            if !self.time.take(|| shared.clock.now()) {
                 return false;
             }
             let content = &frame[prefix.size..];
@@ -186,14 +186,14 @@ mod tests {
     #[test]
     fn there_is_an_end_to_looks_by_number_and_by_the_clock() {
         let now = Instant::now();
-        let mut looks = Looks::new(now);
-        let taken = (0..2 * UNTAKEN_TOLD_MAX).filter(|_| looks.take(|| now));
+        let mut time = TimeLeft::new(now);
+        let taken = (0..2 * UNTAKEN_TOLD_MAX).filter(|_| time.take(|| now));
         assert_eq!(taken.count(), UNTAKEN_TOLD_MAX);
-        let mut looks = Looks::new(now);
-        assert!(looks.take(|| now));
+        let mut time = TimeLeft::new(now);
+        assert!(time.take(|| now));
         let late = now + UNTAKEN_TIME_MAX;
-        let taken = (0..UNTAKEN_TOLD_MAX).filter(|_| looks.take(|| late));
-        assert_eq!(taken.count(), LOOKS_PER_CLOCK - 1);
-        assert!(!looks.take(|| now), "what is over does not begin again");
+        let taken = (0..UNTAKEN_TOLD_MAX).filter(|_| time.take(|| late));
+        assert_eq!(taken.count(), TAKES_PER_LOOK - 1);
+        assert!(!time.take(|| now), "what is over does not begin again");
     }
 }
