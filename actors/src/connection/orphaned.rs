@@ -1,5 +1,5 @@
-//! Orphaned transactions died with their Tx: the next Tx has never heard of them, so the session
-//! answers.
+//! Orphaned transactions died with their Tx, or with their connection upstream: what comes next has
+//! never heard of them, so it is answered here.
 //!
 //! ```text
 //!   open ── Tx dies ─▶ orphaned ─┬─ statement ─▶ 97, still orphaned
@@ -11,10 +11,10 @@
 //!                                        └─ anything else ──▶ over: its client takes it for ended
 //! ```
 
-use vestibule_wire::request::Body;
+use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
-/// The transactions of one connection that died with their Tx and that their client has not ended.
+/// The transactions of one connection that are lost and that their client has not ended.
 #[derive(Debug, Default)]
 pub(crate) struct OrphanedTransactions {
     all: Vec<OrphanedTransaction>,
@@ -23,13 +23,21 @@ pub(crate) struct OrphanedTransactions {
 #[derive(Debug)]
 struct OrphanedTransaction {
     stream: u64,
-    /// Of its COMMIT, if Tx had begun that.
-    unknown: Option<Box<Error>>,
+    fate: Box<OrphanFate>,
+}
+
+/// What became of a transaction that was lost, with what its client is told of it.
+#[derive(Debug)]
+pub(crate) enum OrphanFate {
+    /// The transaction did not happen.
+    Aborted(Error),
+    /// The transaction's COMMIT had begun, and was answered with this.
+    Unknown(Error),
 }
 
 /// Error with the code of transactions that did not happen and may be tried again.
-fn transaction_aborted() -> Error {
-    let text = "Transaction has been aborted by a failure of Tx";
+pub(crate) fn aborted_by(what: &str) -> Error {
+    let text = format!("Transaction has been aborted by {what}");
     Error::new(ErrorCode::TRANSACTION_CONFLICT, text)
 }
 
@@ -43,57 +51,51 @@ impl OrphanedTransactions {
         self.all.len()
     }
 
-    /// The transaction of a stream is lost; `unknown` is what its COMMIT was answered, if Tx had
-    /// begun it.
-    pub(crate) fn add(&mut self, stream: u64, unknown: Option<Error>) {
-        let unknown = unknown.map(Box::new);
-        self.all.push(OrphanedTransaction { stream, unknown });
+    /// The transaction of a stream is lost: what became of it counts from now on.
+    pub(crate) fn add(&mut self, stream: u64, fate: OrphanFate) {
+        self.all.retain(|own| own.stream != stream);
+        let fate = Box::new(fate);
+        self.all.push(OrphanedTransaction { stream, fate });
     }
 
     /// What a request in a stream is answered: nothing, if it goes its usual way.
-    pub(crate) fn answer(&mut self, stream: u64, body: &Body<'_>) -> Option<Result<(), Error>> {
+    pub(crate) fn answer(
+        &mut self,
+        stream: u64,
+        request: RequestType,
+    ) -> Option<Result<(), Error>> {
         let at = self.all.iter().position(|own| own.stream == stream)?;
-        let is_unknown = self.all[at].unknown.is_some();
-        match body {
-            Body::Commit => {
-                let unknown = self.all.swap_remove(at).unknown;
-                Some(Err(unknown.map_or_else(transaction_aborted, |own| *own)))
+        match (request, &*self.all[at].fate) {
+            (RequestType::Commit, OrphanFate::Aborted(error) | OrphanFate::Unknown(error)) => {
+                let error = error.clone();
+                self.all.swap_remove(at);
+                Some(Err(error))
             }
-            Body::Rollback if !is_unknown => {
+            (RequestType::Rollback, OrphanFate::Aborted(_)) => {
                 self.all.swap_remove(at);
                 Some(Ok(()))
             }
-            Body::Begin(_) => {
+            (RequestType::Begin, _) | (_, OrphanFate::Unknown(_)) => {
                 self.all.swap_remove(at);
                 None
             }
-            _ if is_unknown => {
-                self.all.swap_remove(at);
-                None
-            }
-            _ => Some(Err(transaction_aborted())),
+            (_, OrphanFate::Aborted(error)) => Some(Err(error.clone())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use vestibule_wire::keys::RequestType;
-    use vestibule_wire::request::decode;
-
     use super::*;
 
     /// What these requests of one stream are answered: a code, "ok", or "on" for the usual way.
-    fn ask(unknown: Option<Error>, requests: &[RequestType]) -> Vec<String> {
+    fn ask(fate: OrphanFate, requests: &[RequestType]) -> Vec<String> {
         let mut orphaned = OrphanedTransactions::default();
-        orphaned.add(1, unknown);
-        let mut answer = |request: &RequestType| {
-            let body = decode(*request, &[0x80]).expect("it needs no keys");
-            match orphaned.answer(1, &body) {
-                None => "on".to_owned(),
-                Some(Ok(())) => "ok".to_owned(),
-                Some(Err(error)) => error.code().0.to_string(),
-            }
+        orphaned.add(1, fate);
+        let mut answer = |request: &RequestType| match orphaned.answer(1, *request) {
+            None => "on".to_owned(),
+            Some(Ok(())) => "ok".to_owned(),
+            Some(Err(error)) => error.code().0.to_string(),
         };
         requests.iter().map(&mut answer).collect()
     }
@@ -101,18 +103,19 @@ mod tests {
     #[test]
     fn it_is_told_as_aborted_until_its_client_ends_it() {
         use RequestType::{Begin, Commit, Ping, Rollback};
+        let aborted = || OrphanFate::Aborted(aborted_by("a test"));
         assert_eq!(
-            ask(None, &[Ping, Ping, Commit, Commit]),
+            ask(aborted(), &[Ping, Ping, Commit, Commit]),
             ["97", "97", "97", "on"]
         );
-        assert_eq!(ask(None, &[Ping, Rollback, Ping]), ["97", "ok", "on"]);
-        assert_eq!(ask(None, &[Begin, Ping]), ["on", "on"]);
+        assert_eq!(ask(aborted(), &[Ping, Rollback, Ping]), ["97", "ok", "on"]);
+        assert_eq!(ask(aborted(), &[Begin, Ping]), ["on", "on"]);
     }
 
     #[test]
     fn a_commit_that_may_have_happened_is_never_told_as_aborted() {
         use RequestType::{Begin, Commit, Ping, Rollback};
-        let unknown = || Some(Error::new(ErrorCode::SYSTEM, "Outcome unknown"));
+        let unknown = || OrphanFate::Unknown(Error::new(ErrorCode::SYSTEM, "Outcome unknown"));
         assert_eq!(ask(unknown(), &[Commit, Commit]), ["115", "on"]);
         for request in [Begin, Ping, Rollback] {
             assert_eq!(ask(unknown(), &[request, Commit]), ["on", "on"]);

@@ -1,4 +1,4 @@
-//! Takes the batches of a worker: who calls, and over which link.
+//! The links of a worker: to which upstream, for which user, and what becomes of those that end.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,22 +9,18 @@ use std::time::Instant;
 use tokio::sync::watch;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::callers::{SessionCallers, aborted_by_change, aborted_with_link};
 use super::cell::LinkCell;
 use super::deliveries::Mailbox;
 use super::task::live;
-use crate::admission::Class;
 use crate::backoff::Backoff;
 use crate::cells::claims::RequestId;
 use crate::engine::catalog::User;
 use crate::limits::{LINKS_PER_UPSTREAM_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
-use crate::messages::SessionId;
-use crate::messages::tx::{Batch, BatchEntry, CallerUpdate, LargeRequest};
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
-use crate::resources::outgoing::TakeBatch;
 use crate::upstream::{
-    Credits, Forward, ForwardBody, GatewayCell, Incarnation, Kind, LinkFault, LinkUser, Refusal,
-    UpstreamLink,
+    Credits, EndedLink, GatewayCell, Incarnation, LinkFault, LinkUser, Refusal, UpstreamLink,
 };
 
 /// The links of one worker.
@@ -33,30 +29,22 @@ pub(crate) struct Links {
     pub(super) gateway: Arc<GatewayCell>,
     pub(super) mailbox: Mailbox,
     me: Weak<Self>,
-    state: RefCell<Hub>,
+    pub(super) state: RefCell<Hub>,
 }
 
-struct Hub {
-    /// Who calls, by the session's number.
-    callers: Vec<Option<SessionCaller>>,
+/// What they are chosen by.
+pub(super) struct Hub {
+    pub(super) callers: SessionCallers,
     /// By upstream and user: those that new requests go over.
     links: HashMap<(usize, Arc<str>), Rc<LinkCell>>,
     /// By upstream.
     credits: Vec<Rc<Credits>>,
     /// By upstream, whether new links may be had.
     pauses: Vec<Pause>,
-    dirty: Vec<Rc<LinkCell>>,
+    pub(super) dirty: Vec<Rc<LinkCell>>,
     /// By upstream, how many there are, with those that are only coming to their ends: such as one
     /// that says nothing keeps for long.
     open: Vec<usize>,
-}
-
-/// Who calls from a session, and the link that was used last.
-struct SessionCaller {
-    /// The number of its connection, which is never used again.
-    connection: u64,
-    user: User,
-    link: Option<Rc<LinkCell>>,
 }
 
 /// After links that did not come about, new ones are left for a while, each time longer.
@@ -67,7 +55,7 @@ struct Pause {
 }
 
 /// Why a request goes over no link.
-enum NoLink {
+pub(super) enum NoLink {
     /// No upstream serves.
     NoUpstream,
     /// What its user has proven is not valid any more.
@@ -124,8 +112,6 @@ impl Links {
         if !was_ready && fault.is_some() && !is_of_user {
             hub.pauses[upstream].fail(worker.shared.clock.now());
         }
-        drop(hub);
-        let (unsent, sent) = cell.link.borrow_mut().end();
         let name = &self.gateway.upstream(upstream).name;
         let trouble = fault.as_ref().map_or(String::new(), ToString::to_string);
         if fault.is_some() {
@@ -141,7 +127,19 @@ impl Links {
             }
             _ => not_there(&worker, &reason),
         };
+        let EndedLink {
+            unsent,
+            sent,
+            lost,
+            committing,
+        } = cell.link.borrow_mut().end();
+        let mut aborted = Vec::new();
+        (hub.callers).lose(lost, &aborted_with_link(name), &mut aborted);
+        let unknown = worker.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
+        hub.callers.lose_commits(committing, &unknown);
+        drop(hub);
         self.tell_over(&worker, unsent, sent, error, &reason);
+        self.tell_aborted(aborted);
     }
 
     /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream
@@ -152,7 +150,18 @@ impl Links {
             return;
         }
         cell.is_retired.set(true);
-        let unsent = cell.link.borrow_mut().take_back();
+        let claims = &worker.shared.counters[worker.index].claims;
+        let (unsent, lost) = {
+            let mut link = cell.link.borrow_mut();
+            // In this order: what is rolled back was sent.
+            (link.take_back(), link.leave_all(claims))
+        };
+        if !lost.is_empty() {
+            let mut aborted = Vec::new();
+            let callers = &mut self.state.borrow_mut().callers;
+            callers.lose(lost, &aborted_by_change(), &mut aborted);
+            self.tell_aborted(aborted);
+        }
         if !unsent.is_empty() {
             let error = not_there(worker, "requests go to another upstream by now");
             self.tell_over(worker, unsent, Vec::new(), error, "");
@@ -179,7 +188,7 @@ impl Links {
     }
 
     /// Answers requests that go over no link.
-    fn refuse(&self, worker: &WorkerCell, refused: Vec<(RequestId, NoLink)>) {
+    pub(super) fn refuse(&self, worker: &WorkerCell, refused: Vec<(RequestId, NoLink)>) {
         for (id, why) in refused {
             let error = match why {
                 NoLink::NoUpstream => not_there(worker, "no upstream serves"),
@@ -239,31 +248,12 @@ impl Hub {
     fn new(upstreams: usize, workers: usize) -> Self {
         let credits = |_| Rc::new(Credits::of_one(workers));
         Self {
-            callers: Vec::new(),
+            callers: SessionCallers::default(),
             links: HashMap::new(),
             credits: (0..upstreams).map(credits).collect(),
             pauses: vec![Pause::default(); upstreams],
             dirty: Vec::new(),
             open: vec![0; upstreams],
-        }
-    }
-
-    fn set_caller(&mut self, update: &CallerUpdate) {
-        let index = update.session as usize;
-        if self.callers.len() <= index {
-            self.callers.resize_with(index + 1, || None);
-        }
-        self.callers[index] = Some(SessionCaller {
-            connection: update.caller.connection,
-            user: update.caller.user.clone(),
-            link: None,
-        });
-    }
-
-    /// A session has ended. Another one may have its number already.
-    fn forget_caller(&mut self, session: SessionId) {
-        if let Some(caller) = self.callers.get_mut(session.index as usize) {
-            caller.take_if(|own| own.connection == session.connection);
         }
     }
 
@@ -295,88 +285,10 @@ impl Hub {
     }
 }
 
-impl TakeBatch for Links {
-    fn take(&self, batch: &mut Batch) {
-        let Some(worker) = self.worker.upgrade() else {
-            return;
-        };
-        let claims = &worker.shared.counters[worker.index].claims;
-        let target = self.gateway.target();
-        let mut refused = Vec::new();
-        let mut hub = self.state.borrow_mut();
-        let mut large = batch.large.drain(..).peekable();
-        for (index, entry) in batch.entries.iter().enumerate() {
-            while let Some(update) = batch.caller_updates.front()
-                && update.before <= index
-            {
-                hub.set_caller(update);
-                batch.caller_updates.pop_front();
-            }
-            let large = large.next_if(|own| own.index == index);
-            match self.link_of(&mut hub, entry.session, target, &worker) {
-                Ok(link) => {
-                    let body = body_of(&batch.bytes, entry, large);
-                    let mut own = link.link.borrow_mut();
-                    let schema_version = match entry.is_versioned {
-                        true => own.schema_version(self.gateway.schema_seen()),
-                        false => 0,
-                    };
-                    own.submit(forward(entry, schema_version), body, claims);
-                    drop(own);
-                    if !link.is_dirty.replace(true) {
-                        hub.dirty.push(link);
-                    }
-                }
-                Err(why) => refused.push((entry.id, why)),
-            }
-        }
-        drop(large);
-        for update in batch.caller_updates.drain(..) {
-            hub.set_caller(&update);
-        }
-        for session in &batch.disconnects {
-            hub.forget_caller(*session);
-        }
-        let mut dirty = std::mem::take(&mut hub.dirty);
-        drop(hub);
-        for link in dirty.drain(..) {
-            link.is_dirty.set(false);
-            link.flush();
-        }
-        // Its memory is kept for the next batch.
-        self.state.borrow_mut().dirty = dirty;
-        self.refuse(&worker, refused);
-    }
-}
-
 impl Links {
-    /// The link that a session's request goes over, opened if need be.
-    #[inline]
-    fn link_of(
-        &self,
-        hub: &mut Hub,
-        session: u32,
-        target: Option<Incarnation>,
-        worker: &Rc<WorkerCell>,
-    ) -> Result<Rc<LinkCell>, NoLink> {
-        let target = target.ok_or(NoLink::NoUpstream)?;
-        let caller = hub.callers.get(session as usize).and_then(Option::as_ref);
-        let caller = caller.ok_or(NoLink::NoUpstream)?;
-        let is_good = |own: &&Rc<LinkCell>| own.incarnation == target && !own.is_retired.get();
-        if let Some(link) = caller.link.as_ref().filter(is_good) {
-            return Ok(link.clone());
-        }
-        let user = caller.user.clone();
-        let link = self.find_link(hub, &user, target, worker)?;
-        if let Some(Some(caller)) = hub.callers.get_mut(session as usize) {
-            caller.link = Some(link.clone());
-        }
-        Ok(link)
-    }
-
     /// The link of a user.
     #[cold]
-    fn find_link(
+    pub(super) fn find_link(
         &self,
         hub: &mut Hub,
         user: &User,
@@ -415,67 +327,5 @@ impl Links {
             actix_rt::spawn(live(own, cell.clone()));
         }
         Ok(cell)
-    }
-}
-
-fn forward(entry: &BatchEntry, schema_version: u64) -> Forward {
-    Forward {
-        id: entry.id,
-        session: entry.session,
-        request: entry.request,
-        kind: match entry.class {
-            Class::Call => Kind::Call,
-            _ => Kind::Other,
-        },
-        sync: entry.sync,
-        schema_version,
-    }
-}
-
-fn body_of<'a>(
-    bytes: &'a [u8],
-    entry: &BatchEntry,
-    large: Option<LargeRequest>,
-) -> ForwardBody<'a> {
-    let (start, end) = (entry.start as usize, entry.end as usize);
-    match large {
-        Some(LargeRequest { mut frame, .. }) => {
-            frame.truncate(end);
-            ForwardBody::Own(frame, start)
-        }
-        None => ForwardBody::Part(&bytes[start..end]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::engine::Caller;
-
-    #[test]
-    fn a_session_that_has_ended_takes_nothing_from_the_next_one_of_its_number() {
-        let mut hub = Hub::new(1, 1);
-        let ended = |connection| SessionId {
-            index: 0,
-            connection,
-        };
-        let update = CallerUpdate {
-            before: 0,
-            session: 0,
-            caller: Arc::new(Caller {
-                connection: 8,
-                user: User::guest(),
-                address: Ipv4Addr::LOCALHOST.into(),
-                is_administrator: false,
-            }),
-            gauge: Arc::default(),
-        };
-        hub.set_caller(&update);
-        hub.forget_caller(ended(7));
-        assert!(hub.callers[0].is_some());
-        hub.forget_caller(ended(8));
-        assert!(hub.callers[0].is_none());
     }
 }

@@ -100,8 +100,8 @@ pub(crate) struct CallerUpdate {
 pub(crate) struct Cancel {
     /// The request. If Tx still has it, it stops what can be stopped.
     pub(crate) id: RequestId,
-    /// Connection of the request.
-    pub(crate) connection: u64,
+    /// Session of the request.
+    pub(crate) session: SessionId,
     /// Stream of the request, 0 for none.
     pub(crate) stream: u64,
     /// BEGIN of the transaction that the request is a part of, if it is. Tx may not have it yet:
@@ -137,8 +137,10 @@ pub(crate) struct BatchEntry {
     pub(crate) id: RequestId,
     /// The session's number in its worker.
     pub(crate) session: u32,
-    /// What it asks for.
+    /// What it asks for, as it was sent.
     pub(crate) request: RequestType,
+    /// What that means: a CALL of `box.begin` in a stream is a BEGIN.
+    pub(crate) meaning: RequestType,
     /// The class that it was admitted in.
     pub(crate) class: Class,
     /// Sync of the request, for the reply's header.

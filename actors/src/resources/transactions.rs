@@ -143,8 +143,26 @@ impl OpenTransactions {
         self.open.iter().any(|own| own.is_writer)
     }
 
+    /// Aborts those that are meant, and were not aborted before; tells which these are.
+    pub(crate) fn abort_meant(
+        &mut self,
+        is_meant: impl Fn(&OpenTransaction) -> bool,
+    ) -> Vec<OpenTransaction> {
+        let is_meant = |own: &OpenTransaction| !own.is_aborted && is_meant(own);
+        let meant = self.open.iter().filter(|own| is_meant(own)).copied();
+        let meant: Vec<_> = meant.collect();
+        self.abort_where(is_meant);
+        meant
+    }
+
+    /// When the time of the first one is over that is not aborted.
+    pub(crate) fn first_deadline(&self) -> Option<Instant> {
+        let live = self.open.iter().filter(|own| !own.is_aborted);
+        live.filter_map(|own| own.deadline).min()
+    }
+
     /// All that may change data are aborted. Returns how many they were.
-    pub(crate) fn abort_writers(&mut self) -> usize {
+    fn abort_writers(&mut self) -> usize {
         self.abort_where(|own| own.is_writer)
     }
 

@@ -87,7 +87,7 @@ pub(crate) fn answer_cancelled(
     if own.was_started || !matches!(transaction, TransactionEffect::Untouched) {
         worker.outgoing.cancel([Cancel {
             id: own.id,
-            connection: request.session.connection,
+            session: request.session,
             stream: request.stream,
             begin: own.begin(),
             transaction,

@@ -87,7 +87,7 @@ impl Handler<AbortWriters> for Session {
     fn handle(&mut self, _: AbortWriters, _ctx: &mut Self::Context) {
         self.act(|own| {
             own.refuse_held_writers();
-            own.session.abort_writers();
+            own.abort_writers();
             // The demotion waits for them.
             own.worker.outgoing.wake_flush();
         });

@@ -59,7 +59,7 @@ impl<E: Engine> Executor<E> {
         }
         let id = cancel.id;
         self.cancel_lock(ticket, RequestOrigin { worker, id });
-        let (connection, stream) = (cancel.connection, cancel.stream);
+        let (connection, stream) = (cancel.session.connection, cancel.stream);
         let key = StreamKey { connection, stream };
         let (error, is_over) = match cancel.transaction {
             TransactionEffect::Untouched => return,

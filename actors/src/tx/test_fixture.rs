@@ -215,7 +215,10 @@ impl Fixture {
         let mut batch = Box::<Batch>::default();
         batch.cancels.push(Cancel {
             id,
-            connection: 1,
+            session: SessionId {
+                index: 0,
+                connection: 1,
+            },
             stream,
             begin,
             transaction,
@@ -267,6 +270,7 @@ impl Fixture {
             id,
             session: connection as u32 - 1,
             request,
+            meaning: request,
             class: Class::of(request),
             sync: header.sync,
             stream: header.stream_id,

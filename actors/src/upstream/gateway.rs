@@ -19,8 +19,8 @@ const VERSION_UNKNOWN: (u32, u32, u32) = (2, 6, 0);
 /// Since which version an unknown user is not told from a wrong password.
 const TELLS_NO_USERS_SINCE: (u32, u32, u32) = (2, 11, 0);
 
-/// Since which version there is ID.
-const HAS_ID_SINCE: (u32, u32, u32) = (2, 10, 0);
+/// Since which version there are ID and streams.
+pub(crate) const HAS_ID_SINCE: (u32, u32, u32) = (2, 10, 0);
 
 /// A question to an upstream: the hash of a user's password; none if there is no such user.
 pub(crate) struct UserQuestion {
@@ -40,13 +40,17 @@ pub(crate) struct GatewayCell {
     schema: Mutex<SchemaVersion>,
     /// The upstream's own number of its catalog, as far as it is known; 0 before.
     schema_seen: AtomicU64,
-    /// The lowest version of the upstreams that are known.
-    version: Mutex<Option<(u32, u32, u32)>>,
+    /// The lowest version of the upstreams that are known, in one word; 0 before.
+    version: AtomicU64,
     /// Whom to ask for users, by upstreams; set when the scouts are there.
     questions: OnceLock<Vec<mpsc::UnboundedSender<UserQuestion>>>,
 }
 
 const RUN_BITS: u32 = 48;
+
+/// For each of the three parts of a version.
+const VERSION_PART_BITS: u32 = 20;
+const VERSION_PART_MAX: u32 = (1 << VERSION_PART_BITS) - 1;
 
 impl GatewayCell {
     pub(crate) fn new(config: Upstreams, schema_version: u64, now: Instant) -> Self {
@@ -57,7 +61,7 @@ impl GatewayCell {
             users: Mutex::new(Users::new(now)),
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
-            version: Mutex::new(None),
+            version: AtomicU64::new(0),
             questions: OnceLock::new(),
         }
     }
@@ -112,19 +116,45 @@ impl GatewayCell {
 
     /// The version that clients are greeted with.
     pub(crate) fn version(&self) -> (u32, u32, u32) {
-        let known = || *lock(&self.version);
-        let version = self.config.server_version.or_else(known);
+        let version = self.config.server_version.or_else(|| self.known_version());
         version.unwrap_or(VERSION_UNKNOWN)
     }
 
-    /// The lowest version of the upstreams that are known.
-    pub(crate) fn set_version(&self, version: (u32, u32, u32)) {
-        *lock(&self.version) = Some(version);
+    /// The version that tells what clients may use: what they are greeted with, but nothing that
+    /// some upstream is known not to have.
+    #[inline]
+    pub(crate) fn ability(&self) -> (u32, u32, u32) {
+        let known = self.known_version();
+        let told = self.config.server_version;
+        let lowest = known.into_iter().chain(told).min();
+        lowest.unwrap_or(VERSION_UNKNOWN)
     }
 
-    /// Whether clients may ask what the server can do: whether the upstreams know the request.
+    #[inline]
+    fn known_version(&self) -> Option<(u32, u32, u32)> {
+        let word = self.version.load(Ordering::Relaxed);
+        let part = |shift: u32| (word >> shift) as u32 & VERSION_PART_MAX;
+        let version = (
+            part(2 * VERSION_PART_BITS),
+            part(VERSION_PART_BITS),
+            part(0),
+        );
+        (word != 0).then_some(version)
+    }
+
+    /// The lowest version of the upstreams that are known.
+    pub(crate) fn set_version(&self, (major, minor, patch): (u32, u32, u32)) {
+        let word = [major, minor, patch].into_iter().fold(0, |word, part| {
+            word << VERSION_PART_BITS | u64::from(part.min(VERSION_PART_MAX))
+        });
+        self.version.store(word, Ordering::Relaxed);
+    }
+
+    /// Whether clients may ask what the server can do, and send in streams: whether the upstreams
+    /// know that.
+    #[inline]
     pub(crate) fn has_id(&self) -> bool {
-        self.version() >= HAS_ID_SINCE
+        self.ability() >= HAS_ID_SINCE
     }
 
     /// Who is asked for users, by the upstreams.
@@ -234,5 +264,22 @@ mod tests {
         gateway.set_version((2, 11, 1));
         assert_eq!(told(false), told(true));
         assert_eq!(told(true).0, 47);
+    }
+
+    #[test]
+    fn clients_may_use_what_they_are_greeted_with_and_no_upstream_lacks() {
+        let told = |told: Option<(u32, u32, u32)>, known: Option<(u32, u32, u32)>| {
+            let upstreams = vec![Upstream::new("a", "h", 1)];
+            let config = Upstreams::default().upstreams(upstreams);
+            let gateway = GatewayCell::new(config.server_version(told), 1, Instant::now());
+            known.into_iter().for_each(|own| gateway.set_version(own));
+            (gateway.version(), gateway.ability())
+        };
+        let (old, new) = ((2, 6, 0), (3, 0, 117));
+        assert_eq!(told(None, None), (VERSION_UNKNOWN, VERSION_UNKNOWN));
+        assert_eq!(told(None, Some(new)), (new, new));
+        assert_eq!(told(Some(new), None), (new, new));
+        assert_eq!(told(Some(new), Some(old)), (new, old));
+        assert_eq!(told(Some(old), Some(new)), (old, old));
     }
 }

@@ -13,14 +13,16 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use vestibule_wire::ErrorCode;
 use vestibule_wire::client::{MalformedReply, ReplyFrame, RequestHeader};
-use vestibule_wire::keys::CODE_EVENT;
+use vestibule_wire::keys::{CODE_ERROR, CODE_EVENT};
 
 use super::credits::Credits;
 use super::handshake::{Handshake, LinkUser, Refusal};
 use super::incoming::{FrameReader, Frames};
 use super::outbox::Outbox;
 use super::owed::{Owed, OwedRequest};
+use super::streams::{BoundStreams, ClientStream, LostStream, StreamStep};
 use super::waiting::{Forward, ForwardBody, UnsentRequests};
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::limits::LINK_AHEAD_MAX;
@@ -80,6 +82,7 @@ pub(crate) struct UpstreamLink<L> {
     credits: Rc<Credits>,
     handshake: Handshake,
     waiting: UnsentRequests,
+    streams: BoundStreams,
     owed: Owed,
     out: Outbox,
     incoming: FrameReader<L>,
@@ -96,6 +99,7 @@ impl<L> UpstreamLink<L> {
             credits,
             handshake: Handshake::default(),
             waiting: UnsentRequests::default(),
+            streams: BoundStreams::default(),
             owed: Owed::default(),
             out: Outbox::default(),
             incoming: FrameReader::default(),
@@ -109,9 +113,12 @@ impl<L> UpstreamLink<L> {
         self.handshake.is_ready()
     }
 
-    /// Whether nothing waits in it and nothing is owed.
+    /// Whether nothing waits in it, nothing is owed, and no transaction may be open.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.owed.len() == 0 && self.out.is_empty()
+        self.waiting.is_empty()
+            && self.owed.len() == 0
+            && self.out.is_empty()
+            && self.streams.is_empty()
     }
 
     /// Since when it has nothing to do, if it has nothing.
@@ -128,7 +135,7 @@ impl<L> UpstreamLink<L> {
     #[inline]
     pub(crate) fn submit(&mut self, forward: Forward, body: ForwardBody<'_>, claims: &Claims) {
         let may_go = self.handshake.is_ready()
-            && self.waiting.may_pass(forward.session)
+            && self.waiting.may_pass(forward.key.session)
             && self.may_add()
             && !self.credits.is_wanted()
             && self.credits.has(forward.kind);
@@ -186,25 +193,100 @@ impl<L> UpstreamLink<L> {
 
     /// Takes out what is not sent: it never will be, over this link.
     pub(crate) fn take_back(&mut self) -> Vec<RequestId> {
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.iter().map(|own| own.id).collect()
+        self.waiting.take_back()
+    }
+
+    /// How many transactions of a connection may be open here.
+    pub(crate) fn open_of(&self, connection: u64) -> usize {
+        self.streams.open_of(connection)
+    }
+
+    /// Whether a transaction may be open in a stream.
+    pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
+        self.streams.may_be_open(key)
+    }
+
+    /// A session does not use this link any more: what it may have left open in its streams is
+    /// rolled back, behind what it has sent. Returns where something may be open by now.
+    pub(crate) fn leave(
+        &mut self,
+        session: u32,
+        connection: u64,
+        claims: &Claims,
+    ) -> Vec<LostStream> {
+        let lost = self.streams.may_be_open_of(connection);
+        let mut keys: Vec<ClientStream> = lost.iter().map(|own| own.key).collect();
+        let waiting = self.waiting.iter().filter(|own| {
+            let is_its = (own.key.session, own.key.connection) == (session, connection);
+            is_its && own.key.stream != 0 && own.step.may_begin()
+        });
+        keys.extend(waiting.map(|own| own.key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().for_each(|key| self.roll_back(key, claims));
+        lost
+    }
+
+    /// Requests go elsewhere: whatever may be open in streams is rolled back. Returns where that
+    /// is.
+    pub(crate) fn leave_all(&mut self, claims: &Claims) -> Vec<LostStream> {
+        let lost = self.streams.all_that_may_be_open();
+        lost.iter().for_each(|own| self.roll_back(own.key, claims));
+        lost
+    }
+
+    /// The transaction of a stream that this BEGIN has begun, or will have, is rolled back. Returns
+    /// what its client has sent in the stream behind that, and is not sent; `None` if that
+    /// transaction is not the one of the stream any more.
+    pub(crate) fn abort(
+        &mut self,
+        key: ClientStream,
+        begin: RequestId,
+        claims: &Claims,
+    ) -> Option<Vec<(Forward, ForwardBody<'static>)>> {
+        let is_begin = |own: &Forward| own.id == begin && own.step == StreamStep::Begin;
+        let is_open = self.streams.is_begun_by(key, begin);
+        if !is_open && !self.waiting.iter().any(is_begin) {
+            return None;
+        }
+        let mut unsent = self.waiting.take_stream(key);
+        let begun = unsent.iter().position(|(own, _)| is_begin(own));
+        let behind = unsent.split_off(begun.map_or(0, |at| at + 1));
+        for (forward, body) in unsent {
+            self.submit(forward, body, claims);
+        }
+        self.roll_back(key, claims);
+        Some(behind)
+    }
+
+    fn roll_back(&mut self, key: ClientStream, claims: &Claims) {
+        self.streams.plan_rollback(key);
+        self.submit(Forward::rollback(key), ForwardBody::Part(&[]), claims);
     }
 
     /// Sends a request, unless it was taken back.
     #[inline]
     fn send(&mut self, forward: &Forward, body: ForwardBody<'_>, claims: &Claims) {
-        if !claims.claim(forward.id) {
+        if !forward.is_ours() && !claims.claim(forward.id) {
             return;
         }
         self.credits.take(forward.kind);
+        let (key, step) = (forward.key, forward.step);
+        let stream = match key.stream {
+            0 => 0,
+            _ if forward.is_ours() => self.streams.send_rollback(key),
+            _ => self.streams.send(key, step, forward.id),
+        };
         let sync = self.owed.add(OwedRequest {
             id: forward.id,
             sync: forward.sync,
             kind: forward.kind,
+            stream,
+            step,
         });
         let header = RequestHeader {
             sync,
-            stream_id: 0,
+            stream_id: stream,
             schema_version: forward.schema_version,
         };
         let request = forward.request as u64;
@@ -241,6 +323,7 @@ impl<L> UpstreamLink<L> {
         let mut frames = Answers {
             handshake: &mut self.handshake,
             owed: &mut self.owed,
+            streams: &mut self.streams,
             credits: &self.credits,
             schema_version: &mut self.schema_version,
             refused: None,
@@ -254,22 +337,45 @@ impl<L> UpstreamLink<L> {
         Ok(())
     }
 
-    /// What comes of it when it ends: the requests that were not sent, and those that were.
-    pub(crate) fn end(&mut self) -> (Vec<RequestId>, Vec<RequestId>) {
+    /// What comes of it when it ends.
+    pub(crate) fn end(&mut self) -> EndedLink {
         for own in self.owed.iter() {
             self.credits.give_back(own.kind);
         }
         let owed = std::mem::take(&mut self.owed);
+        let waiting = std::mem::take(&mut self.waiting);
+        let streams = std::mem::take(&mut self.streams);
         self.out = Outbox::default();
         self.incoming = FrameReader::default();
-        (self.take_back(), owed.iter().map(|own| own.id).collect())
+        let ids = |own: &OwedRequest| own.id;
+        let commits = owed.iter().filter(|own| own.step == StreamStep::Commit);
+        EndedLink {
+            unsent: waiting.iter().map(|own| own.id).collect(),
+            sent: owed.iter().map(ids).collect(),
+            lost: streams.all_that_may_be_open(),
+            committing: commits.filter_map(|own| streams.key(own.stream)).collect(),
+        }
     }
+}
+
+/// What comes of a link that has ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct EndedLink {
+    /// Requests that were not sent.
+    pub(crate) unsent: Vec<RequestId>,
+    /// Requests that were.
+    pub(crate) sent: Vec<RequestId>,
+    /// Streams in which a transaction may have been open.
+    pub(crate) lost: Vec<LostStream>,
+    /// Streams whose COMMIT was sent and not answered.
+    pub(crate) committing: Vec<ClientStream>,
 }
 
 /// Frames of the upstream, told to the sink as replies to requests.
 struct Answers<'a, S> {
     handshake: &'a mut Handshake,
     owed: &'a mut Owed,
+    streams: &'a mut BoundStreams,
     credits: &'a Credits,
     schema_version: &'a mut u64,
     refused: Option<Refusal>,
@@ -277,9 +383,18 @@ struct Answers<'a, S> {
 }
 
 impl<S: Sink> Answers<'_, S> {
-    fn finish(&mut self, sync: u64) {
-        if let Some(own) = self.owed.remove(sync) {
-            self.credits.give_back(own.kind);
+    /// The reply is whole; `code` is its own, if it came in one piece.
+    #[inline]
+    fn finish(&mut self, sync: u64, code: u32) {
+        let Some(own) = self.owed.remove(sync) else {
+            return;
+        };
+        self.credits.give_back(own.kind);
+        if own.stream != 0 {
+            let has_failed = own.step == StreamStep::Begin && code & CODE_ERROR != 0;
+            let found_open = code == CODE_ERROR | u32::from(ErrorCode::ACTIVE_TRANSACTION.0);
+            let failed = has_failed.then_some((own.id, found_open));
+            self.streams.answered(own.stream, failed);
         }
     }
 }
@@ -304,9 +419,11 @@ impl<S: Sink> Frames for Answers<'_, S> {
         let Some(to) = self.owed.get(frame.sync) else {
             return;
         };
-        self.sink.reply(to, frame);
+        if to.id != RequestId::NONE {
+            self.sink.reply(to, frame);
+        }
         if frame.is_final() {
-            self.finish(frame.sync);
+            self.finish(frame.sync, frame.code);
         }
     }
 
@@ -325,7 +442,8 @@ impl<S: Sink> Frames for Answers<'_, S> {
             self.sink.end(to, large);
         }
         if is_final {
-            self.finish(sync);
+            // What begins a transaction has no large reply.
+            self.finish(sync, 0);
         }
     }
 }

@@ -2,7 +2,8 @@
 //! they owe, and to which one requests go; without a socket, and with `now` passed in.
 //!
 //! ```text
-//!   links (on each worker) ─▶ link ─▶ handshake, waiting, credits, owed, outbox, incoming
+//!   links (on each worker) ─▶ link ─▶ handshake, waiting, streams, credits, owed,
+//!                                          outbox, incoming
 //!   scouts (System arbiter) ─▶ scout ─▶ choose ─▶ gateway: target, users, schema ◀─ all threads
 //! ```
 //!
@@ -18,6 +19,7 @@
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
 //! | `credits` | how much one of them may have to do at a time |
+//! | `streams` | the streams of clients, with their numbers upstream |
 //! | `owed` | requests that are sent and not answered |
 //! | `outbox` | bytes for the socket |
 //! | `incoming` | bytes of the socket, cut into frames |
@@ -33,17 +35,19 @@ mod outbox;
 mod owed;
 mod schema;
 mod scout;
+mod streams;
 mod users;
 mod waiting;
 
 pub(crate) use choose::{choose, count_writable};
 pub use config::{GatewayAccount, Upstream, UpstreamTextError, Upstreams, UpstreamsError};
 pub(crate) use credits::{Credits, Kind};
-pub(crate) use gateway::{GatewayCell, UserQuestion};
+pub(crate) use gateway::{GatewayCell, HAS_ID_SINCE, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};
-pub(crate) use link::{LinkFault, Pumped, Sink, UpstreamLink};
+pub(crate) use link::{EndedLink, LinkFault, Pumped, Sink, UpstreamLink};
 pub(crate) use owed::OwedRequest;
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout};
+pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub(crate) use users::{Asking, Judgment};
 pub(crate) use waiting::{Forward, ForwardBody};

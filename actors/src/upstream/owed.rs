@@ -8,17 +8,22 @@
 //! A request that nobody waits for any more is owed all the same: the upstream works at it.
 
 use super::credits::Kind;
+use super::streams::StreamStep;
 use crate::cells::claims::RequestId;
 
 /// A request that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OwedRequest {
-    /// Of the worker's in-flight table.
+    /// Of the worker's in-flight table; [`RequestId::NONE`] for a ROLLBACK of ours.
     pub(crate) id: RequestId,
     /// The sync by which its client knows it.
     pub(crate) sync: u64,
     /// What it takes of the upstream.
     pub(crate) kind: Kind,
+    /// The number of its stream upstream; 0 for none.
+    pub(crate) stream: u64,
+    /// What it does to the transaction of its stream.
+    pub(crate) step: StreamStep,
 }
 
 /// The table of what is owed.
@@ -85,6 +90,8 @@ mod tests {
             id: RequestId::NONE,
             sync,
             kind: Kind::Other,
+            stream: 0,
+            step: StreamStep::Nothing,
         }
     }
 

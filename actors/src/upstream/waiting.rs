@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use vestibule_wire::keys::RequestType;
 
 use super::credits::Kind;
+use super::streams::{ClientStream, StreamStep};
 use crate::cells::claims::RequestId;
 
 /// How many wait, and how many bytes of them, before it is looked for the first time whether they
@@ -17,17 +18,40 @@ const SWEEP_BYTES_MIN: usize = 1 << 20;
 /// A request to be sent, but for its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Forward {
-    /// Of the worker's in-flight table.
+    /// Of the worker's in-flight table; [`RequestId::NONE`] for a ROLLBACK of ours.
     pub(crate) id: RequestId,
-    /// The session that it came from, by its number in the worker.
-    pub(crate) session: u32,
+    /// The session that it came from, and its stream.
+    pub(crate) key: ClientStream,
     pub(crate) request: RequestType,
     pub(crate) kind: Kind,
+    /// What it does to the transaction of its stream.
+    pub(crate) step: StreamStep,
     /// The sync by which its client knows it.
     pub(crate) sync: u64,
     /// The upstream's number of the catalog that its client knows, so that it is refused if there
     /// is another one by then; 0 if the client has told none.
     pub(crate) schema_version: u64,
+}
+
+impl Forward {
+    /// ROLLBACK in a stream whose client does not end its transaction, or may not any more.
+    pub(crate) fn rollback(key: ClientStream) -> Self {
+        Self {
+            id: RequestId::NONE,
+            key,
+            request: RequestType::Rollback,
+            kind: Kind::Other,
+            step: StreamStep::Rollback,
+            sync: 0,
+            schema_version: 0,
+        }
+    }
+
+    /// Whether it is of ours, and no client's.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.id == RequestId::NONE
+    }
 }
 
 /// A request's body.
@@ -121,8 +145,9 @@ impl UnsentRequests {
             body: body.keep(),
         };
         self.bytes += queued.body.allocated();
-        if forward.kind == Kind::Call || self.behind_calls.contains_key(&forward.session) {
-            *self.behind_calls.entry(forward.session).or_default() += 1;
+        let session = forward.key.session;
+        if forward.kind == Kind::Call || self.behind_calls.contains_key(&session) {
+            *self.behind_calls.entry(session).or_default() += 1;
             self.calls.push_back(queued);
         } else {
             self.others.push_back(queued);
@@ -133,18 +158,55 @@ impl UnsentRequests {
     }
 
     fn sweep(&mut self, is_wanted: impl Fn(RequestId) -> bool) {
-        self.others.retain(|own| is_wanted(own.forward.id));
-        self.calls.retain(|own| is_wanted(own.forward.id));
-        self.behind_calls.clear();
-        for own in &self.calls {
-            *self.behind_calls.entry(own.forward.session).or_default() += 1;
-        }
-        let all = self.others.iter().chain(&self.calls);
-        self.bytes = all.map(|own| own.body.allocated()).sum();
+        let is_kept = |own: &Forward| own.is_ours() || is_wanted(own.id);
+        drop(self.take_where(|own| !is_kept(own)));
         self.sweep_at = (
             SWEEP_LEN_MIN.max(2 * self.len()),
             SWEEP_BYTES_MIN.max(2 * self.bytes),
         );
+    }
+
+    /// Takes out those that are meant, in the order in which they came.
+    fn take_where(&mut self, is_meant: impl Fn(&Forward) -> bool) -> Vec<UnsentRequest> {
+        let mut taken = Vec::new();
+        for waiting in [&mut self.others, &mut self.calls] {
+            let all = std::mem::take(waiting).into_iter();
+            let (meant, kept): (Vec<_>, Vec<_>) = all.partition(|own| is_meant(&own.forward));
+            taken.extend(meant);
+            *waiting = kept.into();
+        }
+        self.behind_calls.clear();
+        for own in &self.calls {
+            *self
+                .behind_calls
+                .entry(own.forward.key.session)
+                .or_default() += 1;
+        }
+        let all = self.others.iter().chain(&self.calls);
+        self.bytes = all.map(|own| own.body.allocated()).sum();
+        taken.sort_unstable_by_key(|own| own.number);
+        taken
+    }
+
+    /// Takes out what clients have sent. What is of ours stays.
+    pub(crate) fn take_back(&mut self) -> Vec<RequestId> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let taken = self.take_where(|own| !own.is_ours());
+        taken.iter().map(|own| own.forward.id).collect()
+    }
+
+    /// Takes out what a client has sent in a stream.
+    pub(crate) fn take_stream(
+        &mut self,
+        key: ClientStream,
+    ) -> Vec<(Forward, ForwardBody<'static>)> {
+        let taken = self.take_where(|own| own.key == key && !own.is_ours());
+        taken
+            .into_iter()
+            .map(|own| (own.forward, own.body))
+            .collect()
     }
 
     /// Takes out what goes next, if there is credit for something: `has` tells of which kind.
@@ -162,7 +224,7 @@ impl UnsentRequests {
         };
         let queued = if is_call {
             let queued = self.calls.pop_front()?;
-            let session = queued.forward.session;
+            let session = queued.forward.key.session;
             if let Some(count) = self.behind_calls.get_mut(&session) {
                 *count -= 1;
                 if *count == 0 {
@@ -200,9 +262,14 @@ mod tests {
                 index: sync as u32,
                 generation: 1,
             },
-            session,
+            key: ClientStream {
+                session,
+                connection: u64::from(session),
+                stream: 0,
+            },
             request: RequestType::Ping,
             kind,
+            step: StreamStep::Nothing,
             sync,
             schema_version: 0,
         }
@@ -262,5 +329,31 @@ mod tests {
         let body = ForwardBody::Own(vec![0; SWEEP_BYTES_MIN], 0);
         own.push(forward(7, 0, Kind::Other), body, |_| false);
         assert!(own.is_empty() && own.may_pass(7));
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_clients_have_sent_and_in_its_order() {
+        let mut own = UnsentRequests::default();
+        let in_stream = |sync, kind, stream| {
+            let mut forward = forward(7, sync, kind);
+            forward.key.stream = stream;
+            forward
+        };
+        let all = [
+            in_stream(1, Kind::Call, 1),
+            in_stream(2, Kind::Other, 2),
+            in_stream(3, Kind::Other, 1),
+            Forward::rollback(in_stream(0, Kind::Other, 1).key),
+        ];
+        for forward in all {
+            own.push(forward, ForwardBody::Part(b"body"), |_| true);
+        }
+        let taken = own.take_stream(all[0].key);
+        let syncs: Vec<_> = taken.iter().map(|(forward, _)| forward.sync).collect();
+        assert_eq!((syncs, own.len()), (vec![1, 3], 2));
+        assert_eq!(own.take_back(), [all[1].id]);
+        own.sweep(|_| false);
+        assert_eq!(own.pop(|_| true).map(|(forward, _)| forward), Some(all[3]));
+        assert!(own.may_pass(7));
     }
 }

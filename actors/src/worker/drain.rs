@@ -89,7 +89,7 @@ fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
     };
     Cancel {
         id: own.id,
-        connection: request.session.connection,
+        session: request.session,
         stream: request.stream,
         begin: own.begin(),
         transaction,
@@ -306,7 +306,8 @@ mod tests {
         let error = Error::cancelled();
         let begin = cut_off(RequestType::Begin, Class::Begin, Effect::Opened);
         let told = cancel_of(&begin, &error);
-        assert_eq!((told.id, told.connection, told.stream), (begin.id, 7, 3));
+        let session = told.session.connection;
+        assert_eq!((told.id, session, told.stream), (begin.id, 7, 3));
         assert_eq!(told.begin, Some(begin.id));
         assert!(matches!(told.transaction, TransactionEffect::Ended(_)));
         let write = cut_off(RequestType::Replace, Class::Write, Effect::None);

@@ -1,13 +1,16 @@
 //! A gateway before upstreams that do as the tests say.
 
+mod streams;
 mod upstream;
 
 use std::time::Duration;
 
 use vestibule_actors::limits::UPSTREAM_CALLS_MAX;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, config};
+use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, config};
+use vestibule_actors::wire::features::Features;
 use vestibule_actors::wire::keys::{self, CODE_CHUNK, CODE_ERROR, RequestType};
+use vestibule_actors::wire::request::{Body, decode};
 use vestibule_actors::{Gateway, Upstreams};
 
 use crate::upstream::{Asked, FakeUpstream, REFUSED, upstreams};
@@ -50,6 +53,18 @@ fn eval(sync: u64, expression: &str) -> RequestBuilder {
     RequestBuilder::new(RequestType::Eval, sync)
         .text(keys::EXPR, expression)
         .pair(keys::TUPLE, &[0x90])
+}
+
+fn id_request() -> RequestBuilder {
+    RequestBuilder::new(RequestType::Id, 1).uint(keys::VERSION, 3)
+}
+
+/// What the reply to an ID says that the server can do.
+fn features(told: &Frame) -> Features {
+    match decode(RequestType::Id, &told.body) {
+        Ok(Body::Id(id)) => id.features,
+        other => panic!("no reply to ID: {other:?}"),
+    }
 }
 
 /// A request goes through, and its reply comes back.

@@ -68,6 +68,8 @@ impl Asked {
 }
 
 struct State {
+    /// The version that it greets with.
+    version: (u32, u32, u32),
     is_over: AtomicBool,
     is_writable: AtomicBool,
     /// Whether it reads nothing and says nothing.
@@ -99,6 +101,15 @@ impl FakeUpstream {
     }
 
     pub(crate) fn start_at(address: SocketAddr) -> Self {
+        Self::start_as((2, 6, 0), address)
+    }
+
+    /// One of another version.
+    pub(crate) fn of_version(version: (u32, u32, u32)) -> Self {
+        Self::start_as(version, "127.0.0.1:0".parse().unwrap())
+    }
+
+    fn start_as(version: (u32, u32, u32), address: SocketAddr) -> Self {
         let began = Instant::now();
         // One that was stopped has its port for a moment still.
         let listener = loop {
@@ -110,6 +121,7 @@ impl FakeUpstream {
         let address = listener.local_addr().unwrap();
         let (sender, asked) = channel();
         let state = Arc::new(State {
+            version,
             is_over: AtomicBool::new(false),
             is_writable: AtomicBool::new(true),
             is_silent: Mutex::new(false),
@@ -221,7 +233,7 @@ pub(crate) fn upstreams(all: &[(&str, SocketAddr)]) -> Upstreams {
 
 fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
     stream.set_nodelay(true).unwrap();
-    let _ = stream.write_all(&greeting::encode_version((2, 6, 0), &Uuid::NIL, &SALT));
+    let _ = stream.write_all(&greeting::encode_version(state.version, &Uuid::NIL, &SALT));
     let (answers, to_write) = channel::<Vec<u8>>();
     let mut writer = stream.try_clone().unwrap();
     let own = state.clone();

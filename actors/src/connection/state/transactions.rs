@@ -1,13 +1,19 @@
 //! Transactions of a connection: open, and orphaned by the death of their Tx.
 
+use std::time::Instant;
+
 use vestibule_wire::Error;
-use vestibule_wire::request::Body;
+use vestibule_wire::keys::RequestType;
 
 use super::ConnectionState;
 use crate::cells::claims::RequestId;
 use crate::cells::traffic::Counter;
+use crate::connection::orphaned::{OrphanFate, aborted_by};
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
+
+/// What has aborted transactions when Tx has died.
+const TX_FAILED: &str = "a failure of Tx";
 
 impl ConnectionState {
     /// The open transaction of a stream. Outside of streams, 0, there is none.
@@ -89,9 +95,17 @@ impl ConnectionState {
         self.transactions.has_writer()
     }
 
-    /// All transactions that may change data are aborted.
-    pub(crate) fn abort_writers(&mut self) {
-        self.transactions.abort_writers();
+    /// Transactions that are meant are aborted; tells which these are.
+    pub(crate) fn abort_transactions(
+        &mut self,
+        is_meant: impl Fn(&OpenTransaction) -> bool,
+    ) -> Vec<OpenTransaction> {
+        self.transactions.abort_meant(is_meant)
+    }
+
+    /// When the time of the first one is over that is not aborted.
+    pub(crate) fn transaction_look(&self) -> Option<Instant> {
+        self.transactions.first_deadline()
     }
 
     /// The connection is over, and its transactions with it.
@@ -102,13 +116,14 @@ impl ConnectionState {
     /// Tx died, and every transaction that was open with it.
     pub(crate) fn orphan_transactions(&mut self) {
         for own in self.transactions.take() {
-            self.orphaned.add(own.stream, None);
+            self.orphaned
+                .add(own.stream, OrphanFate::Aborted(aborted_by(TX_FAILED)));
         }
     }
 
     /// Tx died with a COMMIT that it had begun, which was answered with this error.
     pub(crate) fn orphan_commit(&mut self, stream: u64, error: Error) {
-        self.orphaned.add(stream, Some(error));
+        self.orphaned.add(stream, OrphanFate::Unknown(error));
     }
 
     /// What a request in the stream of a transaction that died with its Tx is answered; `None` if
@@ -117,11 +132,11 @@ impl ConnectionState {
     pub(crate) fn answer_orphaned(
         &mut self,
         stream: u64,
-        body: &Body<'_>,
+        request: RequestType,
     ) -> Option<Result<(), Error>> {
         if stream == 0 || self.orphaned.is_empty() {
             return None;
         }
-        self.orphaned.answer(stream, body)
+        self.orphaned.answer(stream, request)
     }
 }

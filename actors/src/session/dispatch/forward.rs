@@ -71,6 +71,9 @@ impl Dispatcher<'_> {
         if effect == Effect::Opened {
             self.worker.in_flight.set_begin(id);
             self.session.set_begin(request.stream, id);
+            if self.shared.gateway.is_some() {
+                self.look_by(self.session.transaction_look());
+            }
         }
         self.path = Some(RequestPath::Tx);
         self.use_credit(credit, class, request.raw.len());
@@ -222,6 +225,7 @@ impl Dispatcher<'_> {
             id,
             session: self.cell.id.index,
             request: request.sent_as,
+            meaning: request.request_type,
             class,
             sync: request.sync,
             stream: request.stream,

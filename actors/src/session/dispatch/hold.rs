@@ -139,6 +139,7 @@ impl Dispatcher<'_> {
         self.look(None);
         self.expire_held();
         self.expire_awaited();
+        self.expire_transactions();
         self.expire_login();
         if self.session.end_login_wait(Some(self.now)) {
             self.cell.wake();
@@ -174,7 +175,11 @@ impl Dispatcher<'_> {
             .map(|(at, _)| at);
         let awaited = self.session.awaited().filter_map(|own| own.deadline);
         let login = self.session.login_look();
-        let next = held.chain(awaited).chain(login).min();
+        let is_gateway = self.shared.gateway.is_some();
+        let transactions = is_gateway
+            .then(|| self.session.transaction_look())
+            .flatten();
+        let next = held.chain(awaited).chain(login).chain(transactions).min();
         if next != self.session.look_at() {
             self.look(next);
         }
@@ -247,7 +252,7 @@ impl Dispatcher<'_> {
             };
             self.worker.outgoing.cancel([Cancel {
                 id: RequestId::NONE,
-                connection: self.cell.id.connection,
+                session: self.cell.id,
                 stream: held.stream,
                 begin,
                 transaction,

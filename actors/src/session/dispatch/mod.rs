@@ -185,10 +185,15 @@ impl<'a> Dispatcher<'a> {
         {
             return self.refuse(sync, &error);
         }
+        let stream = match gateway {
+            // As they ignore them.
+            Some(gateway) if !gateway.has_id() => 0,
+            _ => header.stream_id,
+        };
         let decoded = request::decode(request_type, raw);
         let meaning = match gateway {
             None => decoded.and_then(|body| meaning(request_type, body, &header)),
-            Some(_) => upstream::meaning(request_type, decoded, raw),
+            Some(_) => upstream::meaning(request_type, stream, decoded, raw),
         };
         let (meaning, body) = match meaning {
             Ok(meaning) => meaning,
@@ -202,12 +207,6 @@ impl<'a> Dispatcher<'a> {
             let error = Error::wrong_schema_version(current, header.schema_version);
             return self.refuse(sync, &error);
         }
-        // An upstream that is forwarded to has none.
-        let stream = if gateway.is_some() {
-            0
-        } else {
-            header.stream_id
-        };
         self.looks_left = ADMISSION_LOOKS_MAX;
         self.admit_and_route(&DecodedRequest {
             request_type: meaning,
@@ -256,7 +255,7 @@ impl<'a> Dispatcher<'a> {
             _ => None,
         };
         let mut class = match (control, local) {
-            (None, None) if is_gateway => upstream::class_of(request.request_type),
+            (None, None) if is_gateway => upstream::class_of(request.request_type, request.stream),
             (None, None) => self.classify(request),
             _ => Class::Local,
         };
@@ -272,7 +271,7 @@ impl<'a> Dispatcher<'a> {
         let in_transaction = self.session.transaction(request.stream).is_some();
         let mut verdict = match is_gateway {
             false => admit(serving, class, in_transaction),
-            true => upstream::admit_to(serving, class),
+            true => upstream::admit_to(serving, class, request.request_type, in_transaction),
         };
         if class == Class::Write
             && !is_gateway

@@ -6,7 +6,10 @@ impl Dispatcher<'_> {
     /// Answers a request in the stream of a transaction that died with its Tx; false if it is not
     /// in one.
     pub(crate) fn answer_in_orphaned(&mut self, request: &DecodedRequest<'_>) -> bool {
-        match self.session.answer_orphaned(request.stream, &request.body) {
+        match self
+            .session
+            .answer_orphaned(request.stream, request.request_type)
+        {
             None => return false,
             Some(Ok(())) => {
                 let header = self.header(request.sync);

@@ -1,18 +1,25 @@
 //! What is another matter in a gateway, where requests go on to an upstream: what is not for us to
 //! judge is forwarded, and the upstream says what is wrong with it.
 
-use vestibule_wire::Error;
 use vestibule_wire::features::{Feature, Features};
 use vestibule_wire::keys::RequestType;
-use vestibule_wire::request::{Body, is_well_formed};
+use vestibule_wire::request::{Begin, Body, is_well_formed};
+use vestibule_wire::{Error, ErrorCode};
 
-use super::Dispatcher;
+use super::{Dispatcher, check_stream};
 use crate::admin::ControlProcedure;
 use crate::admission::{Class, Verdict, admit};
 use crate::authenticator::LoginDecision;
+use crate::cells::claims::RequestId;
 use crate::engine::catalog::User;
+use crate::engine::transaction_call;
+use crate::messages::tx::{Cancel, TransactionEffect};
+use crate::resources::transactions::OpenTransaction;
 use crate::serving::{Serving, State};
-use crate::upstream::GatewayCell;
+use crate::upstream::{GatewayCell, HAS_ID_SINCE};
+
+/// Since which version an upstream has streams, with transactions in them.
+const STREAMS_SINCE: (u32, u32, u32) = HAS_ID_SINCE;
 
 /// Since which version an upstream continues SELECTs from a position.
 const PAGES_SINCE: (u32, u32, u32) = (2, 11, 0);
@@ -29,27 +36,42 @@ pub(super) fn check(request: RequestType, stream: u64, gateway: &GatewayCell) ->
         Id | Watch | Unwatch | WatchOnce if !is_newer => {
             Err(Error::unknown_request_type(request as u64))
         }
-        // Neither is announced by the answer to ID.
+        // They are not announced by the answer to ID.
         Watch | Unwatch | WatchOnce => Err(Error::unsupported("The gateway", "watchers")),
-        _ if is_newer && stream != 0 => Err(Error::unsupported("The gateway", "streams")),
+        _ if is_newer && stream != 0 => check_stream(request, stream),
         _ => Ok(()),
     }
 }
 
 /// What a request means: for whom it is forwarded to, what it says. A body that cannot be decoded
-/// is for the upstream all the same, if it is a value at all.
+/// is for the upstream all the same, if it is a value at all. `stream` is 0 where there are none.
 pub(super) fn meaning<'a>(
     request: RequestType,
+    stream: u64,
     decoded: Result<Body<'a>, Error>,
     raw: &[u8],
 ) -> Result<(RequestType, Body<'a>), Error> {
     match decoded {
-        _ if is_of_streams(request) => Ok((request, OPAQUE)),
+        _ if stream == 0 && is_of_streams(request) => Ok((request, OPAQUE)),
+        Ok(Body::Call(call)) if stream != 0 => {
+            // One whose arguments are wrong begins nothing: the upstream says so.
+            let meaning = transaction_call(&call).ok().flatten();
+            Ok(meaning.unwrap_or((request, Body::Call(call))))
+        }
         Ok(body) => Ok((request, body)),
-        Err(_) if class_of(request) != Class::Local && is_well_formed(raw) => Ok((request, OPAQUE)),
+        Err(_) if request == RequestType::Begin => Ok((request, Body::Begin(NO_OPTIONS))),
+        Err(_) if class_of(request, stream) != Class::Local && is_well_formed(raw) => {
+            Ok((request, OPAQUE))
+        }
         Err(error) => Err(error),
     }
 }
+
+/// Of a BEGIN whose options cannot be read here.
+const NO_OPTIONS: Begin = Begin {
+    timeout: None,
+    isolation: 0,
+};
 
 /// A body that nobody looks into here.
 const OPAQUE: Body<'static> = Body::Execute;
@@ -65,24 +87,30 @@ pub(super) fn is_own(procedure: &ControlProcedure) -> bool {
 }
 
 /// The class of a request that calls no control procedure.
-pub(super) fn class_of(request: RequestType) -> Class {
+pub(super) fn class_of(request: RequestType, stream: u64) -> Class {
     use RequestType::{Eval, Execute, Prepare};
     match request {
         Eval | Execute | Prepare => Class::Call,
         // Outside of streams there are none.
-        _ if is_of_streams(request) => Class::Write,
+        _ if stream == 0 && is_of_streams(request) => Class::Write,
         _ => Class::of(request),
     }
 }
 
-/// Decides on a request. What a call changes nobody knows here, so it is admitted as a write; and
-/// there is no view.
-pub(super) fn admit_to(serving: Serving, class: Class) -> Verdict {
+/// Decides on a request. What a call changes nobody knows here, so it is admitted as a write, and
+/// so is a COMMIT of what a call may have begun. There is no view.
+pub(super) fn admit_to(
+    serving: Serving,
+    class: Class,
+    request: RequestType,
+    in_transaction: bool,
+) -> Verdict {
     let judged = match class {
         Class::Call => Class::Write,
+        Class::Finish if request == RequestType::Commit && !in_transaction => Class::Write,
         class => class,
     };
-    match admit(serving, judged, false) {
+    match admit(serving, judged, in_transaction) {
         Verdict::ViewOrForward => Verdict::Forward,
         Verdict::ViewOrBusy => Verdict::Busy,
         verdict => verdict,
@@ -95,8 +123,10 @@ impl Dispatcher<'_> {
         let Some(gateway) = &self.shared.gateway else {
             return Features::SUPPORTED;
         };
-        let (mut features, version) = (Features::NONE, gateway.version());
+        let (mut features, version) = (Features::NONE, gateway.ability());
         for (feature, since) in [
+            (Feature::Streams, STREAMS_SINCE),
+            (Feature::Transactions, STREAMS_SINCE),
             (Feature::Pagination, PAGES_SINCE),
             (Feature::SpaceAndIndexNames, KNOWS_NAMES_SINCE),
         ] {
@@ -105,6 +135,41 @@ impl Dispatcher<'_> {
             }
         }
         features
+    }
+
+    /// Aborts transactions whose time is over: an upstream may give them more.
+    pub(super) fn expire_transactions(&mut self) {
+        if self.shared.gateway.is_none() {
+            return;
+        }
+        let now = self.now;
+        let overdue = self
+            .session
+            .abort_transactions(|own| own.deadline.is_some_and(|at| at <= now));
+        self.roll_back(overdue, &Error::transaction_timeout());
+    }
+
+    /// The deadline of a demotion: what may change data comes to nothing. Tx sees by itself to what
+    /// it has begun.
+    pub(crate) fn abort_writers(&mut self) {
+        let aborted = self.session.abort_transactions(|own| own.is_writer);
+        if self.shared.gateway.is_some() {
+            let status = self.shared.serving.status(self.now);
+            self.roll_back(aborted, &status.error(ErrorCode::READONLY));
+        }
+    }
+
+    /// Has the upstream roll transactions back, which are aborted here: statements in them get this
+    /// error until their client ends them.
+    fn roll_back(&mut self, aborted: Vec<OpenTransaction>, error: &Error) {
+        let cancels = aborted.into_iter().map(|own| Cancel {
+            id: RequestId::NONE,
+            session: self.cell.id,
+            stream: own.stream,
+            begin: own.begin,
+            transaction: TransactionEffect::Aborted(error.clone()),
+        });
+        self.worker.outgoing.cancel(cancels);
     }
 
     /// Answers a login that was checked by what the upstream says of its users.
@@ -136,7 +201,7 @@ impl Dispatcher<'_> {
         if state == State::Assist {
             return self.refuse_login(sync, &super::authenticate::undecided());
         }
-        self.reject(sync, vestibule_wire::ErrorCode::LOADING);
+        self.reject(sync, ErrorCode::LOADING);
     }
 }
 
@@ -169,15 +234,16 @@ mod tests {
             Ok(()),
             "it is ignored"
         );
-        let refused = told(RequestType::Replace, 7, (2, 11, 0));
-        assert_eq!(refused.map_err(|(code, _)| code), Err(5));
+        assert_eq!(told(RequestType::Replace, 7, (2, 11, 0)), Ok(()));
+        let refused = told(RequestType::Auth, 7, (2, 11, 0));
+        assert!(refused.is_err(), "it is in no stream");
     }
 
     #[test]
     fn what_is_a_value_goes_on_and_what_is_none_does_not() {
         let decode = vestibule_wire::request::decode;
         let of = |request, raw: &'static [u8]| {
-            meaning(request, decode(request, raw), raw).map_err(|error| error.code().0)
+            meaning(request, 0, decode(request, raw), raw).map_err(|error| error.code().0)
         };
         let no_space = &[0x81, 0x20, 0x90];
         assert_eq!(
@@ -197,6 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn in_a_stream_calls_mean_what_they_are_called_after() {
+        let call = |name: &str, args: &[u8]| {
+            let mut raw = vec![0x82, 0x22, 0xa0 | name.len() as u8];
+            raw.extend_from_slice(name.as_bytes());
+            raw.push(0x21);
+            raw.extend_from_slice(args);
+            let decoded = vestibule_wire::request::decode(RequestType::Call, &raw);
+            let [outside, inside] = [0, 7].map(|stream| {
+                let meaning = meaning(RequestType::Call, stream, decoded.clone(), &raw);
+                meaning.map(|(request, _)| request)
+            });
+            assert_eq!(outside, Ok(RequestType::Call));
+            inside
+        };
+        assert_eq!(call("box.begin", &[0x90]), Ok(RequestType::Begin));
+        assert_eq!(call("box.commit", &[0x90]), Ok(RequestType::Commit));
+        assert_eq!(call("f", &[0x90]), Ok(RequestType::Call));
+        assert_eq!(call("box.begin", &[0x91, 7]), Ok(RequestType::Call));
+        let raw = &[0x81, 0x56, 0xa1, b'x'];
+        let decoded = vestibule_wire::request::decode(RequestType::Begin, raw);
+        let begin = meaning(RequestType::Begin, 7, decoded, raw);
+        assert_eq!(begin, Ok((RequestType::Begin, Body::Begin(NO_OPTIONS))));
+    }
+
+    #[test]
     fn a_demoted_gateway_lets_through_nothing_that_may_change_data() {
         let serving = |state, role, drain_target| Serving {
             state,
@@ -206,14 +297,25 @@ mod tests {
         };
         let replica = serving(State::Assist, Role::Replica, None);
         let demoting = serving(State::Draining, Role::Primary, Some(DrainTarget::Replica));
-        let read_only = Verdict::Reject(vestibule_wire::ErrorCode::READONLY);
+        let read_only = Verdict::Reject(ErrorCode::READONLY);
+        let request = RequestType::Replace;
         for serving in [replica, demoting] {
             for class in [Class::Call, Class::Write] {
-                assert_eq!(admit_to(serving, class), read_only);
+                assert_eq!(admit_to(serving, class, request, false), read_only);
             }
-            assert_eq!(admit_to(serving, Class::Read), Verdict::Forward);
+            let read = admit_to(serving, Class::Read, RequestType::Select, false);
+            assert_eq!(read, Verdict::Forward);
+            let end = |request, is_open| admit_to(serving, Class::Finish, request, is_open);
+            assert_eq!(end(RequestType::Rollback, false), Verdict::Forward);
+            assert_eq!(end(RequestType::Commit, true), Verdict::Forward);
+            assert_eq!(
+                end(RequestType::Commit, false),
+                read_only,
+                "a call began it"
+            );
         }
         let solo = serving(State::Solo, Role::Primary, None);
-        assert_eq!(admit_to(solo, Class::Read), Verdict::Busy);
+        let read = admit_to(solo, Class::Read, RequestType::Select, false);
+        assert_eq!(read, Verdict::Busy);
     }
 }

@@ -83,6 +83,7 @@ impl Model {
                 id,
                 session: 0,
                 request: RequestType::Replace,
+                meaning: RequestType::Replace,
                 class: Class::Write,
                 sync: 1,
                 stream: 0,

@@ -45,6 +45,14 @@ impl Sink for Told {
     }
 }
 
+fn key(session: u32, stream: u64) -> ClientStream {
+    ClientStream {
+        session,
+        connection: u64::from(session) + 100,
+        stream,
+    }
+}
+
 struct Model {
     link: UpstreamLink<(u32, Vec<u8>)>,
     credits: Rc<Credits>,
@@ -86,9 +94,10 @@ impl Model {
         let id = self.claims.queue(self.next);
         let forward = Forward {
             id,
-            session,
+            key: key(session, 0),
             request: RequestType::Call,
             kind,
+            step: StreamStep::Nothing,
             sync: u64::from(self.next),
             schema_version: 0,
         };
@@ -181,7 +190,8 @@ fn a_login_that_is_refused_ends_the_link_with_the_refusal() {
     header.write_error(&mut bytes, &refusal);
     let fault = own.receive(&bytes).unwrap_err();
     assert_eq!(fault, LinkFault::Refused(Refusal::Login(refusal)));
-    assert_eq!(own.link.end(), (vec![id], Vec::new()));
+    let ended = own.link.end();
+    assert_eq!((ended.unsent, ended.sent), (vec![id], Vec::new()));
     assert!(own.claims.revoke(id), "it was not begun");
 }
 
@@ -259,11 +269,11 @@ fn at_its_end_everything_is_told_once_and_its_credits_are_others() {
         .collect();
     let waiting = own.submit(1, Kind::Other, &[]);
     assert!(!own.credits.has(Kind::Other));
-    let (unsent, mut ended) = own.link.end();
-    ended.sort_by_key(|id| id.index);
-    assert_eq!((unsent, ended), (vec![waiting], sent));
+    let mut ended = own.link.end();
+    ended.sent.sort_by_key(|id| id.index);
+    assert_eq!((ended.unsent, ended.sent), (vec![waiting], sent));
     assert!(own.credits.has(Kind::Other) && own.link.is_idle());
-    assert_eq!(own.link.end(), (Vec::new(), Vec::new()));
+    assert_eq!(own.link.end(), EndedLink::default());
 }
 
 #[test]
@@ -277,4 +287,127 @@ fn what_an_upstream_does_not_owe_is_nobodys() {
         own.receive(b"HTTP/1.1"),
         Err(LinkFault::Malformed(_))
     ));
+}
+
+/// What the socket gets: types, and the numbers of streams.
+fn asked(own: &mut Model) -> Vec<(u64, u64)> {
+    let sent = own.written().into_iter();
+    sent.map(|(header, _)| (header.request_type, header.stream_id))
+        .collect()
+}
+
+impl Model {
+    fn submit_in(&mut self, stream: u64, request: RequestType, step: StreamStep) -> RequestId {
+        let id = self.claims.queue(self.next);
+        let forward = Forward {
+            id,
+            key: key(1, stream),
+            request,
+            kind: Kind::Other,
+            step,
+            sync: u64::from(self.next),
+            schema_version: 0,
+        };
+        self.next += 1;
+        (self.link).submit(forward, ForwardBody::Part(&[]), &self.claims);
+        id
+    }
+}
+
+const BEGIN: u64 = RequestType::Begin as u64;
+const REPLACE: u64 = RequestType::Replace as u64;
+const ROLLBACK: u64 = RequestType::Rollback as u64;
+
+#[test]
+fn what_a_session_that_has_left_may_have_begun_is_rolled_back_behind_it() {
+    let mut own = Model::new();
+    own.submit_in(7, RequestType::Begin, StreamStep::Begin);
+    own.submit_in(8, RequestType::Replace, StreamStep::Nothing);
+    own.submit_in(7, RequestType::Replace, StreamStep::Nothing);
+    assert!(own.link.leave(1, 101, &own.claims).is_empty(), "not yet");
+    own.greet();
+    let sent = [(BEGIN, 1), (REPLACE, 2), (REPLACE, 1), (ROLLBACK, 1)];
+    assert_eq!(asked(&mut own), sent);
+    assert!(own.link.leave(1, 101, &own.claims).is_empty(), "no more");
+    assert!(asked(&mut own).is_empty());
+    let ours = own.link.owed.iter().filter(|own| own.id == RequestId::NONE);
+    assert_eq!(ours.count(), 1);
+}
+
+#[test]
+fn what_waits_behind_an_abort_is_not_sent() {
+    for is_sent in [false, true] {
+        let mut own = Model::new();
+        if is_sent {
+            own.greet();
+        }
+        let begin = own.submit_in(7, RequestType::Begin, StreamStep::Begin);
+        let mut sent = asked(&mut own);
+        if is_sent {
+            // The upstream has enough to do.
+            while own.credits.has(Kind::Other) {
+                own.credits.take(Kind::Other);
+            }
+        }
+        let write = own.submit_in(7, RequestType::Replace, StreamStep::Nothing);
+        let commit = own.submit_in(7, RequestType::Commit, StreamStep::Commit);
+        own.submit_in(8, RequestType::Replace, StreamStep::Nothing);
+        let behind = own.link.abort(key(1, 7), begin, &own.claims);
+        let behind: Vec<_> = behind.unwrap().iter().map(|(own, _)| own.id).collect();
+        assert_eq!(behind, [write, commit]);
+        if is_sent {
+            own.credits.give_back(Kind::Other);
+            own.credits.give_back(Kind::Other);
+            own.link.pump(&own.claims);
+        } else {
+            own.greet();
+        }
+        sent.extend(asked(&mut own));
+        sent.sort_unstable();
+        assert_eq!(sent, [(REPLACE, 2), (BEGIN, 1), (ROLLBACK, 1)]);
+    }
+}
+
+#[test]
+fn requests_are_taken_back_and_rollbacks_of_ours_are_not() {
+    let mut own = Model::greeted();
+    let begin = own.submit_in(7, RequestType::Begin, StreamStep::Begin);
+    asked(&mut own);
+    while own.credits.has(Kind::Other) {
+        own.credits.take(Kind::Other);
+    }
+    let write = own.submit_in(7, RequestType::Replace, StreamStep::Nothing);
+    assert_eq!(own.link.take_back(), [write]);
+    let lost = own.link.leave_all(&own.claims);
+    let begins: Vec<_> = lost.iter().map(|own| own.begin).collect();
+    assert_eq!(begins, [Some(begin)]);
+    assert!(own.link.take_back().is_empty());
+    assert!(own.link.leave_all(&own.claims).is_empty());
+    own.credits.give_back(Kind::Other);
+    own.link.pump(&own.claims);
+    assert_eq!(asked(&mut own), [(ROLLBACK, 1)]);
+}
+
+#[test]
+fn a_link_ends_with_what_was_open_and_what_was_to_be_committed() {
+    let mut own = Model::greeted();
+    let begin = own.submit_in(7, RequestType::Begin, StreamStep::Begin);
+    own.submit_in(8, RequestType::Eval, StreamStep::MayBegin);
+    own.submit_in(9, RequestType::Begin, StreamStep::Begin);
+    own.submit_in(9, RequestType::Commit, StreamStep::Commit);
+    own.submit_in(10, RequestType::Begin, StreamStep::Begin);
+    let sent = own.written();
+    own.reply(sent[4].0.sync, CODE_ERROR | 32, &[0x80]);
+    assert!(!own.link.is_idle());
+    let mut ended = own.link.end();
+    ended.lost.sort_by_key(|own| own.key);
+    let lost = [(7, Some(begin)), (8, None)].map(|(stream, begin)| LostStream {
+        key: key(1, stream),
+        begin,
+    });
+    assert_eq!(
+        (ended.lost, ended.committing),
+        (lost.to_vec(), vec![key(1, 9)])
+    );
+    assert!(own.link.is_idle());
 }

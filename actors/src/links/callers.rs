@@ -1,0 +1,247 @@
+//! Who calls from the sessions of a worker, over which link, and what became of their streams.
+
+use std::rc::Rc;
+
+use vestibule_wire::Error;
+use vestibule_wire::keys::RequestType;
+
+use super::cell::LinkCell;
+use crate::cells::claims::Claims;
+use crate::connection::orphaned::{OrphanFate, OrphanedTransactions, aborted_by};
+use crate::engine::catalog::User;
+use crate::messages::SessionId;
+use crate::messages::tx::{AbortedTransaction, CallerUpdate};
+use crate::upstream::{ClientStream, LostStream};
+
+/// Who calls from a session, and the link that was used last: all its streams are bound there.
+pub(super) struct SessionCaller {
+    /// The number of its connection, which is never used again.
+    connection: u64,
+    pub(super) user: User,
+    pub(super) link: Option<Rc<LinkCell>>,
+    /// Streams whose transactions are not there any more.
+    pub(super) lost: OrphanedTransactions,
+    /// Something was asked in a stream.
+    pub(super) uses_streams: bool,
+}
+
+/// Why a session leaves its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Requests go to another upstream.
+    Target,
+    /// Another user has logged in on the connection.
+    Login,
+    /// The connection is gone.
+    Gone,
+}
+
+impl Leaving {
+    /// What its transactions have been aborted by.
+    fn error(self) -> Error {
+        aborted_by(match self {
+            Self::Target => "a change of the upstream that requests go to",
+            Self::Login | Self::Gone => "a login as another user",
+        })
+    }
+}
+
+impl SessionCaller {
+    /// Has nothing to do with its link any more: what is open there is rolled back. Tells of what
+    /// was aborted by that.
+    pub(super) fn leave(
+        &mut self,
+        session: u32,
+        why: Leaving,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        let Some(link) = self.link.take().filter(|_| self.uses_streams) else {
+            return;
+        };
+        let lost = (link.link.borrow_mut()).leave(session, self.connection, claims);
+        link.wake();
+        if why != Leaving::Gone {
+            for own in lost {
+                self.lose(own, why.error(), aborted);
+            }
+        }
+    }
+
+    /// The transaction that may have been open in a stream is not there any more.
+    fn lose(&mut self, lost: LostStream, error: Error, aborted: &mut Vec<AbortedTransaction>) {
+        let LostStream { key, begin } = lost;
+        self.lost.add(key.stream, OrphanFate::Aborted(error));
+        aborted.extend(begin.map(|begin| AbortedTransaction {
+            session: SessionId {
+                index: key.session,
+                connection: key.connection,
+            },
+            stream: key.stream,
+            begin,
+        }));
+    }
+
+    /// What a request in a stream is answered whose transaction is not there any more; `None` if it
+    /// goes on.
+    #[inline]
+    pub(super) fn answer_lost(
+        &mut self,
+        stream: u64,
+        meaning: RequestType,
+    ) -> Option<Result<(), Error>> {
+        if self.lost.is_empty() {
+            return None;
+        }
+        self.lost.answer(stream, meaning)
+    }
+
+    /// A stream of it.
+    #[inline]
+    pub(super) fn key(&self, session: u32, stream: u64) -> ClientStream {
+        ClientStream {
+            session,
+            connection: self.connection,
+            stream,
+        }
+    }
+}
+
+/// Who calls, by the session's number.
+#[derive(Default)]
+pub(super) struct SessionCallers(Vec<Option<SessionCaller>>);
+
+impl SessionCallers {
+    #[inline]
+    pub(super) fn get(&self, session: u32) -> Option<&SessionCaller> {
+        self.0.get(session as usize)?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, session: u32) -> Option<&mut SessionCaller> {
+        self.0.get_mut(session as usize)?.as_mut()
+    }
+
+    /// The caller of this very connection.
+    pub(super) fn of(&mut self, session: SessionId) -> Option<&mut SessionCaller> {
+        let own = self.get_mut(session.index);
+        own.filter(|own| own.connection == session.connection)
+    }
+
+    /// From here on, this one calls from a session.
+    pub(super) fn set(
+        &mut self,
+        update: &CallerUpdate,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        let index = update.session as usize;
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        let (connection, user) = (update.caller.connection, update.caller.user.clone());
+        let before = self.0[index].take();
+        let own = self.0[index].insert(SessionCaller {
+            connection,
+            user,
+            link: None,
+            lost: OrphanedTransactions::default(),
+            uses_streams: false,
+        });
+        let Some(mut before) = before else { return };
+        if before.connection != connection {
+            // It has ended, and that is told behind this.
+            return before.leave(update.session, Leaving::Gone, claims, aborted);
+        }
+        if before.user.name == own.user.name {
+            own.link = before.link.take();
+        } else {
+            before.leave(update.session, Leaving::Login, claims, aborted);
+        }
+        own.lost = before.lost;
+        own.uses_streams = before.uses_streams;
+    }
+
+    /// A session has ended. Another one may have its number already.
+    pub(super) fn forget(&mut self, session: SessionId, claims: &Claims) {
+        let Some(caller) = self.0.get_mut(session.index as usize) else {
+            return;
+        };
+        if let Some(mut ended) = caller.take_if(|own| own.connection == session.connection) {
+            // Nobody is told.
+            ended.leave(session.index, Leaving::Gone, claims, &mut Vec::new());
+        }
+    }
+
+    /// Transactions are not there any more, for they were on a link that has ended, or that
+    /// requests do not go over any more.
+    pub(super) fn lose(
+        &mut self,
+        lost: Vec<LostStream>,
+        error: &Error,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        for own in lost {
+            let caller = self.get_mut(own.key.session);
+            if let Some(caller) = caller.filter(|caller| caller.connection == own.key.connection) {
+                caller.lose(own, error.clone(), aborted);
+            }
+        }
+    }
+
+    /// Nobody knows what became of these COMMITs, which are answered with this.
+    pub(super) fn lose_commits(&mut self, committing: Vec<ClientStream>, error: &Error) {
+        for key in committing {
+            let caller = self.get_mut(key.session);
+            if let Some(caller) = caller.filter(|caller| caller.connection == key.connection) {
+                caller
+                    .lost
+                    .add(key.stream, OrphanFate::Unknown(error.clone()));
+            }
+        }
+    }
+}
+
+/// What has aborted the transactions on a link that has ended.
+pub(super) fn aborted_with_link(upstream: &str) -> Error {
+    aborted_by(&format!("the end of the connection to upstream {upstream}"))
+}
+
+/// What has aborted those on one that requests do not go over any more.
+pub(super) fn aborted_by_change() -> Error {
+    Leaving::Target.error()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::Caller;
+
+    #[test]
+    fn a_session_that_has_ended_takes_nothing_from_the_next_one_of_its_number() {
+        let (mut own, claims) = (SessionCallers::default(), Claims::new(1));
+        let ended = |connection| SessionId {
+            index: 0,
+            connection,
+        };
+        let update = CallerUpdate {
+            before: 0,
+            session: 0,
+            caller: Arc::new(Caller {
+                connection: 8,
+                user: User::guest(),
+                address: Ipv4Addr::LOCALHOST.into(),
+                is_administrator: false,
+            }),
+            gauge: Arc::default(),
+        };
+        own.set(&update, &claims, &mut Vec::new());
+        own.forget(ended(7), &claims);
+        assert!(own.get(0).is_some());
+        own.forget(ended(8), &claims);
+        assert!(own.get(0).is_none());
+    }
+}
