@@ -15,10 +15,14 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::endpoints::{ListenAddress, PeerAddress, UnixPeer, UnixSocketFile};
-use crate::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX, OUTPUT_MAX_LEAST};
+use crate::limits::{
+    CONNECTION_REQUESTS_MAX, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, OUTPUT_MAX,
+    OUTPUT_MAX_LEAST,
+};
 use crate::settable::settable;
 use crate::slots::ListenerKind;
 use crate::tls::TlsIdentity;
@@ -275,13 +279,15 @@ pub(crate) enum ListenerSocket {
 }
 
 impl Listener {
-    /// A listener for TCP.
+    /// A listener for TCP. A client whose machine is gone without a word is noticed as behind an
+    /// address of the configuration, unless the socket has its own say in that (`SO_KEEPALIVE`).
     ///
     /// # Errors
     ///
     /// The socket cannot be set up.
     pub fn tcp(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        keep_alive(SockRef::from(&socket))?;
         Ok(Self::of(ListenerSocket::Tcp(socket)))
     }
 
@@ -332,17 +338,42 @@ impl Listener {
         self
     }
 
-    /// Where it listens, as far as the system tells: the file of a unix socket may have another
-    /// name by now.
+    /// The address at which other machines may reach it.
+    pub(crate) fn network(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            ListenerSocket::Tcp(socket) => socket.local_addr().ok(),
+            ListenerSocket::Unix(..) => None,
+        }
+    }
+
+    /// Where it listens, as far as the system tells: a unix socket may have no path, and its file
+    /// another name by now.
     pub(crate) fn address(&self) -> io::Result<Option<ListenAddress>> {
         Ok(match &self.socket {
             ListenerSocket::Tcp(socket) => Some(socket.local_addr()?.into()),
-            ListenerSocket::Unix(_, file) => {
-                let file = file.as_ref();
-                file.map(|own| ListenAddress::Unix(own.path().to_owned()))
+            ListenerSocket::Unix(_, Some(file)) => Some(ListenAddress::Unix(file.path().into())),
+            ListenerSocket::Unix(socket, None) => {
+                let address = socket.local_addr()?;
+                address
+                    .as_pathname()
+                    .map(|path| ListenAddress::Unix(path.into()))
             }
         })
     }
+}
+
+/// Has the connections that a listener accepts, which inherit it, be asked now and then whether
+/// somebody is there: a client whose machine is gone without a word is noticed. Where that is on
+/// already it stays as it is.
+pub(crate) fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
+    if socket.keepalive()? {
+        return Ok(());
+    }
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// Why a runtime does not listen.
@@ -360,4 +391,35 @@ pub enum ListenError {
     /// The socket tells no address, or cannot be waited for.
     #[error("cannot listen: {0}")]
     Socket(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").expect("a port is free")
+    }
+
+    #[test]
+    fn a_bound_socket_asks_after_silent_clients_unless_it_has_its_own_say() {
+        let time = |listener: &Listener| {
+            let ListenerSocket::Tcp(socket) = &listener.socket else {
+                panic!("it is one of TCP");
+            };
+            let socket = SockRef::from(socket);
+            assert!(socket.keepalive().expect("it is told"));
+            socket.tcp_keepalive_time().expect("it is told")
+        };
+        let listener = Listener::tcp(bound()).expect("it is set up");
+        assert_eq!(time(&listener), KEEPALIVE_IDLE);
+
+        let own = Duration::from_secs(777);
+        let socket = bound();
+        let keepalive = TcpKeepalive::new().with_time(own);
+        let set = SockRef::from(&socket).set_tcp_keepalive(&keepalive);
+        set.expect("it can be set");
+        let listener = Listener::tcp(socket).expect("it is set up");
+        assert_eq!(time(&listener), own);
+    }
 }

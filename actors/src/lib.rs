@@ -91,9 +91,10 @@
 //! # Connections from elsewhere
 //!
 //! Beside the addresses and unix sockets of [`Config::listen`] a runtime accepts from listeners
-//! that are bound already ([`RuntimeHandle::listen`]: what a service manager hands over), and takes
-//! connections that somebody else accepted ([`RuntimeHandle::adopt`]): sockets, and everything that
-//! is `AsyncRead + AsyncWrite`, such as pipes.
+//! that are bound already ([`RuntimeBuilder::listener`], or [`RuntimeHandle::listen`] for one that
+//! runs: what a service manager hands over), and takes connections that somebody else accepted
+//! ([`RuntimeHandle::adopt`]): sockets, and everything that is `AsyncRead + AsyncWrite`, such as
+//! pipes.
 //!
 //! ```
 //! use vestibule_actors::{Connection, Listener, RuntimeHandle};

@@ -30,6 +30,7 @@ use crate::engine::{
 use crate::exposure::Exposure;
 use crate::failed_logins::FailedLogins;
 use crate::hooks::ConnectionHooks;
+use crate::incoming::Listener;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT, SCHEMA_VERSION_MIN};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
@@ -56,6 +57,8 @@ pub(crate) struct Additions {
     pub(crate) reload: ReloadHook,
     /// Who the server is by TLS, and where it listens for that.
     pub(crate) tls: Option<(TlsIdentity, Vec<SocketAddr>)>,
+    /// Listeners that are bound already, until it starts.
+    pub(crate) listeners: Vec<Listener>,
 }
 
 /// One per runtime.

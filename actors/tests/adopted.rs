@@ -1,7 +1,7 @@
 //! Connections and listeners that were made elsewhere.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use vestibule_actors::testing::{
 };
 use vestibule_actors::wire::client::{GREETING_SIZE, ReplyFrame};
 use vestibule_actors::wire::keys::RequestType;
-use vestibule_actors::{AdoptError, Connection, ConnectionBounds, Listener, PeerAddress};
+use vestibule_actors::{
+    AdoptError, Connection, ConnectionBounds, ListenAddress, Listener, PeerAddress, RuntimeBuilder,
+};
 
 const NO_ARGS: &[u8] = &[0x90];
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -151,6 +153,54 @@ fn listeners_that_are_bound_already_are_listened_on() {
     let refused = UnixStream::connect(&path).map_err(|error| error.kind());
     std::fs::remove_file(&path).expect("it is there");
     assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
+}
+
+/// As a service manager hands them over: before the start, and open beyond the end.
+#[test]
+fn listeners_that_a_runtime_starts_with_count_as_those_of_its_configuration() {
+    let bound = || TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let [clients, administrators] = [bound(), bound()];
+    let [address, admin_address] =
+        [&clients, &administrators].map(|own| own.local_addr().expect("it is bound"));
+    let held = clients.try_clone().expect("a descriptor is free");
+    let path = std::env::temp_dir().join(format!("vestibule-bound-{}", std::process::id()));
+    let unix = UnixListener::bind(&path).expect("the path is free");
+    let script = Script::default();
+    let engine = move || Ok(script.engine());
+    let limits = ConnectionLimits::default().connections_max(1);
+    let config = config().listen(Vec::new()).connection_limits(limits);
+    let builder = RuntimeBuilder::new(config, engine, Script::procedures())
+        .listener(Listener::tcp(clients).expect("it is set up"))
+        .listener(Listener::unix(unix).expect("it is set up"))
+        .listener(
+            Listener::tcp(administrators)
+                .expect("it is set up")
+                .for_administrators(),
+        );
+    let server = TestServer::start(builder);
+    let listed = server.handle().listeners();
+    let listed = listed.iter().map(|own| own.address.clone());
+    let expected = [
+        address.into(),
+        ListenAddress::Unix(path.clone()),
+        admin_address.into(),
+    ];
+    assert_eq!(listed.collect::<Vec<_>>(), expected);
+    assert_eq!(server.handle().admin_addresses(), [admin_address]);
+
+    let mut first = Peer::connect(address);
+    first.ping();
+    // Administrators have a listener of their own: their slots are not for who comes elsewhere.
+    let told = Peer::connect(address).receive_until_closed();
+    assert_eq!(told[0].error_code(), Some(116), "{told:?}");
+    Peer::connect(admin_address).ping();
+
+    drop((first, server));
+    // Who holds it has what comes meanwhile.
+    let _waiting = TcpStream::connect(address).expect("it is queued");
+    held.set_nonblocking(true).expect("it can be set");
+    assert!(held.accept().is_ok());
+    std::fs::remove_file(&path).expect("it is somebody else's");
 }
 
 #[test]

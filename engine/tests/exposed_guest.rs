@@ -9,7 +9,9 @@ use vestibule_actors::config::ExposedGuest;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
-use vestibule_actors::{Config, Connection, RuntimeHandle, StartError, start};
+use vestibule_actors::{
+    Config, Connection, Listener, RuntimeBuilder, RuntimeHandle, StartError, start,
+};
 use vestibule_engine::{EmbeddedEngine, EngineOptions, GuestRights, procedures};
 
 /// Of no machine at all (RFC 5737).
@@ -143,4 +145,23 @@ fn whoever_is_meant_to_do_everything_is_allowed_it_by_the_configuration() {
         assert_eq!(refusal(&mut far), "");
     });
     let _ = std::fs::remove_dir_all(directory);
+}
+
+#[test]
+fn a_listener_that_is_bound_already_is_no_way_around_it() {
+    let options = options("exposed-bound", GuestRights::Super);
+    let bound = TcpListener::bind("0.0.0.0:0").expect("a port is free");
+    let address = bound.local_addr().expect("it is bound");
+    let engine = EmbeddedEngine::factory(options.clone());
+    let config = Config::default().listen(Vec::new());
+    let builder = RuntimeBuilder::new(config, engine, procedures::standard())
+        .listener(Listener::tcp(bound).expect("it is set up"));
+    let fault = actix_rt::System::new()
+        .block_on(async { builder.start() })
+        .expect_err("it is refused");
+    assert!(
+        matches!(fault, StartError::ExposedGuest { address: told, .. } if told == address),
+        "{fault}"
+    );
+    assert!(!options.data_dir.exists());
 }

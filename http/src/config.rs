@@ -1,6 +1,8 @@
 //! What a door is told: where it listens, who is asked for a token, whom its names are for.
 
 use std::fmt;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,11 +23,13 @@ use crate::limits::{
 ///     .token(Token::new("some-secret-of-its-own")?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct HttpConfig {
-    /// Where it listens: at most [`LISTENERS_MAX`].
+    /// Where it listens. With [`bound`](Self::bound) there are 1 to [`LISTENERS_MAX`].
     pub listen: Vec<ListenAddress>,
+    /// Listeners that are bound already.
+    pub bound: Vec<HttpListener>,
     /// The mode of unix sockets.
     pub unix_mode: u32,
     /// How often it looks at the runtime for the charts of the page, which show the last
@@ -34,6 +38,17 @@ pub struct HttpConfig {
     pub sample_period: Duration,
     /// What may be replaced while it is open.
     pub settings: HttpSettings,
+}
+
+/// A listener that is bound already, for [`HttpConfig::listener`]: what a service manager hands
+/// over, or with options of one's own. It gets a small send buffer, as all of a door's have.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HttpListener {
+    /// For TCP.
+    Tcp(TcpListener),
+    /// On a unix socket, whose file nobody removes here.
+    Unix(UnixListener),
 }
 
 /// The part of a [`HttpConfig`] that may be replaced while a door is open, by
@@ -90,10 +105,33 @@ impl HttpConfig {
     pub fn new(listen: impl IntoIterator<Item = ListenAddress>) -> Self {
         Self {
             listen: listen.into_iter().collect(),
+            bound: Vec::new(),
             unix_mode: UNIX_SOCKET_MODE_DEFAULT,
             sample_period: SAMPLE_PERIOD_DEFAULT,
             settings: HttpSettings::default(),
         }
+    }
+
+    /// Adds a listener that is bound already.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    ///
+    /// use vestibule_actors::testing::Harness;
+    /// use vestibule_http::{HttpConfig, HttpListener, Sources, serve};
+    ///
+    /// let inherited = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = inherited.local_addr()?;
+    /// let harness = Harness::start();
+    /// let config = HttpConfig::new([]).listener(HttpListener::Tcp(inherited));
+    /// let door = serve(harness.handle(), config, Sources::new("1.2.3"))?;
+    /// assert_eq!(door.addresses(), [address.into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn listener(mut self, listener: HttpListener) -> Self {
+        self.bound.push(listener);
+        self
     }
 
     /// Adds one to [`hosts`](HttpSettings::hosts).
@@ -133,10 +171,10 @@ impl HttpConfig {
 
     /// Why no door can be made of it.
     pub(crate) fn fault(&self) -> Option<String> {
-        let count = self.listen.len();
+        let count = self.listen.len() + self.bound.len();
         if count == 0 || count > LISTENERS_MAX {
             return Some(format!(
-                "it listens on 1 to {LISTENERS_MAX} addresses, not {count}"
+                "it listens on 1 to {LISTENERS_MAX} addresses and sockets, not {count}"
             ));
         }
         let period = self.sample_period;

@@ -38,7 +38,7 @@ mod server;
 mod sources;
 mod summary;
 
-pub use config::{HttpConfig, HttpSettings, Token, TokenError};
+pub use config::{HttpConfig, HttpListener, HttpSettings, Token, TokenError};
 pub use numbers::metrics_reference;
 pub use reloads::Reloads;
 pub use server::{HttpControl, HttpError, HttpHandle, serve};

@@ -3,14 +3,15 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use vestibule_actors::ListenAddress;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_http::limits::DESCRIPTORS;
-use vestibule_http::{HttpConfig, Sources, serve};
+use vestibule_http::{HttpConfig, HttpListener, Sources, serve};
 
 use support::client::{ask, connect, exchange, get};
 use support::{any_port, door, open, open_with};
@@ -348,6 +349,29 @@ fn a_unix_socket_is_one_more_way_in() {
     assert!(answer.body.contains("assist"), "{}", answer.body);
     door.stop();
     assert!(!path.exists());
+}
+
+#[test]
+fn by_sockets_that_are_bound_already_it_listens_and_leaves_their_files() {
+    let harness = Harness::start();
+    let name = format!("vestibule-http-bound-{}.sock", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let own = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = own.local_addr().expect("it is bound");
+    let config = HttpConfig::new([any_port()])
+        .listener(HttpListener::Tcp(own))
+        .listener(HttpListener::Unix(
+            UnixListener::bind(&path).expect("the path is free"),
+        ));
+    let door = serve(harness.handle(), config, Sources::new("1.2.3")).expect("it opens");
+    let bound = [address.into(), ListenAddress::Unix(path.clone())];
+    assert_eq!(door.addresses()[1..], bound);
+    assert_eq!(get(address, "/livez").status, 200);
+    let mut stream = UnixStream::connect(&path).expect("it listens");
+    let answer = exchange(&mut stream, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    door.stop();
+    std::fs::remove_file(&path).expect("it is somebody else's");
 }
 
 #[test]

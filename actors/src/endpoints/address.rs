@@ -28,13 +28,14 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-/// A listener of a runtime's configuration that is open.
+/// A listener that a runtime was started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BoundListener {
     /// Where it listens, with the port that the system picked.
     pub address: ListenAddress,
-    /// Whether it is one of [`Config::admin_listen`](crate::Config::admin_listen).
+    /// Whether its connections have the administrators' slots, as those of
+    /// [`Config::admin_listen`](crate::Config::admin_listen).
     pub is_for_administrators: bool,
     /// Whether its connections agree on TLS before they are greeted.
     pub is_over_tls: bool,

@@ -294,7 +294,7 @@ mod tests {
     fn metrics_are_read_while_engines_come_and_nobody_waits_for_ever() {
         const ROUNDS: usize = 10_000;
         let config = Config::default();
-        let slots = ConnectionSlots::new(&config).expect("no limit is known");
+        let slots = ConnectionSlots::new(&config, &[]).expect("no limit is known");
         let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
         let shared = Arc::new(Shared::new(config, serving, slots, Vec::new()));
         let (done, is_done) = mpsc::channel();

@@ -1,6 +1,7 @@
 //! Putting the actors of a runtime together.
 
 use std::io;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use crate::peers::Peers;
 use crate::scouts;
 use crate::serving::{Serving, ServingCell};
 use crate::shared::{Additions, Shared};
-use crate::slots::ConnectionSlots;
+use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{SpawnTx, Supervisor};
 use crate::transitions::TransitionRecord;
 use crate::tx::{Parts, Tx};
@@ -95,7 +96,7 @@ pub(super) fn assemble_gateway(
 fn assemble_around<E: 'static>(
     mut config: Config,
     timing: Timing,
-    additions: Additions,
+    mut additions: Additions,
     gateway: Option<Arc<GatewayCell>>,
     spawn_tx: impl FnOnce(Arc<Shared>, Arc<Peers>, Arc<JobQueue<E>>) -> Option<SpawnTx>,
 ) -> Result<RuntimeHandle<E>, StartError> {
@@ -108,8 +109,9 @@ fn assemble_around<E: 'static>(
     if config.instance_uuid == Uuid::NIL {
         config.instance_uuid = random_uuid()?;
     }
-    let slots = slots(&config)?;
-    let (listeners, bound) = open_listeners(&config, &additions)?;
+    let inherited = mem::take(&mut additions.listeners);
+    let slots = slots(&config, &inherited)?;
+    let (listeners, bound) = open_listeners(&config, &additions, inherited)?;
     let shared = shared(config, timing.clock, slots, additions, gateway);
     let addressed = bound.iter().filter_map(|own| own.address.network());
     addressed.for_each(|address| shared.exposure.note_listener(address));
@@ -247,7 +249,8 @@ fn check_guest<E: Engine>(
     let listeners = config.listen.iter().chain(&config.admin_listen);
     let over_tls = additions.tls.iter().flat_map(|(_, listen)| listen);
     let plain = listeners.filter_map(ListenAddress::network);
-    let mut addresses = plain.chain(over_tls.copied());
+    let inherited = additions.listeners.iter().filter_map(Listener::network);
+    let mut addresses = plain.chain(over_tls.copied()).chain(inherited);
     let exposed = addresses.find(|own| refuses(config.exposed_guest, own.ip()));
     match (exposed, factory.guest_power()) {
         (Some(address), Some(power)) => Err(StartError::ExposedGuest { address, power }),
@@ -262,9 +265,13 @@ fn random_uuid() -> Result<Uuid, StartError> {
 }
 
 /// Divides the descriptors, and tells how.
-pub(super) fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
-    let slots =
-        ConnectionSlots::new(config).map_err(|fault| StartError::Descriptors(fault.to_string()))?;
+pub(super) fn slots(
+    config: &Config,
+    inherited: &[Listener],
+) -> Result<ConnectionSlots, StartError> {
+    let inherited: Vec<_> = inherited.iter().map(|own| own.kind).collect();
+    let slots = ConnectionSlots::new(config, &inherited)
+        .map_err(|fault| StartError::Descriptors(fault.to_string()))?;
     log::info!("{}", slots.budget());
     slots.warn_of_shortage();
     Ok(slots)
@@ -272,8 +279,13 @@ pub(super) fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
 
 type OpenListeners = (Vec<Listener>, Vec<BoundListener>);
 
-/// Listens on every address; tells those that the system picked.
-fn open_listeners(config: &Config, additions: &Additions) -> Result<OpenListeners, StartError> {
+/// Listens on every address; tells those that the system picked. What is bound already comes
+/// after them.
+fn open_listeners(
+    config: &Config,
+    additions: &Additions,
+    inherited: Vec<Listener>,
+) -> Result<OpenListeners, StartError> {
     let mode = config.unix_socket_mode;
     let clients = config.listen.iter().map(|own| (own.clone(), false, None));
     let administrators = config.admin_listen.iter();
@@ -297,6 +309,16 @@ fn open_listeners(config: &Config, additions: &Additions) -> Result<OpenListener
             is_for_administrators,
             is_over_tls: tls.is_some(),
         });
+    }
+    for listener in inherited {
+        // One whose address nobody is told is not listed.
+        let address = listener.address().map_err(StartError::Acceptor)?;
+        open.1.extend(address.map(|address| BoundListener {
+            address,
+            is_for_administrators: listener.kind == ListenerKind::Administrators,
+            is_over_tls: listener.tls.is_some(),
+        }));
+        open.0.push(listener);
     }
     #[cfg(feature = "testing")]
     super::accepting::accept_here(open.1.iter().filter_map(|own| own.address.network()));
@@ -334,7 +356,7 @@ pub(crate) fn follow_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
             // Loaded inside the lock: of two changes at once, the later one is told last.
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             let now = shared.serving.load();
-            let before = std::mem::replace(&mut *told, now);
+            let before = mem::replace(&mut *told, now);
             if before != now {
                 record(&shared, before, now);
                 shared.events.set_serving(now);

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
 use crate::hooks::{ConnectionClosed, ConnectionOpened};
+use crate::incoming::Listener;
 #[cfg(feature = "tls")]
 use crate::limits::CERTIFICATE_LOOK_PERIOD;
 use crate::limits::TRANSITION_SLACK;
@@ -163,6 +164,36 @@ impl<E: Engine> RuntimeBuilder<E> {
     /// ```
     pub fn on_reload(mut self, hook: impl Fn(ReloadRequest) + Send + Sync + 'static) -> Self {
         self.additions.reload.set(hook);
+        self
+    }
+
+    /// Has it accept from a listener that is bound already, beside those of the configuration:
+    /// what a service manager hands over, or with options of one's own. It counts as theirs do: it
+    /// is among [`RuntimeHandle::listeners`], it has its descriptor and its say in whether
+    /// administrators have a listener of their own, and a guest who may do everything is refused
+    /// where other machines reach it. One more for a runtime that runs takes
+    /// [`RuntimeHandle::listen`].
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    ///
+    /// use vestibule_actors::testing::{Script, TestServer, config};
+    /// use vestibule_actors::{Listener, RuntimeBuilder};
+    ///
+    /// // It queues connections, whoever accepts them and when.
+    /// let inherited = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = inherited.local_addr()?;
+    /// let script = Script::default();
+    /// let engine = move || Ok(script.engine());
+    /// let builder = RuntimeBuilder::new(config().listen(Vec::new()), engine, Script::procedures())
+    ///     .listener(Listener::tcp(inherited)?);
+    /// let server = TestServer::start(builder);
+    /// assert_eq!(server.address(), address);
+    /// server.connect().ping();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.additions.listeners.push(listener);
         self
     }
 

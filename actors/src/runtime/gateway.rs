@@ -7,6 +7,7 @@ use super::handle::RuntimeHandle;
 use super::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::incoming::Listener;
 use crate::limits::TRANSITION_SLACK;
 use crate::reload::ReloadRequest;
 use crate::shared::Additions;
@@ -83,6 +84,13 @@ impl GatewayBuilder {
     /// [`RuntimeBuilder::on_reload`](crate::RuntimeBuilder::on_reload) does.
     pub fn on_reload(mut self, hook: impl Fn(ReloadRequest) + Send + Sync + 'static) -> Self {
         self.additions.reload.set(hook);
+        self
+    }
+
+    /// Has it accept from a listener that is bound already, as
+    /// [`RuntimeBuilder::listener`](crate::RuntimeBuilder::listener) does.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.additions.listeners.push(listener);
         self
     }
 

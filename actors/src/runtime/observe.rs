@@ -16,8 +16,9 @@ use crate::monitoring::{
 use crate::transitions::TransitionRecord;
 
 impl<E: 'static> RuntimeHandle<E> {
-    /// The listeners of its configuration, with the ports that the system picked: those of
-    /// [`Config::listen`](crate::Config::listen), those of administrators, and those of TLS.
+    /// The listeners that it was started with, with the ports that the system picked: those of
+    /// [`Config::listen`](crate::Config::listen), those of administrators, those of TLS, and those
+    /// that were bound already and have an address.
     #[must_use]
     pub fn listeners(&self) -> &[BoundListener] {
         &self.listeners

@@ -34,7 +34,7 @@ fn supervisor(script: &Script) -> (Arc<Shared>, Mailboxes, Supervisor, Stopped) 
         session_threads: 1,
         ..Config::default()
     };
-    let slots = ConnectionSlots::new(&config).expect("no limit is known");
+    let slots = ConnectionSlots::new(&config, &[]).expect("no limit is known");
     let shared = shared(config, Clock::SYSTEM, slots, Additions::default(), None);
     let (mailboxes, peers) = Mailboxes::new(1);
     let engine = script.clone();

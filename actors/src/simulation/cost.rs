@@ -139,7 +139,7 @@ pub(super) fn start_with(clock: Clock, config: Config, is_blocked: bool) -> OneW
         session_threads: 1,
         ..config
     };
-    let slots = ConnectionSlots::new(&config).expect("no limit is known");
+    let slots = ConnectionSlots::new(&config, &[]).expect("no limit is known");
     let shared = Shared::new(config, serving, slots, vec![claims.clone()]);
     let shared = Arc::new(shared);
     let (mailboxes, peers) = Mailboxes::new(1);

@@ -87,7 +87,7 @@ impl World {
         actix_rt::time::sleep(Duration::from_secs(60)).await;
         let serving = ServingCell::new(config.role, Clock::of(clock::now));
         let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
-        let slots = ConnectionSlots::new(&config).expect("no limit is known");
+        let slots = ConnectionSlots::new(&config, &[]).expect("no limit is known");
         let shared = Arc::new(Shared::new(config, serving, slots, claims.collect()));
         let (mailboxes, peers) = Mailboxes::new(WORKERS);
         follow_cell(&shared, &peers);

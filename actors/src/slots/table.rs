@@ -43,21 +43,23 @@ pub(crate) struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    /// Divides the descriptors among what a runtime with this configuration needs.
+    /// Divides the descriptors among what a runtime needs with this configuration, and with
+    /// listeners that were bound already.
     ///
     /// # Errors
     ///
     /// Not one client would have a slot.
-    pub(crate) fn new(config: &Config) -> Result<Self, TooFewDescriptors> {
+    pub(crate) fn new(config: &Config, bound: &[ListenerKind]) -> Result<Self, TooFewDescriptors> {
         let threads = config.session_thread_count();
-        let listeners = config.listen.len() + config.admin_listen.len();
+        let listeners = config.listen.len() + config.admin_listen.len() + bound.len();
+        let has_bound_admin = bound.contains(&ListenerKind::Administrators);
         let limits = &config.settings.connection_limits;
         let wanted = limits.connections_max;
         let budget = DescriptorBudget::divide(&config.descriptors, wanted, threads, listeners)?;
         Ok(Self {
             divided: budget,
             wanted: AtomicUsize::new(wanted),
-            has_admin_listener: !config.admin_listen.is_empty(),
+            has_admin_listener: has_bound_admin || !config.admin_listen.is_empty(),
             clients: AtomicUsize::new(0),
             administrators: AtomicUsize::new(0),
             anonymous: AtomicUsize::new(0),
@@ -295,7 +297,7 @@ mod tests {
         let config = Config::default()
             .connection_limits(limits)
             .session_threads(threads);
-        Arc::new(ConnectionSlots::new(&config).unwrap())
+        Arc::new(ConnectionSlots::new(&config, &[]).unwrap())
     }
 
     #[test]
@@ -321,7 +323,7 @@ mod tests {
             admin_listen: vec!["127.0.0.1:0".parse().unwrap()],
             ..Config::default()
         };
-        let slots = Arc::new(ConnectionSlots::new(&config).unwrap());
+        let slots = Arc::new(ConnectionSlots::new(&config, &[]).unwrap());
         let listener = ListenerKind::Administrators;
         let mut kept = Vec::new();
         while let Some(kind) = slots.find(listener, true) {

@@ -141,7 +141,7 @@ impl Fixture {
         let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
         serving.ready(Instant::now());
         let admitted = Admitted::under(serving.load());
-        let slots = ConnectionSlots::new(&config).expect("no limit is known");
+        let slots = ConnectionSlots::new(&config, &[]).expect("no limit is known");
         let shared = Arc::new(Shared::new(config, serving, slots, vec![claims.clone()]));
         let collector = Collector::default();
         let told = collector.told.clone();

@@ -1,19 +1,21 @@
 //! The door's sockets.
 
 use std::io;
+use std::path::Path;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use vestibule_actors::{ListenAddress, UnixSocketFile};
 
 use super::request::Peer;
+use crate::config::HttpListener;
 use crate::limits::SEND_BUFFER_SIZE;
 
 /// A socket that listens.
 pub(super) enum Listener {
     Tcp(TcpListener),
-    /// With its file, which is removed when it is closed: before that.
-    Unix(UnixSocketFile, UnixListener),
+    /// With its file, if that is to be removed when it is closed: before that.
+    Unix(Option<UnixSocketFile>, UnixListener),
 }
 
 /// A connection that was accepted.
@@ -31,30 +33,49 @@ impl Listener {
     pub(super) fn bind(address: &ListenAddress, unix_mode: u32) -> io::Result<Self> {
         match address {
             ListenAddress::Tcp(address) => {
-                let listener = std::net::TcpListener::bind(address)?;
-                // Those that are accepted have it from it.
-                SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_SIZE)?;
-                listener.set_nonblocking(true)?;
-                Ok(Self::Tcp(TcpListener::from_std(listener)?))
+                Self::over(HttpListener::Tcp(std::net::TcpListener::bind(address)?))
             }
             ListenAddress::Unix(path) => {
                 let (listener, file) = UnixSocketFile::bind(path, unix_mode)?;
-                Ok(Self::Unix(file, UnixListener::from_std(listener)?))
+                Ok(Self::Unix(Some(file), UnixListener::from_std(listener)?))
             }
             other => Err(io::Error::other(format!("{other} is no address of HTTP"))),
         }
     }
 
-    /// Where it listens, with the port that the system picked.
+    /// Listens by a socket that is bound already. For the thread whose reactor it is to be of.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be set up.
+    pub(super) fn over(bound: HttpListener) -> io::Result<Self> {
+        match bound {
+            HttpListener::Tcp(listener) => {
+                // Those that are accepted have it from it.
+                SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_SIZE)?;
+                listener.set_nonblocking(true)?;
+                Ok(Self::Tcp(TcpListener::from_std(listener)?))
+            }
+            HttpListener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(Self::Unix(None, UnixListener::from_std(listener)?))
+            }
+        }
+    }
+
+    /// Where it listens, with the port that the system picked; a unix socket that is bound already
+    /// may have no path.
     ///
     /// # Errors
     ///
     /// The system does not tell.
-    pub(super) fn address(&self) -> io::Result<ListenAddress> {
-        match self {
-            Self::Tcp(own) => Ok(ListenAddress::Tcp(own.local_addr()?)),
-            Self::Unix(file, _) => Ok(ListenAddress::Unix(file.path().to_owned())),
-        }
+    pub(super) fn address(&self) -> io::Result<Option<ListenAddress>> {
+        let path = |own: &Path| ListenAddress::Unix(own.to_owned());
+        Ok(match self {
+            Self::Tcp(own) => Some(ListenAddress::Tcp(own.local_addr()?)),
+            Self::Unix(Some(file), _) => Some(path(file.path())),
+            Self::Unix(None, own) => own.local_addr()?.as_pathname().map(path),
+        })
     }
 
     pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
@@ -100,7 +121,7 @@ mod tests {
         runtime.block_on(async {
             for address in [any_port, ListenAddress::Unix(path)] {
                 let listener = Listener::bind(&address, 0o600).expect("it listens");
-                let address = listener.address().expect("it is told");
+                let address = listener.address().expect("it is told").expect("it has one");
                 let _client: Box<dyn Any> = match &address {
                     ListenAddress::Unix(own) => {
                         Box::new(net::UnixStream::connect(own).expect("it listens"))

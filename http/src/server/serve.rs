@@ -26,7 +26,7 @@ use super::listen::{Listener, Stream};
 use super::places::{Number, Places};
 use super::request::{Peer, check, check_private};
 use super::routes::{Audience, OTHER, Page, Route, find, not_found};
-use crate::config::{HttpConfig, HttpSettings, LiveSettings};
+use crate::config::{HttpConfig, HttpListener, HttpSettings, LiveSettings};
 use crate::door::{Answer, Content, Door, Patience, Question};
 use crate::limits::{
     ACCEPT_PAUSE, CLOSING_TIME_MAX, DESCRIPTORS, HEAD_SIZE_MAX, HEAD_TIME_MAX, HEADERS_MAX,
@@ -51,6 +51,9 @@ pub enum HttpError {
         /// Why not.
         source: io::Error,
     },
+    /// A listener that is bound already cannot be set up.
+    #[error("cannot listen for HTTP by a socket that is bound already: {0}")]
+    Bound(#[source] io::Error),
     /// There is no thread for it, or no reactor.
     #[error("cannot start the thread for HTTP: {0}")]
     Thread(#[source] io::Error),
@@ -66,7 +69,8 @@ pub struct HttpHandle {
 }
 
 impl HttpHandle {
-    /// Where it listens, with the ports that the system picked.
+    /// Where it listens, with the ports that the system picked. What was bound already is the last,
+    /// if it has an address.
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
@@ -145,23 +149,31 @@ impl Drop for HttpHandle {
 /// [`HttpError`]: it cannot listen where it is to.
 pub fn serve<E: 'static>(
     runtime: &RuntimeHandle<E>,
-    config: HttpConfig,
+    mut config: HttpConfig,
     sources: Sources,
 ) -> Result<HttpHandle, HttpError> {
     if let Some(fault) = config.fault() {
         return Err(HttpError::Config(fault));
     }
+    let bound = mem::take(&mut config.bound);
     let observed: Box<dyn Observed> = Box::new(runtime.clone());
     let settings = LiveSettings::new(config.settings.clone());
     let own = settings.clone();
     let (stop, stopped) = oneshot::channel();
-    let (told, bound) = mpsc::channel();
+    let (told, listening) = mpsc::channel();
     let thread = thread::Builder::new().name("http".to_owned());
     let thread = thread
-        .spawn(move || run(Door::new(observed, config, own, sources), &told, stopped))
+        .spawn(move || {
+            run(
+                Door::new(observed, config, own, sources),
+                bound,
+                &told,
+                stopped,
+            )
+        })
         .map_err(HttpError::Thread)?;
     let gone = || Err(HttpError::Thread(io::Error::other("it has ended")));
-    let addresses = bound.recv().unwrap_or_else(|_| gone())?;
+    let addresses = listening.recv().unwrap_or_else(|_| gone())?;
     Ok(HttpHandle {
         addresses,
         settings,
@@ -225,7 +237,12 @@ type Bound = Result<Vec<ListenAddress>, HttpError>;
 type Connected = Rc<RefCell<Places<oneshot::Sender<()>>>>;
 
 /// The thread: until it is told to stop, or nobody can tell it any more.
-fn run(door: Door, told: &mpsc::Sender<Bound>, stopped: oneshot::Receiver<()>) {
+fn run(
+    door: Door,
+    bound: Vec<HttpListener>,
+    told: &mpsc::Sender<Bound>,
+    stopped: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -237,7 +254,7 @@ fn run(door: Door, told: &mpsc::Sender<Bound>, stopped: oneshot::Receiver<()>) {
         }
     };
     LocalSet::new().block_on(&runtime, async {
-        let (listeners, addresses) = match bind(&door.config) {
+        let (listeners, addresses) = match bind(&door.config, bound) {
             Ok(bound) => bound,
             Err(error) => {
                 let _ = told.send(Err(error));
@@ -285,7 +302,12 @@ async fn all_gone(connected: &Connected) {
     }
 }
 
-fn bind(config: &HttpConfig) -> Result<(Vec<Listener>, Vec<ListenAddress>), HttpError> {
+/// The listeners of a configuration, and those that are bound already; and where they listen, as
+/// far as that is told.
+fn bind(
+    config: &HttpConfig,
+    bound: Vec<HttpListener>,
+) -> Result<(Vec<Listener>, Vec<ListenAddress>), HttpError> {
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
     for address in &config.listen {
@@ -294,7 +316,12 @@ fn bind(config: &HttpConfig) -> Result<(Vec<Listener>, Vec<ListenAddress>), Http
             source,
         };
         let listener = Listener::bind(address, config.unix_mode).map_err(listen)?;
-        addresses.push(listener.address().map_err(listen)?);
+        addresses.extend(listener.address().map_err(listen)?);
+        listeners.push(listener);
+    }
+    for own in bound {
+        let listener = Listener::over(own).map_err(HttpError::Bound)?;
+        addresses.extend(listener.address().map_err(HttpError::Bound)?);
         listeners.push(listener);
     }
     Ok((listeners, addresses))

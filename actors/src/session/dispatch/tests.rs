@@ -65,7 +65,7 @@ fn connect(stream: Box<dyn Transport>) -> (WorkerCell, Rc<ConnectionCell>) {
         ..Config::default()
     };
     let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-    let slots = ConnectionSlots::new(&config).unwrap();
+    let slots = ConnectionSlots::new(&config, &[]).unwrap();
     let serving = ServingCell::new(Role::Primary, clock);
     let shared = Arc::new(Shared::new(config, serving, slots, vec![claims.clone()]));
     let in_flight = InFlightTable::new(claims, clock.now());
