@@ -25,6 +25,7 @@
 //! | `reload` | the configuration, loaded again while the server serves |
 //! | `serve` | the server |
 //! | `commands` | what works on a data directory while no server does |
+//! | `activation` | sockets that a service manager hands over |
 //! | `asking` | how one waits who asks a server that runs |
 //! | `ctl` | what operates a server that runs |
 //! | `probe` | what asks a server's side door |
@@ -32,6 +33,7 @@
 //!
 //! To embed the actors with an engine of your own, use [`vestibule_actors`] alone.
 
+mod activation;
 mod asking;
 mod cli;
 mod commands;
@@ -55,29 +57,39 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
+use crate::activation::Sockets;
 use crate::cli::{Cli, Command, EXIT_USAGE};
 use crate::config::Settings;
 
 fn main() -> ExitCode {
-    let settings = match config::of_process() {
-        Ok(settings) => settings,
-        Err(problem) => {
-            for line in problem.to_string().lines() {
-                eprintln!("vestibule: {line}");
-            }
-            return ExitCode::from(EXIT_USAGE);
-        }
+    // First of all, while there is one thread.
+    let sockets = match Sockets::of_process() {
+        Ok(sockets) => sockets,
+        Err(text) => return refused(&text),
     };
-    run(settings).unwrap_or_else(|text| {
+    let settings = match config::of_process(sockets.addresses()) {
+        Ok(settings) => settings,
+        Err(problem) => return refused(&problem.to_string()),
+    };
+    run(settings, sockets).unwrap_or_else(|text| {
         eprintln!("vestibule: {text}");
         ExitCode::FAILURE
     })
 }
 
-fn run(settings: Settings) -> Result<ExitCode, String> {
+fn refused(text: &str) -> ExitCode {
+    for line in text.lines() {
+        eprintln!("vestibule: {line}");
+    }
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn run(settings: Settings, sockets: Sockets) -> Result<ExitCode, String> {
     let text = |fault: &dyn std::fmt::Display| fault.to_string();
     match &settings.cli.command {
-        None | Some(Command::Serve(_)) => serve::serve(settings).map_err(|fault| text(&fault)),
+        None | Some(Command::Serve(_)) => {
+            serve::serve(settings, sockets).map_err(|fault| text(&fault))
+        }
         Some(Command::Check(args)) => {
             logger::install(&args.log);
             commands::check(args).map_err(|fault| text(&fault))

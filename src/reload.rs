@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use vestibule_actors::ReloadRequest;
 use vestibule_http::Reloads;
 
+use crate::cli::serve::HandedOver;
 use crate::config::{self, LoadedOptions, OptionRow, Problem};
 use crate::notify::ServiceManager;
 
@@ -119,7 +120,7 @@ impl Configuration {
 
     /// Loads it again, and has all parts take it. Reads files.
     fn reload(&self, parts: &[Part]) -> Result<Report, Problem> {
-        let loaded = config::of_process_again()?;
+        let loaded = config::of_process_again(&self.handed_over())?;
         let takes: Result<Vec<_>, _> = parts.iter().map(|part| part(&loaded)).collect();
         takes?.into_iter().for_each(|take| take());
         let mut current = self.current();
@@ -131,6 +132,13 @@ impl Configuration {
             changed,
             needs_restart: loaded.settings.needs_restart(&current.started),
         })
+    }
+
+    /// Where the sockets listen that the server was started with.
+    fn handed_over(&self) -> HandedOver {
+        let current = self.current();
+        let args = current.started.cli.serving();
+        args.map_or_else(HandedOver::default, |args| args.handed.clone())
     }
 
     fn begin(&self) {

@@ -17,6 +17,7 @@ use vestibule_actors::{
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 use vestibule_http::{HttpConfig, HttpHandle, Sources};
 
+use crate::activation::Sockets;
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
 use crate::config::Settings;
@@ -34,11 +35,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// A data directory that cannot be made or holds Tarantool's files, an address that cannot be
 /// listened on.
-pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
+pub(crate) fn serve(settings: Settings, sockets: Sockets) -> io::Result<ExitCode> {
     let args = settings.cli.serving().expect("a server is to be started");
     let args = &args.clone();
     if args.gateway.is_given() {
-        return serve_gateway(settings, args);
+        return serve_gateway(settings, args, sockets);
     }
     logger::install(&args.log);
     commands::refuse_tarantools(&args.storage.data).map_err(io::Error::other)?;
@@ -61,8 +62,13 @@ pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
         let asked = reloads.clone();
         let mut builder = RuntimeBuilder::new(config, engines.clone(), standard)
             .on_reload(move |request| asked.on_request(request));
+        let listeners = sockets.into_listeners(files.tls.as_ref())?;
+        builder = listeners
+            .own
+            .into_iter()
+            .fold(builder, RuntimeBuilder::listener);
         if let Some(identity) = files.tls.clone() {
-            builder = builder.tls(identity, args.tls.tls_listen.clone());
+            builder = builder.tls(identity, args.tls_listen());
         }
         let runtime = builder.start()?;
         if meter::is_seen() {
@@ -82,7 +88,8 @@ pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
                 .chain([of_engine])
                 .collect(),
         };
-        let side_door = files.side_door;
+        let mut side_door = files.side_door;
+        side_door.bound = listeners.http;
         run(runtime, side_door, configuration, (reloads, queue), served).await
     })
 }
@@ -103,7 +110,7 @@ fn of_tls(identity: TlsIdentity) -> Part {
 /// # Errors
 ///
 /// An address that cannot be listened on.
-fn serve_gateway(settings: Settings, args: &ServeArgs) -> io::Result<ExitCode> {
+fn serve_gateway(settings: Settings, args: &ServeArgs, sockets: Sockets) -> io::Result<ExitCode> {
     logger::install(&args.log);
     let mut config = args.config();
     config.descriptors.process = descriptors::raise_limit();
@@ -122,10 +129,16 @@ fn serve_gateway(settings: Settings, args: &ServeArgs) -> io::Result<ExitCode> {
     actix_rt::System::new().block_on(async {
         let (reloads, queue) = reload::queue();
         let asked = reloads.clone();
-        let runtime = GatewayBuilder::new(config, upstreams)
-            .on_reload(move |request| asked.on_request(request))
-            .start()?;
-        let side_door = files.side_door;
+        let listeners = sockets.into_listeners(None)?;
+        let builder = GatewayBuilder::new(config, upstreams)
+            .on_reload(move |request| asked.on_request(request));
+        let builder = listeners
+            .own
+            .into_iter()
+            .fold(builder, GatewayBuilder::listener);
+        let runtime = builder.start()?;
+        let mut side_door = files.side_door;
+        side_door.bound = listeners.http;
         run(runtime, side_door, configuration, (reloads, queue), served).await
     })
 }
@@ -149,7 +162,7 @@ async fn run<E: 'static>(
 ) -> io::Result<ExitCode> {
     // Closed last: it tells how far a stop is.
     let sources = sources(&configuration, served.guest_may_do_everything);
-    let is_there = !side_door.listen.is_empty();
+    let is_there = !side_door.listen.is_empty() || !side_door.bound.is_empty();
     let side_door = is_there.then(|| vestibule_http::serve(&runtime, side_door, sources));
     let side_door = match side_door.transpose() {
         Ok(side_door) => side_door,

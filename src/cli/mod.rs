@@ -42,7 +42,7 @@ use crate::cli::ctl::CtlArgs;
 use crate::cli::data::{CheckArgs, DumpArgs, LoadArgs};
 use crate::cli::manual::{CompletionArgs, ManArgs};
 use crate::cli::probe::ProbeArgs;
-use crate::cli::serve::ServeArgs;
+use crate::cli::serve::{HandedOver, ServeArgs};
 #[cfg(feature = "bench")]
 use crate::secret;
 
@@ -76,6 +76,17 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
+    /// Tells the options of a server that is to be started where sockets listen that were handed
+    /// over.
+    pub(crate) fn hand_over(&mut self, sockets: &HandedOver) {
+        let serve = match &mut self.command {
+            None => &mut self.serve,
+            Some(Command::Serve(args)) => args,
+            Some(_) => return,
+        };
+        serve.handed = sockets.clone();
+    }
+
     /// The options of a server, if one is to be started, or its configuration told of.
     pub(crate) fn serving(&self) -> Option<&ServeArgs> {
         match &self.command {

@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use serde::Serialize;
 
-use crate::cli::serve::{ReadFiles, ServeArgs};
+use crate::cli::serve::{HandedOver, ReadFiles, ServeArgs, SocketUse};
 use crate::cli::{self, Cli};
 use crate::config::file::{File, Given};
 use crate::config::options::{FileOption, options};
@@ -82,6 +82,8 @@ pub(super) enum Origin {
     Environment(String),
     /// A flag.
     Flag(String),
+    /// Sockets that were handed over.
+    ServiceManager,
 }
 
 impl fmt::Display for Origin {
@@ -91,6 +93,7 @@ impl fmt::Display for Origin {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Environment(variable) => write!(f, "environment {variable}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::ServiceManager => f.write_str("service manager"),
         }
     }
 }
@@ -152,10 +155,9 @@ impl Settings {
 
     /// What is wrong with the value of an option, with the place that it comes from.
     fn problem(&self, id: &str, text: &str) -> Problem {
-        let option = self.options.iter().find(|own| own.id() == id);
-        let option = option.expect("options are told by their names");
+        let option = self.option(id);
         let text = format!("'{}': {text}", option.path());
-        match self.origin(option) {
+        match self.given_by(option) {
             Origin::File(path, line) => Problem::Lines(path, vec![LineFault { line, text }]),
             origin => Problem::Together(format!("{origin}: {text}")),
         }
@@ -163,6 +165,40 @@ impl Settings {
 
     /// Where the value of an option comes from.
     pub(super) fn origin(&self, option: &FileOption) -> Origin {
+        match self.handed_over(option).is_empty() {
+            true => self.given_by(option),
+            false => Origin::ServiceManager,
+        }
+    }
+
+    /// Where the sockets listen that stand for an option.
+    fn handed_over(&self, option: &FileOption) -> Vec<String> {
+        let serving = self.cli.serving();
+        serving.map_or_else(Vec::new, |args| args.handed.instead_of(option.id()))
+    }
+
+    /// Refuses options that say something else than sockets that were handed over.
+    fn check_handed_over(&self) -> Result<(), Problem> {
+        let Some(args) = self.cli.serving() else {
+            return Ok(());
+        };
+        for use_ in SocketUse::ALL {
+            let option = self.option(use_.option());
+            if self.given_by(option) != Origin::Default {
+                let agreed = args.handed.agree(use_, &args.said(use_));
+                agreed.map_err(|text| self.problem(use_.option(), &text))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn option(&self, id: &str) -> &FileOption {
+        let option = self.options.iter().find(|own| own.id() == id);
+        option.expect("options are told by their names")
+    }
+
+    /// By what the value of an option is given.
+    fn given_by(&self, option: &FileOption) -> Origin {
         match innermost(&self.matches).value_source(option.id()) {
             Some(ValueSource::CommandLine) => Origin::Flag(option.flag()),
             Some(ValueSource::EnvVariable) => Origin::Environment(option.variable()),
@@ -188,6 +224,10 @@ impl Settings {
 
     /// The values of an option, as they were given; none if there is none.
     pub(super) fn values(&self, option: &FileOption) -> Vec<String> {
+        let handed = self.handed_over(option);
+        if !handed.is_empty() {
+            return handed;
+        }
         let raw = innermost(&self.matches).get_raw(option.id());
         raw.into_iter()
             .flatten()
@@ -196,18 +236,19 @@ impl Settings {
     }
 }
 
-/// The settings of this process, from its arguments, its environment and the file they name. Ends
-/// the process where clap does: after help, and if the command line is no usage.
-pub(crate) fn of_process() -> Result<Settings, Problem> {
+/// The settings of this process, from its arguments, its environment, the file they name and the
+/// sockets that it was handed. Ends the process where clap does: after help, and if the command
+/// line is no usage.
+pub(crate) fn of_process(handed: &HandedOver) -> Result<Settings, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
-    let (settings, _) = load(&given.unwrap_or_else(|fault| fault.exit()))?;
+    let (settings, _) = load(&given.unwrap_or_else(|fault| fault.exit()), handed)?;
     Ok(settings)
 }
 
-/// The configuration of this server as it is now, with what stands in its files.
-pub(crate) fn of_process_again() -> Result<LoadedOptions, Problem> {
+/// The configuration as it is now of a server that was started so, with what stands in its files.
+pub(crate) fn of_process_again(started: &HandedOver) -> Result<LoadedOptions, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
-    let (settings, files) = load(&given.map_err(refused)?)?;
+    let (settings, files) = load(&given.map_err(refused)?, started)?;
     let none = || Problem::Together("these are no options of a server".to_owned());
     let files = files.ok_or_else(none)?;
     Ok(LoadedOptions { settings, files })
@@ -219,10 +260,11 @@ fn arguments() -> Vec<OsString> {
 
 /// The settings that come of what was given, and of the file that is named there, with what stands
 /// in the files of a server: all that is refused is refused here, at a start as by a reload.
-fn load(given: &ArgMatches) -> Result<(Settings, Option<ReadFiles>), Problem> {
+fn load(given: &ArgMatches, handed: &HandedOver) -> Result<(Settings, Option<ReadFiles>), Problem> {
     let file = file_of(given).map(|path| File::read(&path)).transpose()?;
-    let settings = resolve(Cli::command(), &arguments(), file.as_ref())?;
+    let settings = resolve(Cli::command(), &arguments(), file.as_ref(), handed)?;
     settings.check_gateway()?;
+    settings.check_handed_over()?;
     let files = settings.read_files()?;
     Ok((settings, files))
 }
@@ -231,12 +273,13 @@ fn refused(fault: clap::Error) -> Problem {
     Problem::Together(fault.to_string())
 }
 
-/// The settings that come of arguments, of the environment that the command was made in, and of a
-/// file.
+/// The settings that come of arguments, of the environment that the command was made in, of a file,
+/// and of sockets that were handed over.
 fn resolve(
     command: Command,
     arguments: &[OsString],
     file: Option<&File>,
+    handed: &HandedOver,
 ) -> Result<Settings, Problem> {
     let options = options(&command);
     let given = match file {
@@ -245,7 +288,8 @@ fn resolve(
     };
     let command = given.iter().fold(command, with_default);
     let matches = command.try_get_matches_from(arguments).map_err(refused)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(refused)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(refused)?;
+    cli.hand_over(handed);
     if let Some(args) = cli.serving() {
         args.check().map_err(Problem::Together)?;
     }

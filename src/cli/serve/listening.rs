@@ -11,6 +11,7 @@ use vestibule_actors::{Config, ListenAddress};
 use vestibule_engine::{AdminPassword, GuestRights};
 
 use crate::cli::choices::{described_guest, one_of};
+use crate::cli::serve::{HandedOver, SocketUse};
 use crate::cli::values::{FileMode, file_mode, instance_name, mode_text};
 use crate::secret;
 
@@ -85,11 +86,11 @@ pub(crate) struct ListenArgs {
 }
 
 impl ListenArgs {
-    pub(super) fn add_to(&self, config: Config) -> Config {
+    pub(super) fn add_to(&self, config: Config, handed: &HandedOver) -> Config {
         config
             .instance_name(self.instance_name.clone().unwrap_or_default())
-            .listen(self.listen.clone())
-            .admin_listen(self.admin_listen.clone())
+            .listen(handed.or(SocketUse::Clients, &self.listen))
+            .admin_listen(handed.or(SocketUse::Administrators, &self.admin_listen))
             .unix_socket_mode(self.unix_socket_mode.0)
             .administrators(if self.administrator.is_empty() {
                 Administrators::LocalConnections
@@ -111,9 +112,13 @@ impl ListenArgs {
 
     /// A connection is the guest's until somebody logs in, without a password: the guest may not do
     /// everything for other machines.
-    pub(super) fn check(&self, over_tls: &[SocketAddr]) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// What to do about it.
+    pub(super) fn check(&self, others: impl IntoIterator<Item = SocketAddr>) -> Result<(), String> {
         let Some(address) = self
-            .exposed(over_tls)
+            .exposed(others)
             .filter(|_| self.guest == GuestRights::Super)
         else {
             return Ok(());
@@ -127,11 +132,11 @@ impl ListenArgs {
         ))
     }
 
-    /// An address that other machines may reach.
-    fn exposed(&self, over_tls: &[SocketAddr]) -> Option<SocketAddr> {
+    /// An address that other machines may reach, of these and of others.
+    fn exposed(&self, others: impl IntoIterator<Item = SocketAddr>) -> Option<SocketAddr> {
         let listeners = self.listen.iter().chain(&self.admin_listen);
         let plain = listeners.filter_map(ListenAddress::network);
-        let mut addresses = plain.chain(over_tls.iter().copied());
+        let mut addresses = plain.chain(others);
         addresses.find(|address| !address.ip().is_loopback())
     }
 }
@@ -147,7 +152,7 @@ mod tests {
         let check = |args: &[&str]| {
             let args = ["vestibule"].iter().chain(args);
             let serve = Cli::try_parse_from(args).unwrap().serve;
-            serve.listening.check(&serve.tls.tls_listen)
+            serve.listening.check(serve.tls.tls_listen.iter().copied())
         };
         let open = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
         for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0", "unix:/run/own"] {

@@ -14,6 +14,7 @@
 //! | `stopping` | how a stop and a change of role go |
 //! | `side_door` | metrics, probes and the state over HTTP |
 //! | `gateway` | the instances that a gateway stands before |
+//! | `handed` | sockets that a service manager hands over |
 //! | `tls` | TLS: where it is spoken, and who the server is |
 //! | `storage` | where data is, and when it reaches the disk |
 //! | `mod` | all of them |
@@ -21,6 +22,7 @@
 mod busy;
 mod connections;
 mod gateway;
+mod handed;
 mod listening;
 mod logins;
 mod requests;
@@ -30,15 +32,17 @@ mod storage;
 mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 
 use clap::Args;
-use vestibule_actors::{Config, TlsIdentity, Upstreams};
+use vestibule_actors::{Config, ListenAddress, TlsIdentity, Upstreams};
 use vestibule_engine::{EngineOptions, GuestRights};
 use vestibule_http::HttpConfig;
 
 use self::busy::BusyArgs;
 use self::connections::ConnectionArgs;
 use self::gateway::GatewayArgs;
+pub(crate) use self::handed::{HandedOver, SocketUse};
 use self::listening::ListenArgs;
 use self::logins::LoginArgs;
 use self::requests::RequestArgs;
@@ -125,20 +129,23 @@ pub(crate) struct ServeArgs {
         help_heading = "Tests"
     )]
     pub(crate) debug_procedures: bool,
+    /// Where sockets listen that were handed over.
+    #[arg(skip)]
+    pub(crate) handed: HandedOver,
 }
 
 impl ServeArgs {
     /// The configuration of the runtime. Of the process itself, its descriptors and the UUID of the
     /// instance are not known here.
     pub(crate) fn config(&self) -> Config {
-        let config = self.listening.add_to(Config::default());
+        let config = self.listening.add_to(Config::default(), &self.handed);
         let config = self.connections.add_to(config);
         let config = self.logins.add_to(config);
         let config = self.requests.add_to(config);
         let config = self.busy.add_to(config);
         let config = self.stopping.add_to(config);
         let mut config = self.storage.add_to(config);
-        config.descriptors.reserved = self.side_door.descriptors();
+        config.descriptors.reserved = self.side_door.descriptors(&self.handed);
         config
     }
 
@@ -152,10 +159,32 @@ impl ServeArgs {
         self.gateway.check()?;
         // What guest may do before upstreams, they decide.
         if !self.gateway.is_given() {
-            self.listening.check(&self.tls.tls_listen)?;
+            let others = self.tls.tls_listen.iter().copied();
+            self.listening.check(others.chain(self.handed.network()))?;
         }
-        self.tls.check(self.gateway.is_given())?;
+        self.tls.check(self.gateway.is_given(), &self.handed)?;
         self.config().check().map_err(|fault| fault.to_string())
+    }
+
+    /// Where it is to be listened on for TLS.
+    pub(crate) fn tls_listen(&self) -> Vec<SocketAddr> {
+        self.handed.or(SocketUse::Tls, &self.tls.tls_listen)
+    }
+
+    /// Where the option says that one listens.
+    pub(crate) fn said(&self, use_: SocketUse) -> Vec<ListenAddress> {
+        match use_ {
+            SocketUse::Clients => self.listening.listen.clone(),
+            SocketUse::Administrators => self.listening.admin_listen.clone(),
+            SocketUse::Tls => self
+                .tls
+                .tls_listen
+                .iter()
+                .copied()
+                .map(Into::into)
+                .collect(),
+            SocketUse::Http => self.side_door.http_listen.clone(),
+        }
     }
 
     /// Whether those may do everything who have not logged in.
@@ -178,7 +207,8 @@ impl ServeArgs {
         let upstreams = self.gateway.upstreams().account(self.gateway.account()?);
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;
-        let side_door = self.side_door.config(self.listening.unix_socket_mode.0);
+        let mode = self.listening.unix_socket_mode.0;
+        let side_door = self.side_door.config(mode, &self.handed);
         let side_door = side_door.map_err(about("http_token_file"))?;
         Ok(ReadFiles {
             engine: self.engine_options().admin_password(password),

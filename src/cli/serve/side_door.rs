@@ -8,6 +8,7 @@ use vestibule_actors::ListenAddress;
 use vestibule_http::limits::DESCRIPTORS;
 use vestibule_http::{HttpConfig, Token};
 
+use crate::cli::serve::{HandedOver, SocketUse};
 use crate::cli::switch::Switch as _;
 use crate::secret;
 
@@ -48,8 +49,8 @@ pub(crate) struct SideDoorArgs {
 
 impl SideDoorArgs {
     /// Descriptors that it needs.
-    pub(super) fn descriptors(&self) -> usize {
-        match self.http_listen.is_empty() {
+    pub(super) fn descriptors(&self, handed: &HandedOver) -> usize {
+        match self.http_listen.is_empty() && !handed.has(SocketUse::Http) {
             true => 0,
             false => DESCRIPTORS,
         }
@@ -60,8 +61,9 @@ impl SideDoorArgs {
     /// # Errors
     ///
     /// Why the token cannot be read, or is none.
-    pub(super) fn config(&self, unix_mode: u32) -> Result<HttpConfig, String> {
-        let mut config = HttpConfig::new(self.http_listen.clone()).unix_mode(unix_mode);
+    pub(super) fn config(&self, unix_mode: u32, handed: &HandedOver) -> Result<HttpConfig, String> {
+        let listen = handed.or(SocketUse::Http, &self.http_listen);
+        let mut config = HttpConfig::new(listen).unix_mode(unix_mode);
         config.settings.hosts.clone_from(&self.http_host);
         config.settings.token = self.token()?;
         config.settings.tarantool_metrics = self.metrics_tarantool;

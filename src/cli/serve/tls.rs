@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use vestibule_actors::{ListenAddress, TlsError, TlsFile, TlsFiles, TlsIdentity};
 
-use crate::cli::serve::FileFault;
+use crate::cli::serve::{FileFault, HandedOver, SocketUse};
 
 /// TLS.
 #[derive(Debug, Clone, Args)]
@@ -38,12 +38,13 @@ pub(crate) struct TlsArgs {
 
 impl TlsArgs {
     /// Refuses what makes no sense together.
-    pub(super) fn check(&self, is_gateway: bool) -> Result<(), String> {
-        if is_gateway && !self.tls_listen.is_empty() {
+    pub(super) fn check(&self, is_gateway: bool, handed: &HandedOver) -> Result<(), String> {
+        let is_spoken = !self.tls_listen.is_empty() || handed.has(SocketUse::Tls);
+        if is_gateway && is_spoken {
             return Err("--tls-listen is not there for gateways (--upstream)".to_owned());
         }
         let has_all = self.tls_certificate.is_some() && self.tls_key.is_some();
-        match self.tls_listen.is_empty() || has_all {
+        match !is_spoken || has_all {
             true => Ok(()),
             false => Err("--tls-listen needs --tls-certificate and --tls-key".to_owned()),
         }
