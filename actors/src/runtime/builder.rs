@@ -180,7 +180,7 @@ impl<E: Engine> RuntimeBuilder<E> {
     /// use vestibule_actors::testing::{Script, TestServer, config};
     /// use vestibule_actors::{Listener, RuntimeBuilder};
     ///
-    /// // It queues connections, whoever accepts them and when.
+    /// // Connections wait in its queue until they are accepted.
     /// let inherited = TcpListener::bind("127.0.0.1:0")?;
     /// let address = inherited.local_addr()?;
     /// let script = Script::default();
