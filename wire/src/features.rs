@@ -28,11 +28,17 @@ pub enum Feature {
     SpaceAndIndexNames = 5,
     /// WATCH_ONCE.
     WatchOnce = 6,
+    /// Tuples, with the names of their fields, in replies to changes of data.
+    DmlTuples = 7,
+    /// The same in what CALL and EVAL return.
+    CallReturnsTuples = 8,
+    /// The same in the arguments of CALL and EVAL.
+    CallTakesTuples = 9,
 }
 
 /// A set of features, one bit each. Bits this package does not know are dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Features(u8);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Features(u16);
 
 impl Features {
     /// What this package speaks: features 0 to 6.
@@ -41,10 +47,30 @@ impl Features {
     /// The empty set: what a client has before it sends ID.
     pub const NONE: Self = Self(0);
 
+    /// What changes how replies are written, and what is read in requests: between two others that
+    /// are passed on to each other, each has to be told what the other can do.
+    pub const OF_VALUES: Self = Self::NONE
+        .with(Feature::ErrorExtension)
+        .with(Feature::DmlTuples)
+        .with(Feature::CallReturnsTuples)
+        .with(Feature::CallTakesTuples);
+
+    /// Adds a feature.
+    #[must_use]
+    pub const fn with(self, feature: Feature) -> Self {
+        Self(self.0 | 1 << feature as u16)
+    }
+
+    /// What both sets have.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Adds the feature with this number; unknown numbers are ignored, as the protocol asks.
     #[must_use]
     pub const fn with_code(self, code: u64) -> Self {
-        if code <= Feature::WatchOnce as u64 {
+        if code <= Feature::CallTakesTuples as u64 {
             Self(self.0 | 1 << code)
         } else {
             self
@@ -54,12 +80,12 @@ impl Features {
     /// Whether the feature is in the set.
     #[must_use]
     pub const fn has(self, feature: Feature) -> bool {
-        self.0 & (1 << feature as u8) != 0
+        self.0 & (1 << feature as u16) != 0
     }
 
     /// The numbers in the set, ascending.
     pub fn codes(self) -> impl Iterator<Item = u64> {
-        (0..8).filter(move |bit| self.0 & (1 << bit) != 0)
+        (0..u64::from(u16::BITS)).filter(move |bit| self.0 & (1 << bit) != 0)
     }
 }
 
@@ -71,11 +97,18 @@ mod tests {
     fn unknown_features_are_ignored() {
         let set = Features::NONE
             .with_code(3)
-            .with_code(7)
+            .with_code(10)
             .with_code(11)
             .with_code(u64::MAX);
         assert!(set.has(Feature::Watchers));
         assert!(!set.has(Feature::Streams));
         assert_eq!(set.codes().collect::<Vec<_>>(), [3]);
+        let known = (0..20).fold(Features::NONE, Features::with_code);
+        assert_eq!(
+            known.codes().collect::<Vec<_>>(),
+            (0..10).collect::<Vec<_>>()
+        );
+        let both = known.and(Features::OF_VALUES);
+        assert_eq!(both.codes().collect::<Vec<_>>(), [2, 7, 8, 9]);
     }
 }

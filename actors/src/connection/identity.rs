@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use vestibule_wire::features::Features;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use crate::audit::{AuditBounds, AuditEvent, SessionAudit};
@@ -28,6 +29,8 @@ pub(crate) struct Identity {
     known_to: u64,
     /// Changed since Tx was told.
     is_changed: bool,
+    /// How its replies are written, of what an upstream may write.
+    format: Features,
 }
 
 impl Identity {
@@ -54,7 +57,20 @@ impl Identity {
             is_watched_guest: false,
             known_to: 0,
             is_changed: true,
+            format: Features::NONE,
         }
+    }
+
+    /// The caller's client has told what it can do, of what changes how values are written.
+    /// An upstream hears of it with the next request.
+    pub(crate) fn set_format(&mut self, format: Features) {
+        self.is_changed |= self.format != format;
+        self.format = format;
+    }
+
+    /// What the caller's client can do, of what changes how values are written.
+    pub(crate) fn format(&self) -> Features {
+        self.format
     }
 
     /// From another machine: guest is refused there if it may do everything.

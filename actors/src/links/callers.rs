@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use vestibule_wire::Error;
+use vestibule_wire::features::Features;
 use vestibule_wire::keys::RequestType;
 
 use super::cell::LinkCell;
@@ -18,6 +19,8 @@ pub(super) struct SessionCaller {
     /// The number of its connection, which is never used again.
     connection: u64,
     pub(super) user: User,
+    /// What its client can do, of what changes how values are written.
+    pub(super) format: Features,
     pub(super) link: Option<Rc<LinkCell>>,
     /// Streams whose transactions are not there any more.
     pub(super) lost: OrphanedTransactions,
@@ -32,6 +35,8 @@ pub(super) enum Leaving {
     Target,
     /// Another user has logged in on the connection.
     Login,
+    /// The client has told that it can do something else.
+    Format,
     /// The connection is gone.
     Gone,
 }
@@ -41,6 +46,7 @@ impl Leaving {
     fn error(self) -> Error {
         aborted_by(match self {
             Self::Target => "a change of the upstream that requests go to",
+            Self::Format => "an ID that changes how replies are written",
             Self::Login | Self::Gone => "a login as another user",
         })
     }
@@ -144,6 +150,7 @@ impl SessionCallers {
         let own = self.0[index].insert(SessionCaller {
             connection,
             user,
+            format: update.format,
             link: None,
             lost: OrphanedTransactions::default(),
             uses_streams: false,
@@ -153,10 +160,12 @@ impl SessionCallers {
             // It has ended, and that is told behind this.
             return before.leave(update.session, Leaving::Gone, claims, aborted);
         }
-        if before.user.name == own.user.name {
-            own.link = before.link.take();
-        } else {
+        if before.user.name != own.user.name {
             before.leave(update.session, Leaving::Login, claims, aborted);
+        } else if before.format != own.format {
+            before.leave(update.session, Leaving::Format, claims, aborted);
+        } else {
+            own.link = before.link.take();
         }
         own.lost = before.lost;
         own.uses_streams = before.uses_streams;
@@ -237,6 +246,7 @@ mod tests {
                 is_administrator: false,
             }),
             gauge: Arc::default(),
+            format: Features::NONE,
         };
         own.set(&update, &claims, &mut Vec::new());
         own.forget(ended(7), &claims);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
+use vestibule_wire::features::Features;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::callers::{SessionCallers, aborted_by_change, aborted_with_link};
@@ -35,8 +36,8 @@ pub(crate) struct Links {
 /// What they are chosen by.
 pub(super) struct Hub {
     pub(super) callers: SessionCallers,
-    /// By upstream and user: those that new requests go over.
-    links: HashMap<(usize, Arc<str>), Rc<LinkCell>>,
+    /// The links that new requests go over.
+    links: HashMap<LinkKey, Rc<LinkCell>>,
     /// By upstream.
     credits: Vec<Rc<Credits>>,
     /// By upstream, whether new links may be had.
@@ -46,6 +47,10 @@ pub(super) struct Hub {
     /// that says nothing keeps for long.
     open: Vec<usize>,
 }
+
+/// What a link is for: an upstream, a user, and what the clients that use it can do, of what changes
+/// how values are written.
+type LinkKey = (usize, Arc<str>, Features);
 
 /// After links that did not come about, new ones are left for a while, each time longer.
 #[derive(Debug, Clone)]
@@ -103,7 +108,7 @@ impl Links {
         let mut hub = self.state.borrow_mut();
         hub.open[upstream] -= 1;
         let is_it = |own: &Rc<LinkCell>| Rc::ptr_eq(own, cell);
-        let key = (upstream, user.clone());
+        let key = (upstream, user.clone(), cell.user.format);
         if hub.links.get(&key).is_some_and(is_it) {
             hub.links.remove(&key);
         }
@@ -292,10 +297,11 @@ impl Links {
         &self,
         hub: &mut Hub,
         user: &User,
+        format: Features,
         target: Incarnation,
         worker: &Rc<WorkerCell>,
     ) -> Result<Rc<LinkCell>, NoLink> {
-        let key = (target.upstream, user.name.clone());
+        let key = (target.upstream, user.name.clone(), format);
         if let Some(link) = hub.links.get(&key) {
             if link.incarnation == target && !link.is_retired.get() {
                 return Ok(link.clone());
@@ -317,6 +323,7 @@ impl Links {
         let link_user = LinkUser {
             name: user.name.clone(),
             key: login,
+            format,
         };
         let credits = hub.credits[target.upstream].clone();
         let link = UpstreamLink::new(link_user.clone(), credits, now);

@@ -194,8 +194,8 @@ impl Taking<'_> {
         if let Some(link) = caller.link.as_ref().filter(is_good) {
             return Ok((link.clone(), key));
         }
-        let user = caller.user.clone();
-        let link = (self.links).find_link(self.hub, &user, target, self.worker)?;
+        let (user, format) = (caller.user.clone(), caller.format);
+        let link = (self.links).find_link(self.hub, &user, format, target, self.worker)?;
         if let Some(caller) = self.hub.callers.get_mut(session) {
             let aborted = &mut self.told.aborted;
             caller.leave(session, Leaving::Target, self.claims, aborted);

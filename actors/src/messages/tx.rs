@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use vestibule_wire::Error;
+use vestibule_wire::features::Features;
 use vestibule_wire::keys::RequestType;
 
 #[cfg(feature = "testing")]
@@ -92,6 +93,8 @@ pub(crate) struct CallerUpdate {
     pub(crate) caller: Arc<Caller>,
     /// What waits to be sent on its connection.
     pub(crate) gauge: Arc<OutputGauge>,
+    /// What its client can do, of what changes how values are written: for upstreams.
+    pub(crate) format: Features,
 }
 
 /// A request that its session has answered although Tx had begun it, or whose transaction is to

@@ -10,6 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use vestibule_wire::features::Features;
+
 use crate::engine::Caller;
 use crate::limits::{BUFFER_KEEP_MAX, LARGE_SLACK_PART, READ_SIZE, TURN_SMALL_BYTES_MAX};
 use crate::memory::OutputGauge;
@@ -129,12 +131,14 @@ impl Outgoing {
         session: u32,
         caller: Arc<Caller>,
         gauge: Arc<OutputGauge>,
+        format: Features,
     ) {
         self.batch.caller_updates.push_back(CallerUpdate {
             before: self.batch.entries.len(),
             session,
             caller,
             gauge,
+            format,
         });
     }
 

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use vestibule_wire::auth::{PasswordHash, PasswordKey};
 use vestibule_wire::ballot::Ballot;
 use vestibule_wire::client::{ReplyFrame, RequestHeader};
+use vestibule_wire::features::Features;
 use vestibule_wire::keys::REQUEST_VOTE;
 use vestibule_wire::msgpack::{write_array_len, write_str};
 use vestibule_wire::request::{After, Body, Call, IdOrName, Select};
@@ -115,6 +116,7 @@ impl<'a> ScoutConnection<'a> {
         let user = LinkUser {
             name: account.map_or(GUEST, |own| &own.user).into(),
             key: account.map(|own| Arc::new(PasswordKey::of(&own.password))),
+            format: Features::NONE,
         };
         let mut handshake = Handshake::default();
         while !handshake.is_ready() {

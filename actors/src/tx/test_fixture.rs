@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use tokio::sync::oneshot;
+use vestibule_wire::features::Features;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
@@ -263,6 +264,7 @@ impl Fixture {
                 is_administrator: true,
             }),
             gauge: self.charge(connection).gauge().clone(),
+            format: Features::NONE,
         });
         let id = self.claims.queue(self.next);
         let request = RequestType::from_code(header.request_type).expect("a known type");

@@ -1,9 +1,10 @@
-//! The start of a connection to an upstream: its greeting, and a login if it is not for guest.
+//! The start of a connection to an upstream: its greeting, a login if it is not for guest, and what
+//! those can do for whom it is used.
 //!
 //! ```text
-//!   greeting ─┬ guest ──────────────────▶ ready
-//!             └ AUTH, by the user's key ─┬ ok ───▶ ready
-//!                                        └ error ▶ refused
+//!   greeting ─┬ guest, and nothing to tell ───────▶ ready
+//!             └ AUTH, by the user's key; ID, both ─┬ ok ───▶ ready
+//!               at once                            └ error ▶ refused
 //! ```
 
 use std::sync::Arc;
@@ -12,18 +13,26 @@ use vestibule_wire::auth::PasswordKey;
 use vestibule_wire::client::{
     GREETING_SIZE, Greeting, ReplyFrame, RequestHeader, login_tuple_by_key,
 };
-use vestibule_wire::request::{Auth, Body};
+use vestibule_wire::features::{Features, PROTOCOL_VERSION};
+use vestibule_wire::request::{Auth, Body, Id};
 use vestibule_wire::{ErrorCode, greeting};
 
-/// The sync of the login. Nothing else is under way.
+use super::gateway::HAS_ID_SINCE;
+
+/// The sync of the login. Nothing else but ID is under way.
 const AUTH_SYNC: u64 = u64::MAX;
 
-/// As whom a connection is used.
+/// The sync of ID.
+const ID_SYNC: u64 = u64::MAX - 1;
+
+/// As whom a connection is used, and for what clients.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkUser {
     pub(crate) name: Arc<str>,
     /// `None` for guest, who needs none.
     pub(crate) key: Option<Arc<PasswordKey>>,
+    /// What these clients can do, of what changes how values are written.
+    pub(crate) format: Features,
 }
 
 /// How far the start has come.
@@ -31,8 +40,8 @@ pub(crate) struct LinkUser {
 pub(crate) enum Handshake {
     /// Bytes of the greeting.
     Greeting(Vec<u8>),
-    /// The login is sent.
-    LoggingIn,
+    /// This number of answers is owed: to the login, to ID.
+    Answers(u8),
     Ready,
 }
 
@@ -45,6 +54,9 @@ pub(crate) enum Refusal {
     /// The login is refused.
     #[error("it refuses the login: {0}")]
     Login(vestibule_wire::Error),
+    /// What clients can do is refused.
+    #[error("it refuses ID: {0}")]
+    Id(vestibule_wire::Error),
 }
 
 impl Refusal {
@@ -94,33 +106,52 @@ impl Handshake {
 
     /// Answers the greeting.
     pub(crate) fn log_in(&mut self, greeting: &Greeting, user: &LinkUser, out: &mut Vec<u8>) {
-        let Some(key) = &user.key else {
-            *self = Self::Ready;
-            return;
+        let mut answers = 0;
+        if let Some(key) = &user.key {
+            let tuple = login_tuple_by_key(key, &greeting.salt);
+            let auth = Body::Auth(Auth {
+                user: &user.name,
+                tuple: &tuple,
+            });
+            RequestHeader::with_sync(AUTH_SYNC).write(out, &auth);
+            answers += 1;
+        }
+        // Who has told nothing can do nothing of it.
+        if user.format != Features::NONE && greeting.version >= HAS_ID_SINCE {
+            let id = Body::Id(Id {
+                version: PROTOCOL_VERSION,
+                features: user.format,
+                chunks: None,
+            });
+            RequestHeader::with_sync(ID_SYNC).write(out, &id);
+            answers += 1;
+        }
+        *self = match answers {
+            0 => Self::Ready,
+            answers => Self::Answers(answers),
         };
-        let tuple = login_tuple_by_key(key, &greeting.salt);
-        let auth = Body::Auth(Auth {
-            user: &user.name,
-            tuple: &tuple,
-        });
-        RequestHeader::with_sync(AUTH_SYNC).write(out, &auth);
-        *self = Self::LoggingIn;
     }
 
-    /// A reply has come; true if it was to the login, which it ends.
+    /// A reply has come; true if it was to what the start has asked.
     ///
     /// # Errors
     ///
-    /// The login is refused, or the connection is before it.
+    /// That is refused, or the connection is before it.
     pub(crate) fn take_reply(&mut self, frame: &ReplyFrame<'_>) -> Result<bool, Refusal> {
         if self.is_ready() {
             return Ok(false);
         }
         // An upstream that has no place for the connection says so with another sync.
         if let Some(error) = frame.error() {
-            return Err(Refusal::Login(error));
+            return Err(match frame.sync {
+                ID_SYNC => Refusal::Id(error),
+                _ => Refusal::Login(error),
+            });
         }
-        *self = Self::Ready;
+        *self = match self {
+            Self::Answers(left) if *left > 1 => Self::Answers(*left - 1),
+            _ => Self::Ready,
+        };
         Ok(true)
     }
 }
@@ -128,6 +159,7 @@ impl Handshake {
 #[cfg(test)]
 mod tests {
     use vestibule_wire::auth::PasswordHash;
+    use vestibule_wire::features::Feature;
     use vestibule_wire::frame::read_prefix;
     use vestibule_wire::header::read_header;
     use vestibule_wire::keys::RequestType;
@@ -163,7 +195,11 @@ mod tests {
     #[test]
     fn a_guest_is_ready_when_it_is_greeted() {
         let (name, key) = ("guest".into(), None);
-        let (own, out) = greeted(&LinkUser { name, key });
+        let (own, out) = greeted(&LinkUser {
+            name,
+            key,
+            format: Features::NONE,
+        });
         assert!(own.is_ready() && out.is_empty());
     }
 
@@ -171,7 +207,11 @@ mod tests {
     fn a_user_proves_the_password_for_the_salt_of_the_upstream() {
         let key = Some(Arc::new(PasswordKey::of("secret")));
         let name = "alice".into();
-        let (mut own, out) = greeted(&LinkUser { name, key });
+        let (mut own, out) = greeted(&LinkUser {
+            name,
+            key,
+            format: Features::NONE,
+        });
         assert!(!own.is_ready());
         let prefix = read_prefix(&out, 1000).unwrap().unwrap();
         let (header, body) = read_header(&out[prefix.size..]).unwrap();
@@ -194,10 +234,60 @@ mod tests {
     }
 
     #[test]
+    fn what_clients_can_do_is_told_to_those_who_know_of_it() {
+        let format = Features::NONE.with(Feature::ErrorExtension);
+        let asked = |version, key: Option<&str>| {
+            let user = LinkUser {
+                name: "alice".into(),
+                key: key.map(|key| Arc::new(PasswordKey::of(key))),
+                format,
+            };
+            let bytes = greeting::encode_version(version, &Uuid::NIL, &SALT);
+            let (mut own, mut out) = (Handshake::default(), Vec::new());
+            let (_, greeting) = own.take_greeting(&bytes).unwrap();
+            own.log_in(&greeting.expect("it is whole"), &user, &mut out);
+            let (mut at, mut types) = (0, Vec::new());
+            while at < out.len() {
+                let prefix = read_prefix(&out[at..], 1000).unwrap().unwrap();
+                let content = &out[at + prefix.size..at + prefix.frame_size()];
+                let (header, body) = read_header(content).unwrap();
+                if let Ok(Body::Id(id)) = decode(RequestType::Id, body)
+                    && header.request_type == RequestType::Id as u64
+                {
+                    assert_eq!(id.features, format);
+                }
+                types.push(header.request_type);
+                at += prefix.frame_size();
+            }
+            (own, types)
+        };
+        let (auth, id) = (RequestType::Auth as u64, RequestType::Id as u64);
+        assert_eq!(asked((2, 6, 0), Some("secret")).1, [auth]);
+        assert!(asked((2, 6, 0), None).0.is_ready());
+        let (mut own, types) = asked((2, 10, 0), Some("secret"));
+        assert_eq!(types, [auth, id]);
+        for is_ready in [false, true] {
+            assert_eq!(own.take_reply(&reply(0)), Ok(true));
+            assert_eq!(own.is_ready(), is_ready);
+        }
+        let (mut own, types) = asked((2, 10, 0), None);
+        assert_eq!((own.is_ready(), types), (false, vec![id]));
+        let refused = ReplyFrame {
+            sync: ID_SYNC,
+            ..reply(0x8000 | 48)
+        };
+        assert!(matches!(own.take_reply(&refused), Err(Refusal::Id(_))));
+    }
+
+    #[test]
     fn a_refusal_is_the_upstreams_own() {
         let key = Some(Arc::new(PasswordKey::of("secret")));
         let name = "alice".into();
-        let (mut own, _) = greeted(&LinkUser { name, key });
+        let (mut own, _) = greeted(&LinkUser {
+            name,
+            key,
+            format: Features::NONE,
+        });
         let error = Error::new(ErrorCode::CREDS_MISMATCH, "no");
         let refusal = own.take_reply(&reply(0x8000 | 47)).unwrap_err();
         assert!(refusal.is_of_user());

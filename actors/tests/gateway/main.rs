@@ -1,5 +1,6 @@
 //! A gateway before upstreams that do as the tests say.
 
+mod formats;
 mod streams;
 mod upstream;
 
@@ -56,7 +57,15 @@ fn eval(sync: u64, expression: &str) -> RequestBuilder {
 }
 
 fn id_request() -> RequestBuilder {
-    RequestBuilder::new(RequestType::Id, 1).uint(keys::VERSION, 3)
+    id_of(Features::NONE)
+}
+
+/// What a client can do.
+fn id_of(features: Features) -> RequestBuilder {
+    let codes: Vec<u8> = features.codes().map(|code| code as u8).collect();
+    let codes = [&[0x90 | codes.len() as u8], &codes[..]].concat();
+    let id = RequestBuilder::new(RequestType::Id, 1).uint(keys::VERSION, 3);
+    id.pair(keys::FEATURES, &codes)
 }
 
 /// What the reply to an ID says that the server can do.

@@ -6,11 +6,11 @@ use vestibule_actors::Gateway;
 use vestibule_actors::config::QuotaLimits;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer};
-use vestibule_actors::wire::features::Feature;
+use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 use crate::upstream::{Asked, FakeUpstream, REFUSED, upstreams};
-use crate::{DONE, before, eval, features, id_request, on_one_thread, pass};
+use crate::{DONE, before, eval, features, id_of, id_request, on_one_thread, pass};
 
 const VERSION: (u32, u32, u32) = (2, 11, 0);
 
@@ -166,6 +166,20 @@ fn who_logs_in_as_another_user_has_no_transaction_any_more() {
     assert_eq!(asked.user, "alice");
     asked.reply(DONE);
     assert_eq!(peer.receive().code, 0, "by COMMIT it was ended");
+}
+
+#[test]
+fn who_reads_other_values_from_now_on_has_no_transaction_any_more() {
+    let upstream = with_streams();
+    let server = before(&upstream);
+    let mut peer = server.connect();
+    let (stream, _) = begun(&mut peer, &upstream, 7);
+    assert_eq!(peer.ask(&id_request()).code, 0);
+    pass(&mut peer, &upstream, &write(7));
+    let id = id_of(Features::NONE.with(Feature::ErrorExtension));
+    assert_eq!(peer.ask(&id).code, 0);
+    assert_eq!(code(&peer.ask(&commit(7))), Some(97));
+    is_rolled_back(&upstream, stream);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vestibule_actors::wire::auth::{PasswordHash, SCRAMBLE_SIZE};
+use vestibule_actors::wire::features::Features;
 use vestibule_actors::wire::frame::{PREFIX_SIZE, read_prefix};
 use vestibule_actors::wire::header::{Header, read_header};
 use vestibule_actors::wire::keys::{CODE_CHUNK, CODE_ERROR, REQUEST_VOTE, RequestType};
@@ -36,6 +37,8 @@ pub(crate) struct Asked {
     pub(crate) connection: usize,
     /// As whom it is logged in.
     pub(crate) user: String,
+    /// What its peer has told that it can do.
+    pub(crate) features: Features,
     pub(crate) header: Header,
     pub(crate) body: Vec<u8>,
     answers: Sender<Vec<u8>>,
@@ -245,19 +248,20 @@ fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
             }
         }
     });
-    let mut user = "guest".to_owned();
+    let (mut user, mut features) = ("guest".to_owned(), Features::NONE);
     while let Some(content) = read_frame(&mut stream) {
         wait_while_silent(state);
         let (header, body) = read_header(&content).expect("a gateway sends headers");
         let asked = Asked {
             connection,
             user: user.clone(),
+            features,
             header,
             body: body.to_vec(),
             answers: answers.clone(),
             schema_version: state.schema_version.load(Ordering::SeqCst),
         };
-        answer(state, asked, &mut user);
+        answer(state, asked, &mut user, &mut features);
     }
     lock(&state.ended).insert(connection);
 }
@@ -278,7 +282,7 @@ fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(content)
 }
 
-fn answer(state: &State, asked: Asked, user: &mut String) {
+fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Features) {
     let request = RequestType::from_code(asked.header.request_type);
     match request.map(|own| decode(own, &asked.body)) {
         None if asked.header.request_type == REQUEST_VOTE => asked.reply(&ballot(state)),
@@ -289,6 +293,10 @@ fn answer(state: &State, asked: Asked, user: &mut String) {
             }
             false => asked.fail(47, REFUSED),
         },
+        Some(Ok(Body::Id(id))) => {
+            *features = id.features;
+            asked.reply(&[0x80]);
+        }
         Some(Ok(Body::Call(call))) if call.name == "box.info" => {
             asked.reply(&info(!state.is_writable.load(Ordering::SeqCst)));
         }

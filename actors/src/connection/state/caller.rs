@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
+use vestibule_wire::features::Features;
 use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::reply::write_event;
 
@@ -169,6 +170,16 @@ impl ConnectionState {
     #[inline]
     pub(crate) fn take_caller_update(&mut self, generation: u64) -> Option<Arc<Caller>> {
         self.identity.take_update(generation)
+    }
+
+    /// The client has told what it can do, of what changes how values are written.
+    pub(crate) fn set_format(&mut self, format: Features) {
+        self.identity.set_format(format);
+    }
+
+    /// The same, as it is now.
+    pub(crate) fn format(&self) -> Features {
+        self.identity.format()
     }
 
     /// Whether a Tx has to be told when the connection is gone.

@@ -214,9 +214,12 @@ impl Dispatcher<'_> {
         let generation = self.worker.outgoing.back_generation();
         if let Some(caller) = self.session.take_caller_update(generation) {
             let gauge = self.session.output_gauge();
-            self.worker
-                .outgoing
-                .update_caller(self.cell.id.index, caller, gauge);
+            self.worker.outgoing.update_caller(
+                self.cell.id.index,
+                caller,
+                gauge,
+                self.session.format(),
+            );
         }
     }
 

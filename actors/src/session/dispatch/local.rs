@@ -1,5 +1,6 @@
 //! Requests that a session answers alone, whatever Tx is doing.
 
+use vestibule_wire::features::Features;
 use vestibule_wire::reply::{Rows, finish};
 use vestibule_wire::request::{Body, Select};
 use vestibule_wire::{Error, ErrorCode};
@@ -15,10 +16,14 @@ impl Dispatcher<'_> {
         let header = self.header(request.sync);
         match request.body {
             Body::Ping => header.write_empty(self.session.output()),
-            // Chunks aside, nothing is sent that needs what the client can do.
+            // Chunks aside, nothing is sent that needs what the client can do, but by upstreams.
             Body::Id(id) => {
                 let chunks = self.agree_to_chunks(&id);
                 let features = self.features();
+                if self.shared.gateway.is_some() {
+                    let format = id.features.and(features).and(Features::OF_VALUES);
+                    self.session.set_format(format);
+                }
                 header.write_id(self.session.output(), features, chunks);
             }
             Body::Auth(auth) => self.answer_auth(request, &auth),

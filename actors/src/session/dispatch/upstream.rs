@@ -27,6 +27,9 @@ const PAGES_SINCE: (u32, u32, u32) = (2, 11, 0);
 /// Since which version it knows spaces and indexes by their names.
 const KNOWS_NAMES_SINCE: (u32, u32, u32) = (3, 0, 0);
 
+/// Since which version it writes tuples with the names of their fields.
+const HAS_TUPLES_SINCE: (u32, u32, u32) = (3, 0, 0);
+
 /// What an upstream could do, and is not asked for.
 pub(super) fn check(request: RequestType, stream: u64, gateway: &GatewayCell) -> Result<(), Error> {
     use RequestType::{Id, Unwatch, Watch, WatchOnce};
@@ -127,11 +130,15 @@ impl Dispatcher<'_> {
         for (feature, since) in [
             (Feature::Streams, STREAMS_SINCE),
             (Feature::Transactions, STREAMS_SINCE),
+            (Feature::ErrorExtension, HAS_ID_SINCE),
             (Feature::Pagination, PAGES_SINCE),
             (Feature::SpaceAndIndexNames, KNOWS_NAMES_SINCE),
+            (Feature::DmlTuples, HAS_TUPLES_SINCE),
+            (Feature::CallReturnsTuples, HAS_TUPLES_SINCE),
+            (Feature::CallTakesTuples, HAS_TUPLES_SINCE),
         ] {
             if version >= since {
-                features = features.with_code(feature as u64);
+                features = features.with(feature);
             }
         }
         features

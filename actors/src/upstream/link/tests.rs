@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vestibule_wire::features::Features;
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::greeting;
 use vestibule_wire::header::{Header, read_header};
@@ -66,6 +67,7 @@ impl Model {
         let user = LinkUser {
             name: "guest".into(),
             key: None,
+            format: Features::NONE,
         };
         let credits = Rc::new(Credits::of_one(1));
         Self {
