@@ -6,6 +6,7 @@ use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::groups::chunk::{Chunk, FRAME_SIZE_MAX, First, Head, PieceBegun};
 use vestibule_wire::groups::{Assembly, Received, Receiver};
+use vestibule_wire::limits::GROUP_QUANTUM;
 
 use crate::client::AGREED;
 use crate::error::BenchError;
@@ -73,7 +74,7 @@ pub(super) struct Incoming {
     chunks: Option<Receiver<Beginning>>,
     piece: Option<HalfPiece>,
     skipped: Option<Skipped>,
-    /// Bytes of large replies that have ever come.
+    /// Bytes of replies that have ever come, of those that chunks are made of.
     pub(super) values_read: u64,
 }
 
@@ -139,6 +140,9 @@ impl Incoming {
             if self.chunks.is_some() && Chunk::is_one(&frame[PREFIX_SIZE..]) {
                 self.chunk(&frame[PREFIX_SIZE..], &mut each)?;
             } else if let Some(reply) = reply::read(frame)? {
+                if length > GROUP_QUANTUM {
+                    self.values_read += length as u64;
+                }
                 each(Arrived::Reply(reply))?;
             }
         }
@@ -240,7 +244,6 @@ fn given_up(doing: &str, body: &[u8]) -> BenchError {
 mod tests {
     use vestibule_wire::groups::Group;
     use vestibule_wire::groups::chunk;
-    use vestibule_wire::limits::GROUP_QUANTUM;
 
     use super::*;
     use crate::reply::tests::reply;
@@ -271,6 +274,7 @@ mod tests {
     #[test]
     fn replies_arrive_whole_and_in_chunks_however_the_bytes_are_cut() {
         let large = reply(0, 7, false, &vec![0xc0; 200_000]);
+        let whole = reply(0, 10, false, &vec![0xc0; 70_000]);
         let cut = &reply(0, 8, false, &vec![0xc0; 60_000])[PREFIX_SIZE..];
         let first = First {
             group: Group::Read,
@@ -284,6 +288,7 @@ mod tests {
             head(Some(first), one).as_bytes(),
             one,
             &reply(0, 9, true, &[0x80]),
+            &whole,
             chunk::credit(3, 4096).as_bytes(),
             head(None, two).as_bytes(),
             two,
@@ -295,13 +300,15 @@ mod tests {
             "large 7",
             "credit for it",
             "reply 9",
+            "reply 10",
             "credit 3 4096",
             "large 8",
         ];
         for part in [1, 100, 4096, 17_000, bytes.len()] {
             let (seen, values) = arrived(&bytes, part);
             assert_eq!(seen, expected, "in parts of {part}");
-            assert_eq!(values as usize, large.len() - PREFIX_SIZE + cut.len());
+            let whole = large.len() + whole.len() - 2 * PREFIX_SIZE;
+            assert_eq!(values as usize, whole + cut.len(), "in parts of {part}");
         }
     }
 
