@@ -142,8 +142,8 @@ pub(crate) const STALL_PATIENCE_MAX: u32 = 8;
 /// After this many times `tx_stall_after` without a stall, the next one needs it only once again.
 pub(crate) const STALL_CALM_PERIODS: u32 = 20;
 
-/// Size of the segments that large replies, and what waits of the others, are kept in, in bytes. A
-/// reply that is no larger is copied, one that is, never.
+/// Size of the segments that large replies, and what waits of the others, are kept in, in bytes. Of
+/// a reply that is larger no more is copied than rows that are smaller, and those once.
 pub(crate) const SEGMENT_SIZE: usize = 64 << 10;
 /// Segments that are kept for those who need some next: as much as the largest reply takes.
 pub(crate) const SEGMENTS_KEPT_MAX: usize = 2048;

@@ -66,7 +66,7 @@ impl GroupBacklog {
         self.sender.control_size()
     }
 
-    /// Memory that they take with their queues: of segments what is in use of them.
+    /// Memory that they take with their queues.
     pub(crate) fn held(&self) -> Held {
         self.held + Held::buffers(self.sender.overhead(Chain::OF_BUFFER))
     }
@@ -82,7 +82,7 @@ impl GroupBacklog {
 
     /// Adds a large frame.
     pub(crate) fn push_large(&mut self, group: Group, frame: Chain) {
-        self.held.segments += frame.len();
+        self.held.segments += frame.segments();
         self.sender.push(group, frame, 0);
     }
 
@@ -91,22 +91,19 @@ impl GroupBacklog {
     pub(crate) fn pick(&mut self, alone: usize, ready: &mut Chain) -> bool {
         let before = self.sender.size();
         let picked = self.sender.pick_with(alone, |head, waiting, size| {
-            let is_buffer = waiting.buffers() > 0;
+            let (is_buffer, segments) = (waiting.buffers() > 0, waiting.segments());
             ready.push_head(head);
             waiting.move_to(ready, size);
-            is_buffer
+            (is_buffer, segments - waiting.segments())
         });
-        let Some(is_buffer) = picked else {
+        let Some((is_buffer, segments)) = picked else {
             return false;
         };
-        let taken = before - self.sender.size();
-        let held = &mut self.held;
-        let of = if is_buffer {
-            &mut held.buffers
-        } else {
-            &mut held.segments
-        };
-        *of = of.saturating_sub(taken);
+        let (taken, held) = (before - self.sender.size(), &mut self.held);
+        held.segments -= segments;
+        if is_buffer {
+            held.buffers = held.buffers.saturating_sub(taken);
+        }
         if self.sender.is_empty() {
             self.held = Held::default();
         }
@@ -125,10 +122,8 @@ impl GroupBacklog {
 
     /// The client does not take a message.
     pub(crate) fn stop(&mut self, number: u32) -> Result<(), WrongCredit> {
-        let before = self.sender.size();
-        self.sender.stop(number)?;
-        let dropped = before.saturating_sub(self.sender.size());
-        self.held.segments = self.held.segments.saturating_sub(dropped);
-        Ok(())
+        let held = &mut self.held;
+        let dropped = |rest: &Chain| held.segments -= rest.segments();
+        self.sender.stop_with(number, dropped).map(drop)
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   up to 64 KiB:  out [ …other replies… | frame's head | body ]
 //!   beyond it:     large [ frame's head | body ][ body ][ body ]     in segments
+//!                        [ frame's head ][ a large row ][ body ]     the row is not copied
 //! ```
 //!
 //! Small replies stand one behind the other in one buffer. What becomes larger than a segment is
@@ -162,9 +163,25 @@ impl<'a> ReplyBody<'a> {
         }
     }
 
+    /// Appends bytes that others have too and that nobody changes. They are kept in place of a copy
+    /// if they fill a segment: the connection pays for all of them until the last is sent.
+    #[inline]
+    pub fn extend_shared(&mut self, bytes: &Arc<[u8]>) {
+        if bytes.len() < SEGMENT_SIZE || self.large.is_none() {
+            self.extend_from_slice(bytes);
+        } else {
+            self.add_large(bytes.len(), |large, pool| large.push_shared(pool, bytes));
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn extend_large(&mut self, bytes: &[u8]) {
+        self.add_large(bytes.len(), |large, pool| large.push(pool, bytes));
+    }
+
+    /// Has this many bytes added to what has outgrown the buffer, or outgrows it by them.
+    fn add_large(&mut self, size: usize, add: impl FnOnce(&mut Chain, &Arc<Segments>)) {
         let Some((large, pool)) = &mut self.large else {
             return;
         };
@@ -179,9 +196,9 @@ impl<'a> ReplyBody<'a> {
             }
         }
         if large.is_discarded {
-            large.discarded += bytes.len();
+            large.discarded += size;
         } else {
-            large.bytes.push(pool, bytes);
+            add(&mut large.bytes, pool);
         }
     }
 }
@@ -213,6 +230,11 @@ impl ReplySink for ReplyBody<'_> {
     #[inline]
     fn append(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn append_shared(&mut self, bytes: &Arc<[u8]>) {
+        self.extend_shared(bytes);
     }
 
     #[inline]
@@ -281,6 +303,42 @@ mod tests {
             assert_eq!(size, 7 + sizes.iter().sum::<usize>());
             assert!(large.bytes.allocated() < size + 2 * SEGMENT_SIZE);
             assert_eq!(large.bytes.content(), expected(sizes));
+        }
+    }
+
+    #[test]
+    fn rows_that_fill_a_segment_are_not_copied_and_read_as_if_they_were() {
+        for sizes in [
+            &[SEGMENT_SIZE][..],
+            &[SEGMENT_SIZE - 1],
+            &[3, 5 * SEGMENT_SIZE, 1],
+            &[50_000, 20_000, SEGMENT_SIZE, 70_000, 5, 6, 80_000],
+        ] {
+            let rows: Vec<Arc<[u8]>> = sizes.iter().map(|size| vec![7; *size].into()).collect();
+            for is_discarded in [false, true] {
+                let pool = Arc::new(Segments::default());
+                let mut out = HEAD.to_vec();
+                let mut large = LargeFrame {
+                    is_discarded,
+                    ..LargeFrame::default()
+                };
+                let mut body = ReplyBody::framed(&mut out, 0, HEAD.len(), &mut large, &pool);
+                let mut told = Rows::begin(&mut body);
+                rows.iter().for_each(|row| told.push_shared(row));
+                told.finish(Some(b"pos"));
+                assert_eq!(HEAD.len() + body.len(), expected(sizes).len());
+                let shared: usize = sizes.iter().filter(|size| **size >= SEGMENT_SIZE).sum();
+                let kept = rows.iter().map(|row| Arc::strong_count(row) - 1);
+                let kept: usize = kept.zip(sizes).map(|(count, size)| count * size).sum();
+                if is_discarded {
+                    assert_eq!((kept, pool.used(), &*out), (0, 0, HEAD));
+                    continue;
+                }
+                assert_eq!(kept, shared, "{sizes:?}");
+                let segments = sizes.iter().sum::<usize>() - shared + 64 + 4 * SEGMENT_SIZE;
+                assert!(pool.used() <= shared + segments);
+                assert!([&out[..], &large.bytes.content()].concat() == expected(sizes));
+            }
         }
     }
 

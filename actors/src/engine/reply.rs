@@ -185,6 +185,23 @@ impl<'a> Reply<'a> {
     /// rows.finish(None);
     /// # assert_eq!(out.len(), 7 + 4);
     /// ```
+    ///
+    /// An engine whose rows are shared bytes already need not have large ones copied:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use vestibule_actors::engine::{Outcome, Reply};
+    ///
+    /// fn answer(row: &Arc<[u8]>, reply: &mut Reply<'_>) -> Outcome {
+    ///     reply.rows().push_shared(row); // May be replaced before it is sent.
+    ///     Outcome::Done
+    /// }
+    /// # use vestibule_actors::engine::Detached;
+    /// # let (mut out, mut context) = (Vec::new(), Detached::default());
+    /// # answer(&Arc::from([0x91, 1]), &mut Reply::detached(&mut out, &mut context));
+    /// # assert!(out.ends_with(&[0x91, 1]));
+    /// ```
     #[inline]
     pub fn rows(&mut self) -> Rows<'_, ReplyBody<'a>> {
         if self.are_rows_one_result {

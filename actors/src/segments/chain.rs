@@ -1,4 +1,4 @@
-//! Bytes in a chain of segments.
+//! Bytes in a chain of segments, and of what others have too.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vestibule_wire::groups::chunk::Head;
 
 use super::pool::{Segment, Segments};
+use super::shared_bytes::SharedBytes;
 use crate::limits::SEGMENT_SIZE;
 
 /// Bytes that are added at the end and taken from the front, whole segments of them at a time.
@@ -17,7 +18,7 @@ pub(crate) struct Chain {
     parts: VecDeque<ChainPart>,
     /// Bytes that are not taken.
     len: usize,
-    /// Memory of segments that is counted here.
+    /// Memory of segments, and of shared bytes, that is counted here.
     segments: usize,
     /// Memory of buffers.
     buffers: usize,
@@ -38,6 +39,11 @@ enum PartStorage {
         own: Arc<Segment>,
         is_counted: bool,
     },
+    /// The same of bytes that are in no segment.
+    Shared {
+        own: Arc<SharedBytes>,
+        is_counted: bool,
+    },
     Buffer(Vec<u8>),
     Head(Head),
 }
@@ -51,16 +57,43 @@ impl ChainPart {
     fn bytes(&self) -> &[u8] {
         let bytes = match &self.storage {
             PartStorage::Segment { own, .. } => own.bytes(),
+            PartStorage::Shared { own, .. } => own.bytes(),
             PartStorage::Buffer(own) => own,
             PartStorage::Head(own) => own.as_bytes(),
         };
         &bytes[self.start..self.end]
     }
 
+    /// The first `size` bytes without a copy, counted by what follows them; `None` if they are in a
+    /// buffer.
+    fn front(&self, size: usize) -> Option<Self> {
+        let is_counted = false;
+        let storage = match &self.storage {
+            PartStorage::Segment { own, .. } => {
+                let own = own.clone();
+                PartStorage::Segment { own, is_counted }
+            }
+            PartStorage::Shared { own, .. } => {
+                let own = own.clone();
+                PartStorage::Shared { own, is_counted }
+            }
+            PartStorage::Buffer(_) | PartStorage::Head(_) => return None,
+        };
+        let (start, end) = (self.start, self.start + size);
+        Some(Self {
+            storage,
+            start,
+            end,
+        })
+    }
+
     /// Memory of segments and of buffers that it counts.
     fn held(&self) -> (usize, usize) {
         match &self.storage {
             PartStorage::Segment { is_counted, .. } => (usize::from(*is_counted) * SEGMENT_SIZE, 0),
+            PartStorage::Shared { own, is_counted } => {
+                (usize::from(*is_counted) * own.bytes().len(), 0)
+            }
             PartStorage::Buffer(own) => (0, own.capacity()),
             PartStorage::Head(_) => (0, 0),
         }
@@ -108,6 +141,12 @@ impl Chain {
         self.segments + self.buffers
     }
 
+    /// The same, as far as it is in segments, or shared.
+    #[inline]
+    pub(crate) fn segments(&self) -> usize {
+        self.segments
+    }
+
     /// The same, as far as it is in buffers.
     #[inline]
     pub(crate) fn buffers(&self) -> usize {
@@ -135,6 +174,17 @@ impl Chain {
             bytes = &bytes[end..];
             let (own, is_counted) = (Arc::new(segment), true);
             self.push_part(PartStorage::Segment { own, is_counted }, end);
+        }
+    }
+
+    /// Adds bytes that others may have too, without a copy: charged there in full until the last
+    /// of them is taken.
+    pub(crate) fn push_shared(&mut self, pool: &Arc<Segments>, bytes: &Arc<[u8]>) {
+        let end = bytes.len();
+        if end > 0 {
+            let own = Arc::new(SharedBytes::new(pool, bytes));
+            let is_counted = true;
+            self.push_part(PartStorage::Shared { own, is_counted }, end);
         }
     }
 
@@ -232,20 +282,9 @@ impl Chain {
                 }
                 continue;
             }
-            match &first.storage {
-                PartStorage::Segment { own, .. } => {
-                    let (own, is_counted) = (own.clone(), false);
-                    let storage = PartStorage::Segment { own, is_counted };
-                    let (start, end) = (first.start, first.start + size);
-                    front.append_part(ChainPart {
-                        storage,
-                        start,
-                        end,
-                    });
-                }
-                PartStorage::Buffer(_) | PartStorage::Head(_) => {
-                    front.push_buffer(first.bytes()[..size].to_vec());
-                }
+            match first.front(size) {
+                Some(part) => front.append_part(part),
+                None => front.push_buffer(first.bytes()[..size].to_vec()),
             }
             first.start += size;
             self.len -= size;
@@ -294,19 +333,21 @@ impl Chain {
         content
     }
 
-    /// Fills `slices` with what comes first, up to about `max` bytes; returns how many of them, and
+    /// Fills `slices` with what comes first, up to `max` bytes; returns how many of them, and
     /// whether they are all.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], max: usize) -> (usize, bool) {
         let (mut count, mut bytes) = (0, 0);
         for (slice, part) in slices.iter_mut().zip(&self.parts) {
-            if bytes >= max {
+            let part = part.bytes();
+            let size = part.len().min(max - bytes);
+            if size == 0 {
                 break;
             }
-            *slice = IoSlice::new(part.bytes());
-            bytes += part.len();
+            *slice = IoSlice::new(&part[..size]);
+            bytes += size;
             count += 1;
         }
-        (count, count == self.parts.len())
+        (count, bytes == self.len)
     }
 
     /// Takes this number of bytes from the front; returns how many of them were not here.
@@ -328,112 +369,4 @@ impl Chain {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn content(chain: &Chain) -> Vec<u8> {
-        let mut slices = [IoSlice::new(&[]); 64];
-        let (count, _) = chain.slices(&mut slices, usize::MAX);
-        let bytes: Vec<u8> = slices[..count]
-            .iter()
-            .flat_map(|own| own.to_vec())
-            .collect();
-        assert!(bytes == chain.content());
-        bytes
-    }
-
-    #[test]
-    fn bytes_come_out_as_they_went_in_however_they_are_cut() {
-        let pool = Arc::new(Segments::default());
-        let bytes: Vec<u8> = (0..=250).cycle().take(5 * SEGMENT_SIZE + 17).collect();
-        for (add, take) in [
-            (1000, 77_777),
-            (SEGMENT_SIZE, SEGMENT_SIZE),
-            (100_001, 13_000),
-        ] {
-            let mut chain = Chain::default();
-            bytes.chunks(add).for_each(|piece| chain.push(&pool, piece));
-            assert_eq!(chain.allocated(), 6 * SEGMENT_SIZE);
-            assert_eq!(pool.used(), chain.allocated());
-            let mut at = 0;
-            while !chain.is_empty() {
-                assert_eq!(content(&chain), bytes[at..]);
-                let taken = take.min(chain.len());
-                assert_eq!(chain.advance(taken), 0);
-                at += taken;
-            }
-            assert_eq!((at, chain.allocated(), pool.used()), (bytes.len(), 0, 0));
-            assert_eq!(chain.advance(3), 3, "they are somebody else's");
-        }
-    }
-
-    #[test]
-    fn a_chain_is_appended_without_a_copy_and_what_follows_fills_its_last_segment() {
-        let pool = Arc::new(Segments::default());
-        let (mut chain, mut other) = (Chain::default(), Chain::default());
-        chain.push(&pool, b"before");
-        other.push(&pool, b"large");
-        other.patch(1, b"AR");
-        chain.append(other);
-        chain.push(&pool, b"after");
-        assert_eq!(content(&chain), b"beforelARgeafter");
-        assert_eq!(chain.allocated(), 2 * SEGMENT_SIZE);
-    }
-
-    #[test]
-    fn pieces_are_split_off_without_a_copy_and_keep_their_segments() {
-        let pool = Arc::new(Segments::default());
-        let bytes: Vec<u8> = (0..=250).cycle().take(3 * SEGMENT_SIZE + 17).collect();
-        let mut chain = Chain::default();
-        chain.push_buffer(b"0123456789".to_vec());
-        chain.push(&pool, &bytes);
-        let all = [b"0123456789", &bytes[..]].concat();
-        let mut pieces = Vec::new();
-        while !chain.is_empty() {
-            pieces.push(chain.split_to(10_000));
-            let counted: usize = pieces.iter().map(|own| own.segments).sum();
-            assert_eq!(counted + chain.segments, pool.used());
-        }
-        assert_eq!(pool.used(), 4 * SEGMENT_SIZE);
-        let content: Vec<u8> = pieces.iter().flat_map(Chain::content).collect();
-        assert!(content == all);
-        assert!(pieces.iter().all(|own| own.len() <= 10_000));
-        // What is added to a piece does not overwrite what follows it.
-        let mut first = pieces.remove(0);
-        first.push(&pool, b"more");
-        assert!(content[10_000..20_000] == pieces[0].content());
-        drop((first, pieces));
-        assert_eq!(pool.used(), 0);
-    }
-
-    #[test]
-    fn a_buffer_takes_more_up_to_a_bound_and_a_head_takes_no_memory() {
-        let mut chain = Chain::default();
-        chain.push_buffer(b"one".to_vec());
-        assert!(chain.extend_buffer(b"two", 6));
-        assert!(!chain.extend_buffer(b"!", 6));
-        assert_eq!((chain.content(), chain.len()), (b"onetwo".to_vec(), 6));
-        assert!(chain.buffers() >= 6 && chain.allocated() == chain.buffers());
-        let rest = chain.split_to(2);
-        assert_eq!(
-            (rest.content(), chain.content()),
-            (b"on".to_vec(), b"etwo".to_vec())
-        );
-        let mut chain = Chain::default();
-        chain.push_head(vestibule_wire::groups::chunk::credit(1, 2));
-        assert_eq!((chain.len(), chain.allocated()), (25, 0));
-        assert!(!chain.extend_buffer(b"!", 100));
-    }
-
-    #[test]
-    fn a_chain_that_begins_again_keeps_its_head_alone() {
-        let pool = Arc::new(Segments::default());
-        let mut chain = Chain::default();
-        chain.push(&pool, b"head");
-        chain.push(&pool, &vec![1; 3 * SEGMENT_SIZE]);
-        chain.cut_to_head(4, &pool);
-        chain.push(&pool, b"!");
-        assert_eq!(content(&chain), b"head!");
-        assert_eq!(pool.used(), SEGMENT_SIZE);
-    }
-}
+mod tests;

@@ -14,11 +14,13 @@
 //! |---|---|
 //! | `pool` | the counter; segments that nobody uses |
 //! | `held` | what a connection holds in buffers and in segments |
-//! | `chain` | bytes in segments, taken from the front as they are sent |
+//! | `shared_bytes` | bytes of somebody else, which are charged as segments are |
+//! | `chain` | bytes in segments, and shared ones, taken from the front as they are sent |
 
 mod chain;
 mod held;
 mod pool;
+mod shared_bytes;
 
 pub(crate) use chain::Chain;
 pub(crate) use held::Held;

@@ -204,7 +204,7 @@ impl Engine for SimulatedEngine {
             let mut tuple = vec![0x91, 0xc6];
             tuple.extend_from_slice(&(size as u32).to_be_bytes());
             tuple.extend_from_slice(pattern(first_uint(select.key)?, size));
-            rows.push(&tuple);
+            rows.push_shared(&tuple.into());
         }
         rows.finish(None);
         Ok(Outcome::Done)

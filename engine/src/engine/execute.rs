@@ -13,6 +13,7 @@ use super::write::{Existing, nothing, push};
 use crate::errors;
 use crate::model::index::PRIMARY;
 use crate::model::space::SpaceDef;
+use crate::model::tuple::Tuple;
 use crate::query::update::{self, Mode};
 use crate::schema::system;
 use crate::transaction::workspace::Entered;
@@ -127,7 +128,8 @@ impl EmbeddedEngine {
         if system::is_system(space.id) {
             return self.store_system(&space, key, Some(new.into()), reply);
         }
-        self.change(&space, key, Some(&old), Some(new.as_slice().into()))?;
+        let new = Tuple::from(new);
+        self.change(&space, key, Some(&old), Some(new.clone()))?;
         push(&new, reply)
     }
 

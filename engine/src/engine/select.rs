@@ -87,7 +87,7 @@ impl EmbeddedEngine {
             KeyRange::Point(key) if plan.offset == 0 && plan.limit > 0 => {
                 self.workspace.saw_point(space, index, key);
                 let found = snapshot.find(space, index, key);
-                found.into_iter().for_each(|tuple| rows.push(tuple));
+                found.into_iter().for_each(|tuple| tuple.push_to(&mut rows));
                 last = found.map(|tuple| (tuple, key.view()));
             }
             KeyRange::Bounded(range) if plan.limit > 0 => {
@@ -99,7 +99,7 @@ impl EmbeddedEngine {
                     if rows.size() + tuple.len() > REPLY_SIZE_MAX {
                         return Err(errors::reply_too_large(rows.size() + tuple.len()));
                     }
-                    rows.push(tuple);
+                    tuple.push_to(&mut rows);
                     left -= 1;
                     (last, until) = (Some((tuple, key)), Some(key));
                 }

@@ -97,12 +97,13 @@ impl EmbeddedEngine {
         if needs_old || !self.has_memory_for(1, &tuple) {
             let space = space.clone();
             let old = self.stored(space.id, PRIMARY, &key);
-            self.change(&space, key, old.as_ref(), Some(tuple))?;
-            return push(store.tuple, reply);
+            self.change(&space, key, old.as_ref(), Some(tuple.clone()))?;
+            return push(&tuple, reply);
         }
         let space = space.id;
+        let outcome = push(&tuple, reply);
         self.workspace.put(space, key, Some(tuple));
-        push(store.tuple, reply)
+        outcome
     }
 
     /// Changes one tuple of a user's space, in every index.
@@ -295,9 +296,9 @@ impl EmbeddedEngine {
 }
 
 #[inline]
-pub(super) fn push(tuple: &[u8], reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+pub(super) fn push(tuple: &Tuple, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
     let mut rows = reply.rows();
-    rows.push(tuple);
+    tuple.push_to(&mut rows);
     rows.finish(None);
     Ok(Outcome::Done)
 }

@@ -6,6 +6,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use vestibule_wire::reply::{ReplySink, Rows};
+
 use crate::model::memory::{ARC_HEAD, allocated};
 
 /// Bytes of a tuple that is kept by value. A tuple takes 32 bytes with them.
@@ -50,11 +52,20 @@ impl Tuple {
         }
     }
 
-    /// The same, if anybody else holds it too.
+    /// The same, if anybody else holds it too: a version, or a reply.
     pub(crate) fn shared_bytes(&self) -> usize {
         match &self.0 {
             Repr::Shared(bytes) if Arc::strong_count(bytes) > 1 => self.heap_bytes(),
             _ => 0,
+        }
+    }
+
+    /// Appends it to the rows of a reply, which shares a large one.
+    #[inline]
+    pub(crate) fn push_to<S: ReplySink>(&self, rows: &mut Rows<'_, S>) {
+        match &self.0 {
+            Repr::Inline { .. } => rows.push(self),
+            Repr::Shared(bytes) => rows.push_shared(bytes),
         }
     }
 }
@@ -103,6 +114,52 @@ impl std::fmt::Debug for Tuple {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A body that shares whatever it may.
+    #[derive(Default)]
+    struct Sharing(Vec<u8>, Vec<Arc<[u8]>>);
+
+    impl std::io::Write for Sharing {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl ReplySink for Sharing {
+        fn size(&self) -> usize {
+            self.0.len()
+        }
+
+        fn append(&mut self, bytes: &[u8]) {
+            ReplySink::append(&mut self.0, bytes);
+        }
+
+        fn append_shared(&mut self, bytes: &Arc<[u8]>) {
+            self.1.push(bytes.clone());
+        }
+
+        fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+            self.0.overwrite(at, bytes);
+        }
+    }
+
+    #[test]
+    fn a_reply_has_what_is_not_kept_by_value_without_a_copy() {
+        let (small, large) = (Tuple::from(vec![1; INLINE]), Tuple::from(vec![2; 100]));
+        let mut reply = Sharing::default();
+        let mut rows = Rows::begin(&mut reply);
+        small.push_to(&mut rows);
+        large.push_to(&mut rows);
+        assert_eq!(rows.count(), 2);
+        drop(rows);
+        assert!(reply.0.ends_with(&small) && reply.1.len() == 1);
+        assert_eq!(reply.1[0].as_ptr(), large.as_ptr());
+        assert_eq!(large.sharers(), 2);
+    }
 
     #[test]
     fn a_tuple_of_any_size_is_the_bytes_it_was_made_of() {

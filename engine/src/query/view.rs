@@ -136,7 +136,7 @@ fn answer_point(space: &Space, plan: &Plan<'_>, key: &Key, body: &mut ReplyBody<
     let mut rows = Rows::begin(body);
     let found = tree(space, plan).get(key);
     let found = found.filter(|_| plan.offset == 0 && plan.limit > 0);
-    found.into_iter().for_each(|tuple| rows.push(tuple));
+    found.into_iter().for_each(|tuple| tuple.push_to(&mut rows));
     let last = found.filter(|_| plan.fetch_position);
     rows.finish(
         last.map(|tuple| plan.position_of(tuple, key.view()))
@@ -188,7 +188,7 @@ impl Step<'_, '_, '_> {
             if rows.size() + tuple.len() > REPLY_SIZE_MAX {
                 return Err(errors::reply_too_large(rows.size() + tuple.len()));
             }
-            rows.push(tuple);
+            tuple.push_to(&mut rows);
         }
         let earlier = Key::from_bytes(&self.scan.position);
         // A step that found nothing more ends with the tuple of the step before.

@@ -219,11 +219,24 @@ impl<P: Payload> Sender<P> {
     /// # Errors
     /// [`WrongCredit`], which ends the connection.
     pub fn stop(&mut self, number: u32) -> Result<Option<u64>, WrongCredit> {
+        self.stop_with(number, |_| ())
+    }
+
+    /// The same for who has to know what of it is dropped: `dropped` is given that, if anything.
+    ///
+    /// # Errors
+    /// [`WrongCredit`], which ends the connection.
+    pub fn stop_with(
+        &mut self,
+        number: u32,
+        dropped: impl FnMut(&P),
+    ) -> Result<Option<u64>, WrongCredit> {
         let ledger = self.ledger.as_mut().ok_or(WrongCredit)?;
         Ok(match ledger.stop(number)? {
             Some(Stopped { tag, is_sent, .. }) if is_sent => Some(tag),
             Some(Stopped { group, .. }) => {
-                self.give_up(group, None, |message| message.state == State::Begun(number))
+                let is_it = |message: &Waiting<P>| message.state == State::Begun(number);
+                self.give_up(group, None, is_it, dropped)
             }
             None => None,
         })
@@ -232,7 +245,7 @@ impl<P: Payload> Sender<P> {
     /// Gives up what its owner knows by `tag`, begun or not; whether anything of it was still to be
     /// sent.
     pub fn cancel(&mut self, group: Group, tag: u64, error: Option<&Error>) -> bool {
-        let found = self.give_up(group, error, |message| message.tag == tag);
+        let found = self.give_up(group, error, |message| message.tag == tag, |_| ());
         found.is_some()
     }
 
@@ -243,6 +256,7 @@ impl<P: Payload> Sender<P> {
         group: Group,
         error: Option<&Error>,
         is_it: impl Fn(&Waiting<P>) -> bool,
+        mut dropped: impl FnMut(&P),
     ) -> Option<u64> {
         let mut tag = None;
         let (ledger, mut is_next) = (&mut self.ledger, true);
@@ -254,11 +268,13 @@ impl<P: Payload> Sender<P> {
             match message.state {
                 State::GivenUp(_) => return true,
                 State::New => {
+                    dropped(&message.payload);
                     if is_next && let Some(ledger) = ledger {
                         ledger.give_up_new(group);
                     }
                 }
                 State::Begun(number) => {
+                    dropped(&message.payload);
                     message.payload = P::from(chunk::reset(number, error));
                     message.state = State::GivenUp(number);
                 }

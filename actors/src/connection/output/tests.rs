@@ -33,6 +33,10 @@ fn flush(output: &mut Output, socket: &mut Vec<u8>, mut room: usize, step: usize
 
 const READS: Group = Group::Read;
 
+fn stream(id: u64) -> Group {
+    Group::stream(id).expect("above 0")
+}
+
 fn size_held(output: &Output) -> (usize, usize) {
     (output.size(), output.held().total())
 }
@@ -149,7 +153,6 @@ fn frame(name: u8, size: usize) -> Vec<u8> {
 #[test]
 fn a_blocked_socket_is_shared_by_groups_and_control_goes_ahead() {
     let ((mut output, _), mut socket) = (new(), Vec::new());
-    let stream = |id| Group::stream(id).expect("above 0");
     let large = frame(1, 1_000_000);
     output.append_chain(chain(&output, &large), stream(1));
     assert_eq!(
@@ -188,7 +191,6 @@ fn a_client_that_takes_chunks_gets_pieces_as_far_as_it_gives_credit() {
         window,
         messages_max,
     });
-    let stream = |id| Group::stream(id).expect("above 0");
     output.append_chain(chain(&output, &frame(1, 500_000)), stream(1));
     output.append_chain(chain(&output, &frame(2, 500_000)), stream(2));
     let flushed = flush(&mut output, &mut socket, usize::MAX, 50_000);
@@ -316,5 +318,51 @@ fn m03_replies_of_all_sizes_share_the_socket_by_bytes() {
         let squares: f64 = shares.iter().map(|own| own * own).sum();
         let jain = shares.iter().sum::<f64>().powi(2) / (3.0 * squares);
         assert!(jain >= 0.99, "{sent:?} of {agreed:?}");
+    }
+}
+
+/// A large row is charged, to the connection too, until its last byte is sent or it is given up.
+#[test]
+fn a_row_that_is_not_copied_is_held_until_its_end_whole_and_in_chunks() {
+    let row: Arc<[u8]> = (0..=250).cycle().take(20 * SEGMENT_SIZE).collect();
+    let reply = |output: &Output| {
+        let mut reply = frame(1, 10 + row.len());
+        reply.truncate(reply.len() - row.len());
+        let mut frame = chain(output, &reply);
+        frame.push_shared(&output.segments, &row);
+        (frame, [&reply[..], &row].concat())
+    };
+    for (is_cut, is_stopped) in [(false, false), (true, false), (true, true)] {
+        let ((mut output, segments), mut socket) = (new(), Vec::new());
+        if is_cut {
+            output.agree(Agreement {
+                window: 500_000,
+                messages_max: 10,
+            });
+        }
+        let (frame, bytes) = reply(&output);
+        output.append_chain(frame, stream(1));
+        let held = row.len() + SEGMENT_SIZE;
+        assert_eq!((output.held().segments, segments.used()), (held, held));
+        assert_eq!(Arc::strong_count(&row), 2);
+        flush(&mut output, &mut socket, 300_000, 50_000);
+        assert!(socket.len() >= 300_000);
+        // Its head is sent.
+        assert_eq!(
+            (output.held().segments, segments.used()),
+            (row.len(), row.len())
+        );
+        if is_stopped {
+            output.stop(1).expect("it was begun");
+        } else if is_cut {
+            let all = bytes.len() as u32;
+            output.credit(1, all - 5).expect("it was begun");
+        }
+        while flush(&mut output, &mut socket, 300_000, 50_000) != Flushed::All {}
+        assert_eq!((output.held().total(), segments.used()), (0, 0));
+        assert_eq!(Arc::strong_count(&row), 1);
+        if !is_cut {
+            assert!(socket == bytes);
+        }
     }
 }

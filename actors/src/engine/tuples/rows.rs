@@ -126,7 +126,7 @@ impl<'a> OrderedRows<'a> {
                 scan.skipped += 1;
                 continue;
             }
-            rows.push(tuple);
+            rows.push_shared(tuple);
         }
         let has_position = select.fetch_position && rows.count() > 0;
         // A step that found nothing more ends with the row of the step before.
