@@ -12,7 +12,7 @@ use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
 use vestibule_actors::{
     BoundListener, GatewayBuilder, ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport,
-    TlsIdentity,
+    TlsIdentity, UpstreamTls,
 };
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 use vestibule_http::{HttpConfig, HttpHandle, Sources};
@@ -20,7 +20,7 @@ use vestibule_http::{HttpConfig, HttpHandle, Sources};
 use crate::activation::Sockets;
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
-use crate::config::Settings;
+use crate::config::{Problem, Settings};
 use crate::meter::{self, Meter};
 use crate::notify::ServiceManager;
 use crate::reload::{self, Configuration, Part, ReloadQueue, ReloadSender};
@@ -105,6 +105,20 @@ fn of_tls(identity: TlsIdentity) -> Part {
     })
 }
 
+/// Has connections to upstreams go by other files.
+fn of_upstream_tls(tls: Option<UpstreamTls>) -> Part {
+    Box::new(
+        move |loaded| match (tls.clone(), loaded.files.upstream_tls.clone()) {
+            (None, None) => Ok(Box::new(|| ())),
+            (Some(own), Some(next)) => Ok(Box::new(move || own.become_as(&next))),
+            _ => {
+                let text = "whether there is 'upstream_tls_ca' cannot change without a restart";
+                Err(Problem::Together(text.to_owned()))
+            }
+        },
+    )
+}
+
 /// Stands before upstreams until it is stopped in the same ways.
 ///
 /// # Errors
@@ -124,18 +138,30 @@ fn serve_gateway(settings: Settings, args: &ServeArgs, sockets: Sockets) -> io::
             join(&upstreams.upstreams)
         ),
         guest_may_do_everything: false,
-        parts: Vec::new(),
+        parts: files
+            .tls
+            .clone()
+            .map(of_tls)
+            .into_iter()
+            .chain([of_upstream_tls(files.upstream_tls.clone())])
+            .collect(),
     };
     actix_rt::System::new().block_on(async {
         let (reloads, queue) = reload::queue();
         let asked = reloads.clone();
-        let listeners = sockets.into_listeners(None)?;
+        let listeners = sockets.into_listeners(files.tls.as_ref())?;
         let builder = GatewayBuilder::new(config, upstreams)
             .on_reload(move |request| asked.on_request(request));
-        let builder = listeners
+        let mut builder = listeners
             .own
             .into_iter()
             .fold(builder, GatewayBuilder::listener);
+        if let Some(identity) = files.tls {
+            builder = builder.tls(identity, args.tls_listen());
+        }
+        if let Some(tls) = files.upstream_tls {
+            builder = builder.upstream_tls(tls);
+        }
         let runtime = builder.start()?;
         let mut side_door = files.side_door;
         side_door.bound = listeners.http;

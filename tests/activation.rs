@@ -146,6 +146,15 @@ fn greeting(stream: &mut UnixStream) -> String {
     String::from_utf8_lossy(&greeting).into_owned()
 }
 
+fn ping_by_tls(address: SocketAddr) {
+    actix_rt::System::new().block_on(async {
+        let trusting = TlsOptions::with_roots_file(pem("ca.pem")).expect("it is a certificate");
+        let client = Client::builder(address.to_string()).tls(trusting);
+        let client = client.connect().await.expect("it is let in");
+        client.ping().await.expect("it is answered");
+    });
+}
+
 /// Certificate and key, as flags.
 fn tls_options(directory: &Path) -> [String; 2] {
     let [certificate, key] = tls_files(directory).map(|own| own.display().to_string());
@@ -221,12 +230,7 @@ fn sockets_of_every_name_and_kind_are_served_and_left_to_their_owner() {
         "/readyz",
     );
     assert!(told.starts_with("HTTP/1.1 200"), "{told}");
-    actix_rt::System::new().block_on(async {
-        let trusting = TlsOptions::with_roots_file(pem("ca.pem")).expect("it is a certificate");
-        let client = Client::builder(tls.1.to_string()).tls(trusting);
-        let client = client.connect().await.expect("it is let in");
-        client.ping().await.expect("it is answered");
-    });
+    ping_by_tls(tls.1);
 
     assert_closed_for_others(&server, sockets.len());
     server.process.signal("TERM");
@@ -340,27 +344,27 @@ fn a_socket_that_is_of_no_use_is_refused_by_what_it_is() {
         assert_eq!(code, Some(2), "{name}: {told}");
         assert!(told.contains(expected), "{name}: {told}");
     }
-    // In front of upstreams guest is theirs, and there is no TLS.
-    let gateway = ["--upstream", "a=127.0.0.1:1"];
-    let (code, told) = refused(&[("", clients.as_fd())], "tls", &gateway);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("not there for gateways"), "{told}");
 }
 
 #[test]
 fn a_gateway_is_handed_sockets_as_well() {
-    let [clients, administrators, http] = [tcp(), tcp(), tcp()];
+    let directory = Directory::new();
+    let [clients, administrators, tls, http] = [tcp(), tcp(), tcp(), tcp()];
     let sockets = [
         ("clients", clients.0.as_fd()),
         ("admin", administrators.0.as_fd()),
+        ("tls", tls.0.as_fd()),
         ("http", http.0.as_fd()),
     ];
     // Nobody is there, and pings need nobody.
-    let upstream = ["--upstream", "a=127.0.0.1:1"];
+    let identity = tls_options(directory.path());
+    let [certificate, key] = identity.each_ref().map(String::as_str);
+    let upstream = ["--upstream", "a=127.0.0.1:1", certificate, key];
     let gateway = Command::new(env!("CARGO_BIN_EXE_vestibule"));
     let _server = start_command(gateway, &sockets, &upstream);
     Peer::connect(clients.1).ping();
     Peer::connect(administrators.1).ping();
+    ping_by_tls(tls.1);
     let told = get(
         &mut TcpStream::connect(http.1).expect("it listens"),
         "/livez",

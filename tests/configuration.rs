@@ -1,6 +1,8 @@
 //! The configuration of the real binary: its layers, its faults, and what is generated from it.
 
 mod support;
+#[path = "configuration/values.rs"]
+mod values_of_options;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,8 +10,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use support::{Directory, Server, secret, tls_variables};
+use support::{Directory, Server, secret};
 use toml::{Table, Value};
+use values_of_options::{beside, three_values};
 
 /// `vestibule` with arguments and variables, and nothing of this environment.
 fn vestibule(variables: &[(String, String)], arguments: &[&str]) -> Output {
@@ -62,45 +65,6 @@ fn flag_of(path: &str) -> String {
 
 fn variable_of(path: &str) -> String {
     format!("VESTIBULE_{}", path.replace('.', "_").to_uppercase())
-}
-
-/// Three values of an option that are not its default, or two that take turns.
-fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
-    let texts = |values: [&str; 3]| values.map(|own| Value::String(own.to_owned()));
-    match (path, default) {
-        ("listen" | "admin_listen" | "tls.listen", _) => {
-            ["127.0.0.1:11", "127.0.0.1:12", "[::1]:13"].map(|own| vec![own].into())
-        }
-        ("http.listen", _) => ["127.0.0.1:11", "unix:/a/b", "[::1]:13"].map(|own| vec![own].into()),
-        ("unix_socket_mode", _) => texts(["0600", "0640", "0666"]),
-        ("upstream", _) => ["a=h:1", "b=h:2", "c=[::1]:3"].map(|own| vec![own].into()),
-        (_, Value::Array(_)) => ["alice", "bob", "carol"].map(|own| vec![own].into()),
-        (_, Value::Boolean(_)) => [true, false, true].map(Value::Boolean),
-        (_, Value::Integer(_)) => [11, 12, 13].map(Value::Integer),
-        ("journal.sync", _) => texts(["interval", "never", "turn"]),
-        ("guest", _) => texts(["none", "super", "none"]),
-        ("solo.policy" | "solo.policy_new", _) => texts(["hold", "close", "reject"]),
-        ("log_format", _) => texts(["json", "plain", "json"]),
-        ("server_version", _) => texts(["2.11.0", "2.10.0", "3.2.1"]),
-        ("upstream_user", _) => texts(["alice", "bob", "carol"]),
-        ("instance_name", _) => texts(["orders-1", "orders-2", "orders-3"]),
-        ("log", _) => texts(["warn", "vestibule=debug,error", "off"]),
-        ("data", _) => texts(["a \"b\" \\c", "b", "c"]),
-        ("tls.certificate" | "tls.key" | "tls.client_ca", _) => texts(["a", "b", "c"]),
-        ("admin_password_file" | "http.token_file" | "upstream_password_file", _) => {
-            ["of-number-1", "of-number-2", "of-number-3"]
-                .map(|word| secret(directory, word).to_str().unwrap().into())
-        }
-        (_, Value::String(size)) if size.ends_with("iB") => texts(["11MiB", "12MiB", "13MiB"]),
-        // All others are times.
-        _ => texts(["11s", "12s", "13s"]),
-    }
-}
-
-/// Variables without which an option is refused.
-fn beside(directory: &Path, path: &str) -> Vec<(String, String)> {
-    let variables = (path == "tls.listen").then(|| tls_variables(directory));
-    variables.into_iter().flatten().collect()
 }
 
 /// A value as flags and variables have it.
@@ -300,11 +264,15 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 }
 
 /// Options that are there only if they are given; in the template stands what help calls a value.
-const WITHOUT_DEFAULT: [&str; 9] = [
+const WITHOUT_DEFAULT: [&str; 13] = [
     "instance_name",
     "admin_password_file",
     "upstream_user",
     "upstream_password_file",
+    "upstream_tls_ca",
+    "upstream_tls_certificate",
+    "upstream_tls_key",
+    "upstream_tls_server_name",
     "server_version",
     "tls.certificate",
     "tls.key",

@@ -212,7 +212,7 @@
 //! | `counting` | numbers that one thread writes as it goes, and others read |
 //! | `endpoints` | where a server listens, and who comes from where |
 //! | `private_file` | files that hold secrets |
-//! | `tls` | who the server is by TLS |
+//! | `tls` | who the server is by TLS, and which upstreams it trusts |
 //! | `states` | the serving states, the roles, and what each means |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
@@ -232,7 +232,8 @@
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
 //! | `jobs` | work on the engine that the embedder asks for |
 //! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
-//! | `links`, `scouts` | a gateway's connections: for requests, and to see how upstreams are |
+//! | `outbound` | how a gateway connects to upstreams |
+//! | `links`, `scouts` | its connections: for requests, and to see how upstreams are |
 //! | `admin` | the control procedures |
 //! | `session`, `worker`, `tx`, `supervisor`, `acceptor` | the actors |
 //! | `runtime` | puts them together |
@@ -261,6 +262,7 @@ mod links;
 mod memory;
 mod messages;
 pub mod monitoring;
+mod outbound;
 mod peers;
 mod private_file;
 mod quotas;
@@ -312,12 +314,16 @@ pub use runtime::{
 };
 pub use serving::Events;
 #[cfg(feature = "tls")]
-pub use tls::{TlsError, TlsFile, TlsFiles, TlsIdentity};
+pub use tls::{
+    ServerNameError, TlsError, TlsFile, TlsFiles, TlsIdentity, UpstreamTls, UpstreamTlsFiles,
+};
 pub use transitions::{
     Counts, Phases, RecordedResult, StopReport, TransitionOutcome, TransitionRecord,
     TransitionResult,
 };
-pub use upstream::{GatewayAccount, Upstream, UpstreamTextError, Upstreams, UpstreamsError};
+pub use upstream::{
+    GatewayAccount, Upstream, UpstreamAddress, UpstreamTextError, Upstreams, UpstreamsError,
+};
 pub use vestibule_wire as wire;
 
 /// What the other packages of this workspace share with this one. No promise is kept for it.

@@ -11,6 +11,7 @@
 //! | `transition` | transitions that an embedder asks for |
 //! | `assemble` | how the actors are put together |
 //! | `builder` | what a runtime is made of |
+//! | `certificates` | files of TLS, looked at now and then |
 //! | `gateway` | a runtime without an engine, before upstreams |
 //! | `signals` | serving until a signal ends it |
 
@@ -19,6 +20,8 @@ mod accepting;
 mod assemble;
 mod builder;
 mod call;
+#[cfg(feature = "tls")]
+mod certificates;
 mod gateway;
 mod handle;
 #[cfg(feature = "testing")]

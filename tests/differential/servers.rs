@@ -64,7 +64,7 @@ impl Servers {
         let reference = Tarantool::start(tarantool, "differential/reference.lua", &arguments);
         let server = Server::start(directories[1].path(), &["--journal-sync", "never"]);
         Self {
-            reference: Side::new("Tarantool", Peer::connect(reference.address)),
+            reference: Side::new("Tarantool", reference.connect()),
             ours: Side::new("vestibule", server.connect()),
             next_sync: 0,
             _processes: (reference, server),

@@ -1,5 +1,8 @@
 //! The gateway before real Tarantools.
 
+#[path = "../../actors/tests/gateway/relay.rs"]
+mod relay;
+mod secured;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -22,7 +25,7 @@ fn start_at(program: &str, directory: &Directory, address: &str) -> Tarantool {
 
 /// A connection of alice's that does not pass the gateway.
 fn connect(upstream: &Tarantool) -> Peer {
-    log_in(Peer::connect(upstream.address))
+    log_in(upstream.connect())
 }
 
 fn set_read_only(upstream: &Tarantool, is_read_only: bool) {
@@ -35,16 +38,24 @@ fn log_in(mut peer: Peer) -> Peer {
     peer
 }
 
-/// A gateway before these, whose clients are waited for until it serves.
+/// A gateway before these, when it serves.
 fn gateway(directory: &Directory, upstreams: &[(&str, &Tarantool)]) -> Server {
-    let password = secret(directory.path(), "gateway");
     let named = |(name, own): &(&str, &Tarantool)| format!("{name}={}", own.address);
     let upstreams: Vec<_> = upstreams.iter().map(named).collect();
-    let upstreams = upstreams.join(",");
-    let arguments = ["--upstream", &upstreams, "--upstream-user", "gateway"];
+    gateway_with(directory, &["--upstream", &upstreams.join(",")])
+}
+
+/// The same with these options.
+fn gateway_with(directory: &Directory, options: &[&str]) -> Server {
+    let password = secret(directory.path(), "gateway");
     let file = password.to_str().expect("the path is plain");
-    let file = ["--upstream-password-file", file];
-    Server::start_gateway(&[&arguments[..], &file].concat())
+    let account = [
+        "--upstream-user",
+        "gateway",
+        "--upstream-password-file",
+        file,
+    ];
+    Server::start_gateway(&[&account, options].concat())
 }
 
 fn eval(expression: &str) -> RequestBuilder {
@@ -147,7 +158,11 @@ fn what_a_client_is_answered_is_what_it_is_answered_without_a_gateway() {
     let directory = Directory::new();
     let upstream = start(&program, &directory);
     let server = gateway(&directory, &[("a", &upstream)]);
-    let (mut direct, mut through) = (connect(&upstream), log_in(server.connect()));
+    answers_are_the_same(&upstream, &server);
+}
+
+fn answers_are_the_same(upstream: &Tarantool, server: &Server) {
+    let (mut direct, mut through) = (connect(upstream), log_in(server.connect()));
     assert_eq!(direct.greeting().version, through.greeting().version);
     let ask_all = |peer: &mut Peer| -> Vec<_> {
         let requests = requests();
@@ -158,14 +173,14 @@ fn what_a_client_is_answered_is_what_it_is_answered_without_a_gateway() {
         assert!(is_same(expected, got), "{at}: {expected:x?}\n{got:x?}");
     }
     for (user, password) in [("alice", "wrong"), ("nobody", "secret")] {
-        let told = |address| {
-            let told = Peer::connect(address).log_in(user, password);
+        let told = |mut peer: Peer| {
+            let told = peer.log_in(user, password);
             (told.error_code(), told.error_text())
         };
-        assert_eq!(told(server.address()), told(upstream.address));
+        assert_eq!(told(server.connect()), told(upstream.connect()));
     }
-    let guest = |address| Peer::connect(address).ask(&eval("return 1")).body;
-    assert_eq!(guest(server.address()), guest(upstream.address));
+    let guest = |mut peer: Peer| peer.ask(&eval("return 1")).body;
+    assert_eq!(guest(server.connect()), guest(upstream.connect()));
 }
 
 /// Whether answers are the same. What a type that nobody knows is told by the gateway itself, which
@@ -210,7 +225,7 @@ fn what_was_acknowledged_before_a_crash_is_there_after_it_and_nothing_that_was_r
     let Some(program) = tarantool() else { return };
     let directory = Directory::new();
     let upstream = start(&program, &directory);
-    let address = upstream.address;
+    let address = upstream.address.clone();
     let server = gateway(&directory, &[("a", &upstream)]);
     let mut writer = log_in(server.connect());
     let sent: u64 = 2000;
@@ -271,7 +286,7 @@ fn writes_go_to_the_one_that_takes_them() {
 }
 
 #[test]
-fn options_about_data_are_refused_beside_upstreams() {
+fn what_makes_no_sense_with_upstreams_is_refused() {
     let told = |arguments: &[&str]| {
         let binary = env!("CARGO_BIN_EXE_vestibule");
         let output = Command::new(binary).args(arguments).output();
@@ -288,6 +303,18 @@ fn options_about_data_are_refused_beside_upstreams() {
             "two upstreams are called 'a'",
         ),
         (&["--upstream-user", "x"], "'upstream_password_file'"),
+        (
+            &["--upstream-tls-server-name", "db1"],
+            "'upstream_tls_server_name' needs 'upstream_tls_ca'",
+        ),
+        (
+            &["--upstream-tls-certificate", "x"],
+            "'upstream_tls_certificate' needs 'upstream_tls_key'",
+        ),
+        (
+            &["--upstream-tls-ca", "/nowhere/at/all.pem"],
+            "'upstream_tls_ca': /nowhere/at/all.pem: No such file",
+        ),
     ] {
         let (code, text) = told(&[&upstream[..], more].concat());
         assert_eq!(code, Some(2), "{text}");

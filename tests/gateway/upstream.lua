@@ -1,6 +1,6 @@
 #!/usr/bin/env tarantool
 -- An upstream of the tests of the gateway: a real Tarantool in a directory of its own, on a given
--- port or on one that the system picks:
+-- port, on one that the system picks, or at a unix socket:
 --
 --     tarantool upstream.lua /some/dir 127.0.0.1:0
 --

@@ -224,6 +224,8 @@ fn another_value(path: &str) -> Option<String> {
         "upstream_user" => "'other'",
         "server_version" => "'2.11.0'",
         "tls.certificate" | "tls.key" | "tls.client_ca" => "'elsewhere'",
+        // Of a server that is no gateway nothing is read there.
+        own if own.starts_with("upstream_tls_") => "'elsewhere'",
         "read_only" | "force_recovery" => "true",
         "debug_procedures" | "metrics_tarantool" => "false",
         "solo.policy" | "solo.policy_new" => "'hold'",

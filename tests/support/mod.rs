@@ -66,10 +66,16 @@ pub fn pem(name: &str) -> PathBuf {
 
 /// The certificate of the client's tests, and a copy of its key in a directory, as it has to be.
 pub fn tls_files(directory: &Path) -> [PathBuf; 2] {
-    let key = directory.join("server.key");
-    fs::copy(pem("server.key"), &key).expect("the directory is ours");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("the file is ours");
-    [pem("server.pem"), key]
+    tls_files_of("server", directory)
+}
+
+/// The same of one of the other certificates there.
+pub fn tls_files_of(name: &str, directory: &Path) -> [PathBuf; 2] {
+    let [certificate, key] = ["pem", "key"].map(|end| format!("{name}.{end}"));
+    let own = directory.join(&key);
+    fs::copy(pem(&key), &own).expect("the directory is ours");
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+    [pem(&certificate), own]
 }
 
 /// The same as variables of a server.

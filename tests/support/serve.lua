@@ -4,7 +4,9 @@
 local fiber = require('fiber')
 local socket = require('socket')
 
-io.write(box.info.listen, '\n')
+-- Of a unix socket it does not tell the path.
+local listens_by_tcp = box.info.listen:match(':%d+$')
+io.write(listens_by_tcp and box.info.listen or box.cfg.listen, '\n')
 io.flush()
 
 fiber.create(function()

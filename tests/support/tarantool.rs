@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::process::{ChildStdin, Command, Stdio};
+
+use vestibule_actors::ListenAddress;
+use vestibule_actors::testing::Peer;
 
 use super::Process;
 
@@ -12,7 +14,7 @@ use super::Process;
 pub struct Tarantool {
     pub process: Process,
     _input: ChildStdin,
-    pub address: SocketAddr,
+    pub address: ListenAddress,
 }
 
 impl Tarantool {
@@ -34,6 +36,14 @@ impl Tarantool {
             _input: child.stdin.take().expect("the input is piped"),
             process: Process(child),
             address: address.expect("Tarantool tells where it listens"),
+        }
+    }
+
+    /// A connection of guest's.
+    pub fn connect(&self) -> Peer {
+        match &self.address {
+            ListenAddress::Unix(path) => Peer::connect_unix(path),
+            address => Peer::connect(address.network().expect("it is one of the network")),
         }
     }
 }

@@ -11,9 +11,11 @@ use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::reply::ReplyHeader;
 
 #[cfg(feature = "tls")]
-use crate::connection::tls::{Tls, write_all};
+use crate::connection::tls::Tls;
 #[cfg(feature = "tls")]
 use crate::connection::transport::from_incoming;
+#[cfg(feature = "tls")]
+use crate::connection::transport::write_some;
 use crate::endpoints::PeerAddress;
 use crate::incoming::IncomingStream;
 #[cfg(feature = "tls")]
@@ -65,10 +67,12 @@ pub(super) fn reject_over_tls(
         // Over when the socket is closed.
         let _rejecting = rejecting;
         let tell = async {
-            let mut tls = Tls::new(from_incoming(stream, &mut peer)?, server)?;
+            let mut tls = Tls::accept(from_incoming(stream, &mut peer)?, server)?;
             tls.agree().await?;
-            if let Some(bytes) = told(&shared, why, shared.clock.now()) {
-                write_all(&mut tls, &bytes).await?;
+            let bytes = told(&shared, why, shared.clock.now()).unwrap_or_default();
+            let mut left = &bytes[..];
+            while !left.is_empty() {
+                left = &left[write_some(&mut tls, left).await?..];
             }
             io::Result::Ok(())
         };

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig, ClientConnection, Connection};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 
 use super::transport::Transport;
@@ -23,7 +25,7 @@ use crate::limits::{READ_SIZE, TLS_EMPTY_READ_MAX, TLS_MEMORY, TLS_UNSENT_MAX};
 /// A connection by TLS.
 pub(crate) struct Tls {
     under: Box<dyn Transport>,
-    tls: ServerConnection,
+    tls: Connection,
     /// Bytes that were encrypted and are not all written: the first of those that come next.
     taken: usize,
     /// Bytes that are decrypted and not read.
@@ -32,13 +34,30 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Over a connection on which nothing was agreed yet.
+    /// Over a connection that came in, on which nothing was agreed yet.
     ///
     /// # Errors
     ///
     /// The identity does not suffice for a handshake.
-    pub(crate) fn new(under: Box<dyn Transport>, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
+    pub(crate) fn accept(under: Box<dyn Transport>, config: Arc<ServerConfig>) -> io::Result<Self> {
+        Self::new(under, ServerConnection::new(config).map(Into::into))
+    }
+
+    /// Over a connection to a server that has to have this name.
+    ///
+    /// # Errors
+    ///
+    /// What is told of the server does not suffice for a handshake.
+    pub(crate) fn connect(
+        under: Box<dyn Transport>,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<Self> {
+        Self::new(under, ClientConnection::new(config, name).map(Into::into))
+    }
+
+    fn new(under: Box<dyn Transport>, tls: Result<Connection, rustls::Error>) -> io::Result<Self> {
+        let mut tls = tls.map_err(io::Error::other)?;
         tls.set_buffer_limit(Some(TLS_UNSENT_MAX));
         Ok(Self {
             under,
@@ -261,28 +280,4 @@ impl io::Write for SocketSink<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Writes all of these bytes.
-///
-/// # Errors
-///
-/// The other side is gone.
-pub(crate) async fn write_all(stream: &mut dyn Transport, mut bytes: &[u8]) -> io::Result<()> {
-    poll_fn(|cx| {
-        while !bytes.is_empty() {
-            match stream.try_write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    match stream.poll_write_ready(cx) {
-                        Poll::Ready(Ok(())) => {}
-                        other => return other,
-                    }
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    })
-    .await
 }

@@ -1,10 +1,10 @@
 //! What carries the bytes of a connection: a socket, or whatever behaves like one.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BufMut as _;
 use socket2::SockRef;
@@ -93,18 +93,6 @@ pub(crate) fn from_incoming(
     })
 }
 
-/// Connects to a server; a name is looked up.
-///
-/// # Errors
-///
-/// Nobody is there, or the socket cannot be set up.
-pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect((host, port)).await?;
-    // For the same reason as with those that come in.
-    socket.set_nodelay(true)?;
-    Ok(socket)
-}
-
 /// What the reactor knows of a socket. Costs no system call.
 fn is_known(ready: impl Future<Output = io::Result<Ready>>, is: fn(Ready) -> bool) -> bool {
     match pin!(ready).poll(&mut Context::from_waker(Waker::noop())) {
@@ -170,8 +158,27 @@ macro_rules! socket {
 socket!(TcpStream, bound_unsent_of_tcp, write_apart_to_tcp);
 socket!(UnixStream, |_| (), UnixStream::try_write_vectored);
 
+/// Writes some of these bytes, when they are taken; how many. What is not taken comes first when
+/// this is called again.
+///
+/// # Errors
+///
+/// The other side is gone.
+pub(crate) async fn write_some(stream: &mut dyn Transport, bytes: &[u8]) -> io::Result<usize> {
+    poll_fn(|cx| {
+        loop {
+            match stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+            ready!(stream.poll_write_ready(cx))?;
+        }
+    })
+    .await
+}
+
 /// Adds at most `most` bytes of what there is to a buffer that has room for them.
-pub(super) fn poll_read_into(
+pub(crate) fn poll_read_into(
     stream: &mut dyn Transport,
     cx: &mut Context<'_>,
     buffer: &mut Vec<u8>,

@@ -67,7 +67,7 @@ impl FromStr for ListenAddress {
     /// Reads `HOST:PORT`, where a name is resolved, or `unix:/PATH`, also as `unix/:/PATH`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |why: String| ListenAddressError { why };
-        if let Some(path) = text.strip_prefix("unix/:").or(text.strip_prefix("unix:")) {
+        if let Some(path) = unix_path(text) {
             let path = PathBuf::from(path);
             check_path(&path).map_err(|fault| wrong(fault.to_string()))?;
             return Ok(Self::Unix(path));
@@ -80,6 +80,16 @@ impl FromStr for ListenAddress {
             .map(Self::Tcp)
             .ok_or_else(|| wrong("no address has this name".to_owned()))
     }
+}
+
+/// What stands behind the word for a unix socket, in both of its spellings.
+fn unix_path(text: &str) -> Option<&str> {
+    text.strip_prefix("unix/:").or(text.strip_prefix("unix:"))
+}
+
+/// Whether a text is meant to be the path of a unix socket.
+pub(crate) fn is_unix_address(text: &str) -> bool {
+    unix_path(text).is_some()
 }
 
 impl fmt::Display for ListenAddress {

@@ -10,6 +10,7 @@ mod address;
 mod peer;
 mod unix;
 
+pub(crate) use address::is_unix_address;
 pub use address::{BoundListener, ListenAddress, ListenAddressError};
 pub use peer::{PeerAddress, UnixPeer};
 pub use unix::UnixSocketFile;

@@ -9,8 +9,8 @@ use tokio::time::{sleep, timeout};
 
 use super::cell::{LinkCell, lost};
 use super::hub::Links;
-use crate::connection::transport::connect;
 use crate::limits::LINK_IDLE_MAX;
+use crate::outbound::connect;
 use crate::upstream::LinkFault;
 
 /// How often a link is looked at, whether anybody uses it.
@@ -37,10 +37,9 @@ pub(super) async fn live(links: Rc<Links>, cell: Rc<LinkCell>) {
 
 /// Connects, is greeted, and logs in.
 async fn open(links: &Links, cell: &LinkCell) -> Result<(), LinkFault> {
-    let upstream = links.gateway.upstream(cell.incarnation.upstream);
     let begin = async {
-        let socket = connect(&upstream.host, upstream.port).await;
-        cell.set_transport(Box::new(socket.map_err(|fault| lost(&fault))?));
+        let transport = connect(&links.gateway, cell.incarnation.upstream).await;
+        cell.set_transport(transport.map_err(|fault| lost(&fault))?);
         serve(links, cell, true).await
     };
     let limit = links.gateway.config.connect_timeout;

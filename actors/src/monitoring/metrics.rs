@@ -220,7 +220,6 @@ impl Metrics {
         let data_memory = shared.data_memory();
         let sum = |counter| counted_by_all(shared, counter);
         let closed = |reason: CloseReason| (reason, sum(Counter::closed(reason as usize)));
-        let tls = shared.additions.tls.as_ref();
         let logins = |result| (result, sum(Counter::login(result)));
         let ends = |how| (how, shared.tx.ends(how));
         Self {
@@ -243,9 +242,7 @@ impl Metrics {
             progress: status.progress.and_then(Progress::share),
             closed_connections: CloseReason::ALL.into_iter().map(closed).collect(),
             logins: LoginResult::ALL.into_iter().map(logins).collect(),
-            tls: tls
-                .map(|(identity, _)| TlsMetrics::of(identity))
-                .unwrap_or_default(),
+            tls: TlsMetrics::of(shared),
             client_connections: taken.clients,
             administrator_connections: taken.administrators,
             turned_away: shared.slots.rejected(),

@@ -6,13 +6,18 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-/// What there is to tell of TLS; of a runtime that has no listener for it, nothing.
+use crate::shared::Shared;
+#[cfg(feature = "tls")]
+use crate::tls::{TlsIdentity, UpstreamTls};
+
+/// What there is to tell of TLS; of a runtime that has no listener for it, and no upstreams by it,
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct TlsMetrics {
-    /// Handshakes by what they came to: `ok`, `failed`, `timeout` (longer than they may),
-    /// `crowded_out` (they stood still while others waited) and `rejected` (without a slot, and not
-    /// told why).
+    /// Handshakes of clients by what they came to: `ok`, `failed`, `timeout` (longer than they
+    /// may), `crowded_out` (they stood still while others waited) and `rejected` (without a slot,
+    /// and not told why).
     pub handshakes: BTreeMap<&'static str, u64>,
     /// When the first certificate of each file ends. Serialized as Unix time in seconds.
     #[serde(serialize_with = "ends_in_unix_seconds")]
@@ -21,16 +26,23 @@ pub struct TlsMetrics {
 
 impl TlsMetrics {
     #[cfg(feature = "tls")]
-    pub(crate) fn of(identity: &crate::tls::TlsIdentity) -> Self {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let identity = shared.additions.tls.as_ref().map(|(identity, _)| identity);
+        let gateway = shared.gateway.as_ref();
+        let upstreams = gateway.and_then(|own| own.tls.as_ref());
+        let of_clients = identity.map(TlsIdentity::ends).into_iter();
+        let of_upstreams = upstreams.map(UpstreamTls::ends);
+        // One file may be there for both.
+        let ends: BTreeMap<_, _> = of_clients.chain(of_upstreams).flatten().collect();
         Self {
-            handshakes: identity.handshakes(),
-            ends: identity.ends(),
+            handshakes: identity.map(TlsIdentity::handshakes).unwrap_or_default(),
+            ends: ends.into_iter().collect(),
         }
     }
 
     #[cfg(not(feature = "tls"))]
-    pub(crate) fn of(identity: &crate::tls::TlsIdentity) -> Self {
-        match *identity {}
+    pub(crate) fn of(_: &Shared) -> Self {
+        Self::default()
     }
 }
 

@@ -11,6 +11,8 @@ use actix_rt::{Arbiter, System};
 use tokio::sync::watch;
 use vestibule_wire::Uuid;
 
+#[cfg(feature = "tls")]
+use super::certificates;
 use super::gateway::Gateway;
 use super::handle::RuntimeHandle;
 use super::start_error::StartError;
@@ -38,6 +40,7 @@ use crate::serving::{Serving, ServingCell};
 use crate::shared::{Additions, Shared};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{SpawnTx, Supervisor};
+use crate::tls::UpstreamTls;
 use crate::transitions::TransitionRecord;
 use crate::tx::{Parts, Tx};
 use crate::upstream::{GatewayCell, Upstreams};
@@ -72,11 +75,11 @@ pub(super) fn assemble<E: Engine>(
 pub(super) fn assemble_gateway(
     config: Config,
     timing: Timing,
-    upstreams: Upstreams,
+    (upstreams, tls): (Upstreams, Option<UpstreamTls>),
     additions: Additions,
 ) -> Result<RuntimeHandle<Gateway>, StartError> {
     let gateway = GatewayCell::new(upstreams, SCHEMA_VERSION_MIN, timing.clock.now());
-    let gateway = Arc::new(gateway);
+    let gateway = Arc::new(gateway.with_tls(tls));
     let additions = Additions {
         authenticator: Some(Arc::new(UpstreamLogins::new(gateway.clone(), timing.clock))),
         ..additions
@@ -88,6 +91,8 @@ pub(super) fn assemble_gateway(
     let own = Some(gateway.clone());
     let runtime = assemble_around(config, timing, additions, own, |_, _, _| None)?;
     scouts::launch(&runtime.shared, &gateway);
+    #[cfg(feature = "tls")]
+    certificates::follow(&runtime);
     Ok(runtime)
 }
 

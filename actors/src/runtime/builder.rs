@@ -10,6 +10,8 @@ use std::sync::Arc;
 use futures::future::{Either, select};
 
 use super::assemble::{Timing, assemble, check};
+#[cfg(feature = "tls")]
+use super::certificates;
 use super::handle::RuntimeHandle;
 use super::start_error::StartError;
 use crate::authenticator::Authenticator;
@@ -19,8 +21,6 @@ use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
 use crate::hooks::{ConnectionClosed, ConnectionOpened};
 use crate::incoming::Listener;
-#[cfg(feature = "tls")]
-use crate::limits::CERTIFICATE_LOOK_PERIOD;
 use crate::limits::TRANSITION_SLACK;
 use crate::reload::ReloadRequest;
 use crate::shared::Additions;
@@ -233,34 +233,11 @@ impl<E: Engine> RuntimeBuilder<E> {
         additions.locals = procedures.take_locals();
         let runtime = assemble(config, timing, engine, procedures, additions)?;
         #[cfg(feature = "tls")]
-        if let Some((identity, _)) = runtime.shared.additions.tls.clone() {
-            actix_rt::spawn(follow_files(runtime.clone(), identity));
-        }
+        certificates::follow(&runtime);
         if !engine_started.is_empty() {
             actix_rt::spawn(tell_of_engines(runtime.clone(), engine_started));
         }
         Ok(runtime)
-    }
-}
-
-/// Looks at the files of an identity now and then, until the runtime has stopped.
-#[cfg(feature = "tls")]
-async fn follow_files<E: Engine>(runtime: RuntimeHandle<E>, identity: TlsIdentity) {
-    let mut stopped = pin!(runtime.stopped());
-    loop {
-        let pause = pin!(actix_rt::time::sleep(CERTIFICATE_LOOK_PERIOD));
-        let Either::Left(_) = select(pause, stopped.as_mut()).await else {
-            return;
-        };
-        let own = identity.clone();
-        // A disk may take its time.
-        match actix_rt::task::spawn_blocking(move || own.reload_changed()).await {
-            Ok(Ok(false)) | Err(_) => {}
-            Ok(Ok(true)) => log::info!("the certificates of TLS are read again"),
-            Ok(Err(fault)) => {
-                log::error!("TLS goes on with the certificates that it had: {fault}");
-            }
-        }
     }
 }
 

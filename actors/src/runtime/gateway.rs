@@ -1,6 +1,8 @@
 //! A runtime that has no engine, and stands before one or several Tarantool instances.
 
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::net::SocketAddr;
 
 use super::assemble::{Timing, assemble_gateway, check_config};
 use super::handle::RuntimeHandle;
@@ -11,6 +13,9 @@ use crate::incoming::Listener;
 use crate::limits::TRANSITION_SLACK;
 use crate::reload::ReloadRequest;
 use crate::shared::Additions;
+#[cfg(feature = "tls")]
+use crate::tls::TlsIdentity;
+use crate::tls::UpstreamTls;
 use crate::upstream::Upstreams;
 
 /// What stands in an engine's place in the type of a gateway's handle: there is none, and what
@@ -58,6 +63,7 @@ pub fn start_gateway(
 pub struct GatewayBuilder {
     config: Config,
     upstreams: Upstreams,
+    upstream_tls: Option<UpstreamTls>,
     additions: Additions,
 }
 
@@ -76,6 +82,7 @@ impl GatewayBuilder {
         Self {
             config,
             upstreams,
+            upstream_tls: None,
             additions: Additions::default(),
         }
     }
@@ -91,6 +98,22 @@ impl GatewayBuilder {
     /// [`RuntimeBuilder::listener`](crate::RuntimeBuilder::listener) does.
     pub fn listener(mut self, listener: Listener) -> Self {
         self.additions.listeners.push(listener);
+        self
+    }
+
+    /// Has it listen for TLS at these addresses as well, as
+    /// [`RuntimeBuilder::tls`](crate::RuntimeBuilder::tls) does.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, identity: TlsIdentity, listen: Vec<SocketAddr>) -> Self {
+        self.additions.tls = Some((identity, listen));
+        self
+    }
+
+    /// Has it connect to upstreams of the network by TLS, all of them, and never without; those at
+    /// unix sockets are on this machine. The files are looked at once a minute.
+    #[cfg(feature = "tls")]
+    pub fn upstream_tls(mut self, tls: UpstreamTls) -> Self {
+        self.upstream_tls = Some(tls);
         self
     }
 
@@ -114,6 +137,7 @@ impl GatewayBuilder {
     ) -> Result<RuntimeHandle<Gateway>, StartError> {
         check_config(&self.config)?;
         self.upstreams.check()?;
-        assemble_gateway(self.config, timing, self.upstreams, self.additions)
+        let upstreams = (self.upstreams, self.upstream_tls);
+        assemble_gateway(self.config, timing, upstreams, self.additions)
     }
 }

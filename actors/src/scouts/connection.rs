@@ -1,13 +1,13 @@
 //! One connection of a scout: greeted, logged in, and asked again and again how its upstream is.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use vestibule_wire::auth::{PasswordHash, PasswordKey};
@@ -20,9 +20,10 @@ use vestibule_wire::request::{After, Body, Call, IdOrName, Select};
 
 use super::answers::{is_read_only, password_hash};
 use super::board::ScoutBoard;
-use crate::connection::transport::connect;
+use crate::connection::transport::{Transport, poll_read_into, write_some};
 use crate::engine::catalog::GUEST;
 use crate::limits::{READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
+use crate::outbound::connect;
 use crate::throttle::Throttle;
 use crate::upstream::{Handshake, LinkUser, UserQuestion};
 
@@ -70,7 +71,7 @@ fn chance() -> f64 {
 struct ScoutConnection<'a> {
     board: &'a ScoutBoard,
     index: usize,
-    socket: TcpStream,
+    transport: Box<dyn Transport>,
     received: Vec<u8>,
     /// What waits for the socket.
     out: Vec<u8>,
@@ -87,15 +88,14 @@ struct ScoutConnection<'a> {
 impl<'a> ScoutConnection<'a> {
     /// Connects, is greeted, and logs in as the gateway's account.
     async fn open(board: &'a ScoutBoard, index: usize) -> Result<Self, String> {
-        let upstream = board.gateway.upstream(index);
         let limit = board.gateway.config.connect_timeout;
         let open = async {
-            let socket = connect(&upstream.host, upstream.port).await;
-            let socket = socket.map_err(|own| text(&own))?;
+            let transport = connect(&board.gateway, index).await;
+            let transport = transport.map_err(|own| text(&own))?;
             let mut own = Self {
                 board,
                 index,
-                socket,
+                transport,
                 received: Vec::new(),
                 out: Vec::new(),
                 asked: Vec::new(),
@@ -141,26 +141,20 @@ impl<'a> ScoutConnection<'a> {
 
     /// Reads what there is, or waits for something.
     async fn read(&mut self) -> Result<(), String> {
-        loop {
-            self.socket.readable().await.map_err(|own| text(&own))?;
-            self.received.reserve(READ_SIZE);
-            match self.socket.try_read_buf(&mut self.received) {
-                Ok(0) => return Err("it has closed the connection".to_owned()),
-                Ok(_) => return Ok(()),
-                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
-                Err(fault) => return Err(text(&fault)),
-            }
+        self.received.reserve(READ_SIZE);
+        let (transport, received) = (&mut *self.transport, &mut self.received);
+        let read = poll_fn(|cx| poll_read_into(transport, cx, received, READ_SIZE));
+        match read.await {
+            Ok(0) => Err("it has closed the connection".to_owned()),
+            Ok(_) => Ok(()),
+            Err(fault) => Err(text(&fault)),
         }
     }
 
     async fn write(&mut self) -> Result<(), String> {
         while !self.out.is_empty() {
-            self.socket.writable().await.map_err(|own| text(&own))?;
-            match self.socket.try_write(&self.out) {
-                Ok(count) => drop(self.out.drain(..count)),
-                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
-                Err(fault) => return Err(text(&fault)),
-            }
+            let written = write_some(&mut *self.transport, &self.out).await;
+            self.out.drain(..written.map_err(|own| text(&own))?);
         }
         Ok(())
     }

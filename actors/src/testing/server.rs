@@ -117,9 +117,17 @@ impl TestServer<Gateway> {
     /// As [`before`](Self::before).
     #[must_use]
     pub fn before_with(config: Config, upstreams: Upstreams) -> Self {
-        Self::launch_with(move |timing| {
-            GatewayBuilder::new(config, upstreams).start_with_timing(timing)
-        })
+        Self::of_gateway(GatewayBuilder::new(config, upstreams))
+    }
+
+    /// The same with what else a gateway may be made of.
+    ///
+    /// # Panics
+    ///
+    /// As [`before`](Self::before).
+    #[must_use]
+    pub fn of_gateway(builder: GatewayBuilder) -> Self {
+        Self::launch_with(move |timing| builder.start_with_timing(timing))
     }
 }
 

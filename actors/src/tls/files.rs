@@ -1,22 +1,17 @@
 //! The files of an identity: read, and checked against each other.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_rustls::rustls::crypto::ring::{Ticketer, default_provider};
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, ServerConfig};
 
-use super::validity::not_after;
-use crate::limits::{TLS_FILE_SIZE_MAX, TLS_TICKETS};
-use crate::private_file::open_private;
+use super::followed::{Loaded, Source};
+use super::pem::{PemFile, TlsError, TlsFile};
+use crate::limits::TLS_TICKETS;
 
 /// The files of an identity, all of them PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -24,35 +19,6 @@ pub struct TlsFiles {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
-}
-
-/// One of the files of an identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TlsFile {
-    /// The chain of certificates, the server's own first.
-    Certificate,
-    /// The private key.
-    Key,
-    /// The certificates that those of clients have to lead to.
-    ClientCa,
-}
-
-/// Files make no identity. What stands in them is not told.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {why}", path.display())]
-pub struct TlsError {
-    file: TlsFile,
-    path: PathBuf,
-    why: String,
-}
-
-impl TlsError {
-    /// Which of the files is to blame.
-    #[must_use]
-    pub fn file(&self) -> TlsFile {
-        self.file
-    }
 }
 
 impl TlsFiles {
@@ -74,43 +40,18 @@ impl TlsFiles {
         self
     }
 
-    fn path(&self, file: TlsFile) -> Option<&Path> {
-        match file {
-            TlsFile::Certificate => Some(&self.certificate),
-            TlsFile::Key => Some(&self.key),
-            TlsFile::ClientCa => self.client_ca.as_deref(),
+    fn certificate_file(&self) -> PemFile<'_> {
+        PemFile {
+            file: TlsFile::Certificate,
+            path: &self.certificate,
         }
     }
 
-    fn fault(&self, file: TlsFile, why: impl ToString) -> TlsError {
-        TlsError {
-            file,
-            path: self.path(file).unwrap_or(Path::new("")).to_owned(),
-            why: why.to_string(),
+    fn key_file(&self) -> PemFile<'_> {
+        PemFile {
+            file: TlsFile::Key,
+            path: &self.key,
         }
-    }
-
-    /// What tells one state of the files from another without reading them.
-    pub(super) fn stamp(&self) -> Vec<Option<Stamp>> {
-        let files = [TlsFile::Certificate, TlsFile::Key, TlsFile::ClientCa];
-        let stamps = files.map(|file| Stamp::of(self.path(file)?));
-        stamps.into()
-    }
-
-    /// Reads and checks all of them.
-    pub(super) fn load(&self) -> Result<Loaded, TlsError> {
-        let chain = self.certificates(TlsFile::Certificate)?;
-        let mut ends = vec![self.end(TlsFile::Certificate, &chain)?];
-        let verifier = match self.client_ca {
-            None => None,
-            Some(_) => {
-                let authorities = self.certificates(TlsFile::ClientCa)?;
-                ends.push(self.end(TlsFile::ClientCa, &authorities)?);
-                Some(self.verifier(authorities)?)
-            }
-        };
-        let server = Arc::new(self.server(chain, self.private_key()?, verifier)?);
-        Ok(Loaded { server, ends })
     }
 
     fn server(
@@ -119,21 +60,17 @@ impl TlsFiles {
         key: PrivateKeyDer<'static>,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
     ) -> Result<ServerConfig, TlsError> {
+        let certificate = self.certificate_file();
         let builder = ServerConfig::builder_with_provider(default_provider().into())
             .with_safe_default_protocol_versions()
-            .map_err(|fault| self.fault(TlsFile::Certificate, fault))?;
+            .map_err(|fault| certificate.fault(fault))?;
         let asks = verifier.is_some();
         let builder = match verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let mut server = builder.with_single_cert(chain, key).map_err(|fault| {
-            let is_mismatch = matches!(fault, rustls::Error::InconsistentKeys(_));
-            match is_mismatch {
-                true => self.fault(TlsFile::Key, "the key is not that of the certificate"),
-                false => self.fault(TlsFile::Certificate, fault),
-            }
-        })?;
+        let server = builder.with_single_cert(chain, key);
+        let mut server = server.map_err(|fault| not_a_pair(fault, certificate, self.key_file()))?;
         // Nothing of a session is kept here: what is needed is in the ticket.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         if asks {
@@ -141,110 +78,65 @@ impl TlsFiles {
             server.send_tls13_tickets = 0;
         } else {
             let ticketer = Ticketer::new();
-            server.ticketer = ticketer.map_err(|fault| self.fault(TlsFile::Key, fault))?;
+            server.ticketer = ticketer.map_err(|fault| self.key_file().fault(fault))?;
             server.send_tls13_tickets = TLS_TICKETS;
         }
         Ok(server)
     }
-
-    fn verifier(
-        &self,
-        authorities: Vec<CertificateDer<'static>>,
-    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            let added = roots.add(authority);
-            added.map_err(|fault| self.fault(TlsFile::ClientCa, fault))?;
-        }
-        let provider = default_provider().into();
-        WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
-            .build()
-            .map_err(|fault| self.fault(TlsFile::ClientCa, fault))
-    }
-
-    fn certificates(&self, file: TlsFile) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let path = self.path(file).unwrap_or(Path::new(""));
-        let pem = File::open(path).and_then(read);
-        let pem = pem.map_err(|fault| self.fault(file, fault))?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        match certificates {
-            Ok(certificates) if certificates.is_empty() => {
-                Err(self.fault(file, "there is no certificate"))
-            }
-            Ok(certificates) => Ok(certificates),
-            Err(fault) => Err(self.fault(file, told(&fault))),
-        }
-    }
-
-    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let fault = |why: String| self.fault(TlsFile::Key, why);
-        let pem = open_private(&self.key).and_then(read);
-        let pem = pem.map_err(|error| fault(error.to_string()))?;
-        let has = |text: &str| pem.windows(text.len()).any(|own| own == text.as_bytes());
-        if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") {
-            let text = "the key is encrypted, and nobody is asked for its password: take that away \
-                        with openssl pkey";
-            return Err(fault(text.to_owned()));
-        }
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|error| fault(told(&error)))
-    }
-
-    /// When the first of these certificates ends.
-    fn end(
-        &self,
-        file: TlsFile,
-        certificates: &[CertificateDer<'_>],
-    ) -> Result<(PathBuf, u64), TlsError> {
-        let ends = certificates.iter().map(|own| not_after(own));
-        let ends: Option<Vec<u64>> = ends.collect();
-        let first = ends.and_then(|ends| ends.into_iter().min());
-        let first = first.ok_or_else(|| self.fault(file, "there is no certificate"))?;
-        Ok((self.path(file).unwrap_or(Path::new("")).to_owned(), first))
-    }
 }
 
-/// What an identity is made of.
-#[derive(Clone)]
-pub(super) struct Loaded {
-    pub(super) server: Arc<ServerConfig>,
-    /// When the first certificate of each file ends, in seconds since 1970.
-    pub(super) ends: Vec<(PathBuf, u64)>,
-}
-
-/// What changes with the content of a file, as a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        Some(Self {
-            file: (found.dev(), found.ino()),
-            size: found.len(),
-            modified: found.modified().ok(),
-        })
-    }
-}
-
-fn read(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(TLS_FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > TLS_FILE_SIZE_MAX {
-        return Err(io::Error::other(format!(
-            "longer than {TLS_FILE_SIZE_MAX} bytes"
-        )));
-    }
-    Ok(bytes)
-}
-
-/// A fault of PEM, without what stands there.
-fn told(fault: &pem::Error) -> String {
+/// Which of both is to blame if a chain and a key make no pair.
+pub(super) fn not_a_pair(
+    fault: rustls::Error,
+    certificate: PemFile<'_>,
+    key: PemFile<'_>,
+) -> TlsError {
     match fault {
-        pem::Error::NoItemsFound => "there is none of it (PEM)".to_owned(),
-        _ => "it is no PEM".to_owned(),
+        rustls::Error::InconsistentKeys(_) => key.fault("the key is not that of the certificate"),
+        fault => certificate.fault(fault),
     }
+}
+
+impl Source for TlsFiles {
+    type Made = Arc<ServerConfig>;
+
+    fn paths(&self) -> Vec<&Path> {
+        let always: [&Path; 2] = [&self.certificate, &self.key];
+        always
+            .into_iter()
+            .chain(self.client_ca.as_deref())
+            .collect()
+    }
+
+    fn load(&self) -> Result<Loaded<Arc<ServerConfig>>, TlsError> {
+        let certificate = self.certificate_file();
+        let chain = certificate.certificates()?;
+        let mut ends = vec![certificate.end(&chain)?];
+        let verifier = match &self.client_ca {
+            None => None,
+            Some(path) => {
+                let file = PemFile {
+                    file: TlsFile::ClientCa,
+                    path,
+                };
+                let authorities = file.certificates()?;
+                ends.push(file.end(&authorities)?);
+                Some(verifier(file, authorities)?)
+            }
+        };
+        let key = self.key_file().private_key()?;
+        let made = Arc::new(self.server(chain, key, verifier)?);
+        Ok(Loaded { made, ends })
+    }
+}
+
+fn verifier(
+    file: PemFile<'_>,
+    authorities: Vec<CertificateDer<'static>>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = file.roots(authorities)?;
+    let provider = default_provider().into();
+    WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+        .build()
+        .map_err(|fault| file.fault(fault))
 }

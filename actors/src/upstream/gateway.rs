@@ -12,6 +12,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::config::{Upstream, Upstreams};
 use super::schema::{Incarnation, SchemaVersion};
 use super::users::{Asking, Judgment, Users};
+use crate::tls::UpstreamTls;
 
 /// The version that is told before any upstream is known: the oldest that is supported.
 const VERSION_UNKNOWN: (u32, u32, u32) = (2, 6, 0);
@@ -31,6 +32,8 @@ pub(crate) struct UserQuestion {
 /// What all threads of a gateway share.
 pub(crate) struct GatewayCell {
     pub(crate) config: Upstreams,
+    /// How those of the network are connected to, if that is by TLS.
+    pub(crate) tls: Option<UpstreamTls>,
     /// The upstream that requests go to, and its run: their numbers, each counted from 1; 0 for
     /// none. In one word, so that both are of one time.
     target: AtomicU64,
@@ -56,6 +59,7 @@ impl GatewayCell {
     pub(crate) fn new(config: Upstreams, schema_version: u64, now: Instant) -> Self {
         Self {
             config,
+            tls: None,
             target: AtomicU64::new(0),
             targets: watch::Sender::new(None),
             users: Mutex::new(Users::new(now)),
@@ -64,6 +68,11 @@ impl GatewayCell {
             version: AtomicU64::new(0),
             questions: OnceLock::new(),
         }
+    }
+
+    /// Has those of the network be connected to by TLS, if there is any.
+    pub(crate) fn with_tls(self, tls: Option<UpstreamTls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The upstream of this number.

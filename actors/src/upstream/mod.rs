@@ -40,7 +40,9 @@ mod users;
 mod waiting;
 
 pub(crate) use choose::{choose, count_writable};
-pub use config::{GatewayAccount, Upstream, UpstreamTextError, Upstreams, UpstreamsError};
+pub use config::{
+    GatewayAccount, Upstream, UpstreamAddress, UpstreamTextError, Upstreams, UpstreamsError,
+};
 pub(crate) use credits::{Credits, Kind};
 pub(crate) use gateway::{GatewayCell, HAS_ID_SINCE, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};

@@ -153,7 +153,7 @@ async fn agree(
     in_time(begun).await?.map_err(failed)?;
     let mut place = place(table, address, clock).await;
     let given_up = place.given_up.take();
-    let mut tls = Tls::new(stream, identity.server()).map_err(failed)?;
+    let mut tls = Tls::accept(stream, identity.server()).map_err(failed)?;
     let agreed = tokio::select! {
         biased;
         agreed = in_time(tls.agree()) => agreed?.map_err(failed),

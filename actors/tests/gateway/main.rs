@@ -1,6 +1,8 @@
 //! A gateway before upstreams that do as the tests say.
 
 mod formats;
+mod relay;
+mod secured;
 mod streams;
 mod upstream;
 

@@ -8,7 +8,9 @@ use clap::builder::NonEmptyStringValueParser;
 use vestibule_actors::limits::{
     CONNECT_TIMEOUT_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
 };
-use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
+use vestibule_actors::{
+    GatewayAccount, TlsFile, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsFiles, Upstreams,
+};
 
 use super::FileFault;
 use crate::cli::values::{duration, time_text, version};
@@ -18,9 +20,9 @@ use crate::secret;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Upstreams")]
 pub(crate) struct GatewayArgs {
-    /// Tarantool instance to stand before, as NAME=HOST:PORT; may be repeated, for the members of a
-    /// replica set. With one, no data are served from here: what clients ask goes to the instance
-    /// that takes changes, and rights are those that it gives.
+    /// Tarantool instance to stand before, as NAME=HOST:PORT or NAME=unix:/PATH; may be repeated,
+    /// for the members of a replica set. With one, no data are served from here: what clients ask
+    /// goes to the instance that takes changes, and rights are those that it gives.
     #[arg(
         long,
         env = "VESTIBULE_UPSTREAM",
@@ -40,6 +42,28 @@ pub(crate) struct GatewayArgs {
     /// File with the password of that user; others than its owner and group may not read the file.
     #[arg(long, env = "VESTIBULE_UPSTREAM_PASSWORD_FILE", value_name = "FILE")]
     pub(crate) upstream_password_file: Option<PathBuf>,
+    /// File with the certificates (PEM) that those of upstreams have to lead to. With it all
+    /// upstreams of the network are connected to by TLS, and in no other way. It is looked at once
+    /// a minute.
+    #[arg(long, env = "VESTIBULE_UPSTREAM_TLS_CA", value_name = "FILE")]
+    pub(crate) upstream_tls_ca: Option<PathBuf>,
+    /// File with the certificate that upstreams are shown which ask for one, and those between it
+    /// and what they trust (PEM). Needs --upstream-tls-key.
+    #[arg(long, env = "VESTIBULE_UPSTREAM_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) upstream_tls_certificate: Option<PathBuf>,
+    /// File with the key of that certificate (PEM), not encrypted. Others than its owner and group
+    /// may not use it.
+    #[arg(long, env = "VESTIBULE_UPSTREAM_TLS_KEY", value_name = "FILE")]
+    pub(crate) upstream_tls_key: Option<PathBuf>,
+    /// Name or address that the certificates of all upstreams have to have, in place of the host by
+    /// which each is connected to.
+    #[arg(
+        long,
+        env = "VESTIBULE_UPSTREAM_TLS_SERVER_NAME",
+        value_name = "NAME",
+        value_parser = server_name,
+    )]
+    pub(crate) upstream_tls_server_name: Option<String>,
     /// Version that clients of a gateway are greeted with, such as 2.11.0. Without it, the lowest
     /// of the upstreams.
     #[arg(
@@ -109,20 +133,82 @@ impl GatewayArgs {
         Ok(Some(GatewayAccount::new(user, &password)))
     }
 
+    /// How upstreams of the network are connected to, if that is by TLS.
+    ///
+    /// # Errors
+    ///
+    /// The file that cannot be used.
+    pub(super) fn tls(&self) -> Result<Option<UpstreamTls>, FileFault> {
+        let Some(ca) = self.upstream_tls_ca.as_ref().filter(|_| self.is_given()) else {
+            return Ok(None);
+        };
+        let mut files = UpstreamTlsFiles::new(ca);
+        if let (Some(chain), Some(key)) = (&self.upstream_tls_certificate, &self.upstream_tls_key) {
+            files = files.certificate(chain, key);
+        }
+        if let Some(name) = &self.upstream_tls_server_name {
+            files = files.server_name(name).map_err(|fault| FileFault {
+                option: "upstream_tls_server_name",
+                text: fault.to_string(),
+            })?;
+        }
+        let tls = UpstreamTls::load(files).map_err(|fault| FileFault {
+            option: match fault.file() {
+                TlsFile::Certificate => "upstream_tls_certificate",
+                TlsFile::Key => "upstream_tls_key",
+                _ => "upstream_tls_ca",
+            },
+            text: fault.to_string(),
+        })?;
+        Ok(Some(tls))
+    }
+
     /// What cannot be.
     pub(super) fn check(&self) -> Result<(), String> {
         if !self.is_given() {
             return Ok(());
         }
-        match (&self.upstream_user, &self.upstream_password_file) {
-            (Some(_), None) => {
-                return Err("'upstream_user' needs 'upstream_password_file' beside it".to_owned());
+        let user = ("upstream_user", self.upstream_user.is_some());
+        let password = (
+            "upstream_password_file",
+            self.upstream_password_file.is_some(),
+        );
+        let ca = ("upstream_tls_ca", self.upstream_tls_ca.is_some());
+        let certificate = (
+            "upstream_tls_certificate",
+            self.upstream_tls_certificate.is_some(),
+        );
+        let key = ("upstream_tls_key", self.upstream_tls_key.is_some());
+        let name = (
+            "upstream_tls_server_name",
+            self.upstream_tls_server_name.is_some(),
+        );
+        for ((option, is_given), (other, is_there)) in [
+            (user, password),
+            (password, user),
+            (certificate, key),
+            (key, certificate),
+            (certificate, ca),
+            (name, ca),
+        ] {
+            if is_given && !is_there {
+                return Err(format!("'{option}' needs '{other}' beside it"));
             }
-            (None, Some(_)) => {
-                return Err("'upstream_password_file' needs 'upstream_user' beside it".to_owned());
-            }
-            _ => {}
+        }
+        let is_local = |own: &Upstream| matches!(own.address, UpstreamAddress::Unix(_));
+        if ca.1 && self.upstream.iter().all(is_local) {
+            // Who asks for TLS is not left without it.
+            return Err(
+                "'upstream_tls_ca' is for upstreams of the network: there is none".to_owned(),
+            );
         }
         self.upstreams().check().map_err(|fault| fault.to_string())
     }
+}
+
+/// What a certificate can have for a name.
+fn server_name(text: &str) -> Result<String, String> {
+    let files = UpstreamTlsFiles::new("").server_name(text);
+    files.map_err(|fault| fault.to_string())?;
+    Ok(text.to_owned())
 }

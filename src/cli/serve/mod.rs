@@ -35,7 +35,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Args;
-use vestibule_actors::{Config, ListenAddress, TlsIdentity, Upstreams};
+use vestibule_actors::{Config, ListenAddress, TlsIdentity, UpstreamTls, Upstreams};
 use vestibule_engine::{EngineOptions, GuestRights};
 use vestibule_http::HttpConfig;
 
@@ -80,6 +80,8 @@ pub(crate) struct ReadFiles {
     pub(crate) side_door: HttpConfig,
     /// Who the server is by TLS, if that is told.
     pub(crate) tls: Option<TlsIdentity>,
+    /// How a gateway connects to upstreams by TLS, if that is told.
+    pub(crate) upstream_tls: Option<UpstreamTls>,
 }
 
 /// Options of `vestibule serve`.
@@ -162,7 +164,7 @@ impl ServeArgs {
             let others = self.tls.tls_listen.iter().copied();
             self.listening.check(others.chain(self.handed.network()))?;
         }
-        self.tls.check(self.gateway.is_given(), &self.handed)?;
+        self.tls.check(&self.handed)?;
         self.config().check().map_err(|fault| fault.to_string())
     }
 
@@ -215,6 +217,7 @@ impl ServeArgs {
             upstreams,
             side_door,
             tls: self.tls.identity()?,
+            upstream_tls: self.gateway.tls()?,
         })
     }
 }

@@ -77,6 +77,8 @@ fn another_value(option: &str) -> Option<&'static str> {
         "listen" | "admin_listen" | "tls_listen" => "127.0.0.1:1",
         "unix_socket_mode" => "0600",
         "tls_certificate" | "tls_key" | "tls_client_ca" => "elsewhere",
+        "upstream_tls_ca" | "upstream_tls_certificate" | "upstream_tls_key" => "elsewhere",
+        "upstream_tls_server_name" => "elsewhere",
         "data" | "admin_password_file" | "http_token_file" | "upstream_password_file" => {
             "elsewhere"
         }

@@ -38,11 +38,8 @@ pub(crate) struct TlsArgs {
 
 impl TlsArgs {
     /// Refuses what makes no sense together.
-    pub(super) fn check(&self, is_gateway: bool, handed: &HandedOver) -> Result<(), String> {
+    pub(super) fn check(&self, handed: &HandedOver) -> Result<(), String> {
         let is_spoken = !self.tls_listen.is_empty() || handed.has(SocketUse::Tls);
-        if is_gateway && is_spoken {
-            return Err("--tls-listen is not there for gateways (--upstream)".to_owned());
-        }
         let has_all = self.tls_certificate.is_some() && self.tls_key.is_some();
         match !is_spoken || has_all {
             true => Ok(()),
