@@ -5,11 +5,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
-use support::{Directory, Server, block, make_space, secret, wait_until};
+use support::{Directory, Server, block, make_space, pem, secret, tls_files_of, wait_until};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_client::testing::{Answer, ScriptedServer};
@@ -379,5 +380,106 @@ fn bars_are_on_terminals_only() {
             .expect("script (bsdutils) can be run");
         assert!(seen.status.success(), "{seen:?}");
         assert!(text(&seen.stdout).contains(what), "{what}: {seen:?}");
+    }
+}
+
+/// A server that speaks TLS by the certificate of this name; guest is its administrator.
+fn over_tls(directory: &Directory, name: &str, more: &[&str]) -> Server {
+    let [certificate, key] = tls_files_of(name, directory.path()).map(|own| shown_path(&own));
+    let identity = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let listen = ["--tls-listen", "127.0.0.1:0"];
+    Server::start(directory.path(), &[&listen, &identity[..], more].concat())
+}
+
+fn shown_path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn a_server_is_asked_by_tls_if_it_is_the_one_that_is_trusted() {
+    let directory = Directory::new();
+    let server = over_tls(&directory, "server", &[]);
+    let [ca, stranger] = ["ca.pem", "stranger.pem"].map(|own| shown_path(&pem(own)));
+    let address = server.tls_address().to_string();
+    let told = ctl(&address, &["--tls-ca", &ca, "state"]);
+    assert!(told.status.success(), "{told:?}");
+    assert!(text(&told.stdout).contains("assist"), "{told:?}");
+    let named = ["--tls-ca", &ca, "--tls-server-name", "db.test", "state"];
+    assert!(ctl(&address, &named).status.success());
+    // Behind the verb too, and by variables.
+    let mut by_variable = vestibule(&["ctl", "state", "--connect", &address]);
+    let by_variable = by_variable.env("VESTIBULE_CLIENT_TLS_CA", &ca).output();
+    assert!(by_variable.expect("the binary runs").status.success());
+
+    let refused = |address: &str, arguments: &[&str], part: &str| {
+        let output = ctl(address, &[arguments, &["state"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(&format!("vestibule: {address}: ")), "{told}");
+        assert!(told.contains(part), "{told}");
+    };
+    refused(&address, &["--tls-ca", &stranger], "UnknownIssuer");
+    let other = ["--tls-ca", &ca, "--tls-server-name", "db2.test"];
+    refused(&address, &other, "not valid for name \"db2.test\"");
+    // One side speaks it, the other does not.
+    refused(&server.address().to_string(), &["--tls-ca", &ca], "TLS: ");
+    refused(&address, &["--timeout", "1s"], "no greeting");
+    let elsewhere = Directory::new();
+    let ended = over_tls(&elsewhere, "expired", &[]);
+    let trusting = ["--tls-ca", &ca];
+    refused(&ended.tls_address().to_string(), &trusting, "expired");
+}
+
+#[test]
+fn a_server_that_asks_for_a_certificate_is_shown_one() {
+    let directory = Directory::new();
+    let ca = shown_path(&pem("ca.pem"));
+    let server = over_tls(&directory, "server", &["--tls-client-ca", &ca]);
+    let address = server.tls_address().to_string();
+    let [certificate, key] = tls_files_of("client", directory.path()).map(|own| shown_path(&own));
+    let own = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let told = ctl(
+        &address,
+        &[&["--tls-ca", &ca], &own[..], &["state"]].concat(),
+    );
+    assert!(told.status.success(), "{told:?}");
+    let nobody = ctl(&address, &["--tls-ca", &ca, "state"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    let told = text(&nobody.stderr);
+    assert!(told.contains("CertificateRequired"), "{told}");
+}
+
+#[test]
+fn options_of_tls_that_are_of_no_use_are_refused() {
+    let directory = Directory::new();
+    let [ca, chain] = ["ca.pem", "client.pem"].map(|own| shown_path(&pem(own)));
+    let [_, key] = tls_files_of("client", directory.path());
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let key = shown_path(&key);
+    for (arguments, part) in [
+        (&["--tls-server-name", "x"][..], "need --tls-ca"),
+        (&["--tls-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem: No such"),
+        (&["--tls-ca", &key], "the roots have no certificate"),
+        (
+            &["--tls-ca", &ca, "--tls-server-name", "no name"],
+            "no name",
+        ),
+        (&["--tls-ca", &ca, "--tls-key", &key], "need each other"),
+        (
+            &[
+                "--tls-ca",
+                &ca,
+                "--tls-certificate",
+                &chain,
+                "--tls-key",
+                &key,
+            ],
+            "others may use it (mode 644)",
+        ),
+    ] {
+        let output = ctl("127.0.0.1:1", &[arguments, &["state"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(part), "{told}");
     }
 }

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use vestibule_client::{Address, Target};
 
 use crate::cli::choices::{Described, one_of};
+use crate::cli::secured::SecuredArgs;
 use crate::cli::values::{duration, some_time, time_text};
 
 /// How long a server has to be reached, and to answer, unless told otherwise.
@@ -18,6 +19,7 @@ const CTL_HELP: &str = "\
 Examples:
   vestibule ctl state
   vestibule ctl --connect db1:3302 --user admin --password-file admin.password state --json
+  vestibule ctl --connect db1:3303 --tls-ca ca.crt --user admin --password-file admin.password state
   vestibule ctl demote --grace 2s --wait=30s
   vestibule ctl drain --lameduck 5s --wait
   vestibule ctl show requests
@@ -36,6 +38,9 @@ pub(crate) struct CtlArgs {
     /// Which server is meant.
     #[command(flatten)]
     pub(crate) server: CtlServer,
+    /// How it is known.
+    #[command(flatten)]
+    pub(crate) tls: SecuredArgs,
     /// What it is to do.
     #[command(subcommand)]
     pub(crate) verb: CtlVerb,

@@ -12,6 +12,7 @@
 //! | `data` | options of `check`, `dump` and `load` |
 //! | `ctl` | options of `ctl` |
 //! | `probe` | options of `probe` |
+//! | `secured` | options of TLS for the commands that connect to servers |
 //! | `manual` | options of `completions` and `man` |
 //! | `serve` | options of `serve`, and the configuration that they make |
 //! | `mod` | the commands, and what their exit codes mean |
@@ -24,6 +25,7 @@ pub(crate) mod file;
 pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod probe;
+pub(crate) mod secured;
 pub(crate) mod serve;
 mod switch;
 pub(crate) mod values;

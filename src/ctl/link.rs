@@ -10,6 +10,7 @@ use vestibule_client::{Client, ErrorCode, Retry, Value};
 
 use crate::cli::EXIT_USAGE;
 use crate::cli::ctl::CtlServer;
+use crate::cli::secured::SecuredArgs;
 use crate::secret;
 use crate::terminal::one_line;
 
@@ -65,7 +66,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects, and logs in if a user is named.
-    pub(super) async fn open(server: &CtlServer) -> Result<Self, CtlError> {
+    pub(super) async fn open(server: &CtlServer, tls: &SecuredArgs) -> Result<Self, CtlError> {
         let mut builder = Client::builder(server.connect.to_string())
             .connect_timeout(server.timeout)
             .request_timeout(Some(server.timeout))
@@ -85,6 +86,9 @@ impl Link {
                 let password = password.map_err(CtlError::Usage)?.unwrap_or_default();
                 builder = builder.credentials(user, password);
             }
+        }
+        if let Some(tls) = tls.options().map_err(CtlError::Usage)? {
+            builder = builder.tls(tls);
         }
         let client = builder.connect().await;
         let client = client.map_err(|source| CtlError::Unreached {

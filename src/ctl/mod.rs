@@ -36,7 +36,7 @@ pub(crate) fn ctl(args: &CtlArgs) -> ExitCode {
 }
 
 async fn run(args: &CtlArgs) -> Result<ExitCode, CtlError> {
-    let link = Link::open(&args.server).await?;
+    let link = Link::open(&args.server, &args.tls).await?;
     let answer = match &args.verb {
         CtlVerb::State => link.state().await?,
         CtlVerb::Solo { reason: None } => link.call("vestibule.solo", ()).await?,

@@ -48,8 +48,8 @@ pub(super) struct Hub {
     open: Vec<usize>,
 }
 
-/// What a link is for: an upstream, a user, and what the clients that use it can do, of what changes
-/// how values are written.
+/// What a link is for: an upstream, a user, and what the clients that use it can do, of what
+/// changes how values are written.
 type LinkKey = (usize, Arc<str>, Features);
 
 /// After links that did not come about, new ones are left for a while, each time longer.
