@@ -288,7 +288,8 @@ fn meaning(forward: &Forward) -> RequestType {
         StreamStep::Begin => RequestType::Begin,
         StreamStep::Commit => RequestType::Commit,
         StreamStep::Rollback => RequestType::Rollback,
-        StreamStep::MayBegin | StreamStep::Nothing => forward.request,
+        // Of a statement it does not matter which one it is.
+        StreamStep::MayBegin | StreamStep::Nothing => RequestType::Select,
     }
 }
 
@@ -296,7 +297,7 @@ fn forward(entry: &BatchEntry, key: ClientStream, schema_version: u64) -> Forwar
     Forward {
         id: entry.id,
         key,
-        request: entry.request,
+        code: entry.code,
         kind: match entry.class {
             Class::Call => Kind::Call,
             _ => Kind::Other,

@@ -142,6 +142,8 @@ pub(crate) struct BatchEntry {
     pub(crate) session: u32,
     /// What it asks for, as it was sent.
     pub(crate) request: RequestType,
+    /// The number of that: for an upstream also one that is not known here.
+    pub(crate) code: u16,
     /// What that means: a CALL of `box.begin` in a stream is a BEGIN.
     pub(crate) meaning: RequestType,
     /// The class that it was admitted in.

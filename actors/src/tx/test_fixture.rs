@@ -272,6 +272,7 @@ impl Fixture {
             id,
             session: connection as u32 - 1,
             request,
+            code: request as u16,
             meaning: request,
             class: Class::of(request),
             sync: header.sync,

@@ -289,7 +289,7 @@ impl<L> UpstreamLink<L> {
             stream_id: stream,
             schema_version: forward.schema_version,
         };
-        let request = forward.request as u64;
+        let request = u64::from(forward.code);
         match body {
             ForwardBody::Part(body) => self.out.append(|out| {
                 header.write_with(out, request, |out| out.extend_from_slice(body));

@@ -22,7 +22,8 @@ pub(crate) struct Forward {
     pub(crate) id: RequestId,
     /// The session that it came from, and its stream.
     pub(crate) key: ClientStream,
-    pub(crate) request: RequestType,
+    /// The number of its type.
+    pub(crate) code: u16,
     pub(crate) kind: Kind,
     /// What it does to the transaction of its stream.
     pub(crate) step: StreamStep,
@@ -39,7 +40,7 @@ impl Forward {
         Self {
             id: RequestId::NONE,
             key,
-            request: RequestType::Rollback,
+            code: RequestType::Rollback as u16,
             kind: Kind::Other,
             step: StreamStep::Rollback,
             sync: 0,
@@ -267,7 +268,7 @@ mod tests {
                 connection: u64::from(session),
                 stream: 0,
             },
-            request: RequestType::Ping,
+            code: RequestType::Ping as u16,
             kind,
             step: StreamStep::Nothing,
             sync,

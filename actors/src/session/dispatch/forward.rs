@@ -201,10 +201,15 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// The name of the procedure that is called, for CALL.
+    /// The name of the procedure that is called, for CALL; what else stands for it in a request that
+    /// an upstream alone knows.
     fn procedure(&mut self, request: &DecodedRequest<'_>) -> Option<Rc<str>> {
         match request.body {
             Body::Call(call) => Some(self.worker.intern(call.name)),
+            _ if request.code != request.sent_as as u16 => {
+                let name = format!("request type {}", request.code);
+                Some(self.worker.intern(&name))
+            }
             _ => None,
         }
     }
@@ -228,6 +233,7 @@ impl Dispatcher<'_> {
             id,
             session: self.cell.id.index,
             request: request.sent_as,
+            code: request.code,
             meaning: request.request_type,
             class,
             sync: request.sync,

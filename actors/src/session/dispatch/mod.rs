@@ -103,6 +103,8 @@ pub(crate) struct DecodedRequest<'a> {
     pub(crate) request_type: RequestType,
     /// What its bytes are.
     pub(crate) sent_as: RequestType,
+    /// The number of its type, which an upstream alone may know.
+    pub(crate) code: u16,
     pub(crate) sync: u64,
     pub(crate) stream: u64,
     /// Whether its client has told which version of the catalog it knows.
@@ -169,10 +171,12 @@ impl<'a> Dispatcher<'a> {
         };
         self.counted_type = CountedType::of_code(header.request_type);
         let sync = header.sync;
-        let Some(request_type) = RequestType::from_code(header.request_type) else {
-            return self.refuse(sync, &Error::unknown_request_type(header.request_type));
-        };
         let gateway = self.shared.gateway.as_deref();
+        let code = header.request_type;
+        let passed = || gateway.and_then(|_| upstream::passes_as(code));
+        let Some(request_type) = RequestType::from_code(code).or_else(passed) else {
+            return self.refuse(sync, &Error::unknown_request_type(code));
+        };
         let checked = match gateway {
             None => check_stream(request_type, header.stream_id),
             Some(gateway) => upstream::check(request_type, header.stream_id, gateway),
@@ -211,6 +215,7 @@ impl<'a> Dispatcher<'a> {
         self.admit_and_route(&DecodedRequest {
             request_type: meaning,
             sent_as: request_type,
+            code: code as u16,
             sync,
             stream,
             is_versioned: header.schema_version != 0,

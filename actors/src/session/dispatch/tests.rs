@@ -87,6 +87,7 @@ fn connect(stream: Box<dyn Transport>) -> (WorkerCell, Rc<ConnectionCell>) {
 const PING: DecodedRequest<'static> = DecodedRequest {
     request_type: RequestType::Ping,
     sent_as: RequestType::Ping,
+    code: RequestType::Ping as u16,
     sync: 5,
     stream: 0,
     is_versioned: false,

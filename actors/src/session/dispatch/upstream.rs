@@ -1,6 +1,8 @@
 //! What is another matter in a gateway, where requests go on to an upstream: what is not for us to
 //! judge is forwarded, and the upstream says what is wrong with it.
 
+use std::ops::RangeInclusive;
+
 use vestibule_wire::features::{Feature, Features};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::request::{Begin, Body, is_well_formed};
@@ -75,6 +77,17 @@ const NO_OPTIONS: Begin = Begin {
     timeout: None,
     isolation: 0,
 };
+
+/// As what a request passes whose type is not known here: the upstream may know it. Those that need
+/// a connection of their own do not pass.
+pub(super) fn passes_as(code: u64) -> Option<RequestType> {
+    let is_of_replication = OF_REPLICATION.contains(&code);
+    // Nobody knows what it does, or how long that takes: that is so of SQL.
+    (u16::try_from(code).is_ok() && !is_of_replication).then_some(RequestType::Execute)
+}
+
+/// JOIN, SUBSCRIBE, VOTE of old and of now, FETCH_SNAPSHOT, REGISTER.
+const OF_REPLICATION: RangeInclusive<u64> = 65..=70;
 
 /// A body that nobody looks into here.
 const OPAQUE: Body<'static> = Body::Execute;
@@ -267,6 +280,16 @@ mod tests {
             Err(69),
             "that is answered here"
         );
+    }
+
+    #[test]
+    fn what_is_not_known_here_passes_unless_it_needs_a_connection_of_its_own() {
+        for code in [0, 17, 64 + 7, 255, 65_535] {
+            assert_eq!(passes_as(code), Some(RequestType::Execute), "{code}");
+        }
+        for code in [65, 66, 67, 68, 69, 70, 65_536, u64::MAX] {
+            assert_eq!(passes_as(code), None, "{code}");
+        }
     }
 
     #[test]

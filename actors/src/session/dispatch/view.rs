@@ -288,6 +288,7 @@ fn parked_request(content: &[u8]) -> Option<(DecodedRequest<'_>, Select<'_>)> {
     let request = DecodedRequest {
         request_type: RequestType::Select,
         sent_as: RequestType::Select,
+        code: RequestType::Select as u16,
         sync: header.sync,
         stream: header.stream_id,
         is_versioned: header.schema_version != 0,

@@ -83,6 +83,7 @@ impl Model {
                 id,
                 session: 0,
                 request: RequestType::Replace,
+                code: RequestType::Replace as u16,
                 meaning: RequestType::Replace,
                 class: Class::Write,
                 sync: 1,

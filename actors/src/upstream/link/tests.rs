@@ -97,7 +97,7 @@ impl Model {
         let forward = Forward {
             id,
             key: key(session, 0),
-            request: RequestType::Call,
+            code: RequestType::Call as u16,
             kind,
             step: StreamStep::Nothing,
             sync: u64::from(self.next),
@@ -304,7 +304,7 @@ impl Model {
         let forward = Forward {
             id,
             key: key(1, stream),
-            request,
+            code: request as u16,
             kind: Kind::Other,
             step,
             sync: u64::from(self.next),
