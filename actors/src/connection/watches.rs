@@ -10,6 +10,10 @@
 //! once.
 
 use crate::limits::WATCHES_PER_CONNECTION_MAX;
+use crate::upstream::WatchedKey;
+
+/// The version of a key of which nothing is known.
+const NOTHING_KNOWN: u64 = 0;
 
 #[derive(Debug)]
 struct Watch {
@@ -19,6 +23,8 @@ struct Watch {
     /// Version that was told last; `None` before the first EVENT.
     told: Option<u64>,
     armed: bool,
+    /// Of a key that is watched upstream, as long as it is watched here.
+    _passed: Option<WatchedKey>,
 }
 
 /// The watches of one connection.
@@ -39,6 +45,18 @@ impl Watches {
     /// Registers or acknowledges; false if the connection watches too many keys already.
     #[must_use]
     pub(crate) fn watch(&mut self, key: &str, sync: u64) -> bool {
+        self.watch_passed(key, sync, || Some(None))
+    }
+
+    /// The same of a key that is watched upstream, if `passed` gives it: its first EVENT waits for
+    /// what the upstream tells of it.
+    #[must_use]
+    pub(crate) fn watch_passed(
+        &mut self,
+        key: &str,
+        sync: u64,
+        passed: impl FnOnce() -> Option<Option<WatchedKey>>,
+    ) -> bool {
         if let Some(watch) = self.watches.iter_mut().find(|watch| &*watch.key == key) {
             (watch.sync, watch.armed) = (sync, true);
             return true;
@@ -46,11 +64,15 @@ impl Watches {
         if self.watches.len() >= WATCHES_PER_CONNECTION_MAX {
             return false;
         }
+        let Some(passed) = passed() else {
+            return false;
+        };
         self.watches.push(Watch {
             key: key.into(),
             sync,
-            told: None,
+            told: passed.as_ref().map(|_| NOTHING_KNOWN),
             armed: true,
+            _passed: passed,
         });
         true
     }

@@ -67,6 +67,18 @@ pub(crate) const UPSTREAM_USER_FRESH: Duration = Duration::from_secs(1);
 /// password was wrong.
 pub(crate) const UPSTREAM_USER_LOOKUPS_PER_SECOND: u32 = 10;
 
+/// Keys of events that clients watch and that are watched upstream, for all of them together.
+pub const UPSTREAM_KEYS_MAX: usize = 1024;
+
+/// Of these, those that one user was first to watch.
+pub const UPSTREAM_KEYS_OF_USER_MAX: usize = 512;
+
+/// How soon after the last time it is looked which keys are watched: clients that begin and end
+/// watches all the time do not keep the scouts from their upstreams.
+pub(crate) const KEYS_LOOK_PERIOD: Duration = Duration::from_millis(5);
+
+const _: () = assert!(UPSTREAM_KEYS_OF_USER_MAX < UPSTREAM_KEYS_MAX);
+const _: () = assert!(UPSTREAM_KEYS_MAX <= super::EVENTS_MAX);
 const _: () = assert!(UPSTREAM_CALLS_MAX < UPSTREAM_REQUESTS_MAX);
 const _: () = assert!(UPSTREAM_REPLY_LARGE <= LINK_AHEAD_MAX);
 

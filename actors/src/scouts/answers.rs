@@ -15,8 +15,13 @@ pub(super) fn is_read_only(reply: &ReplyFrame<'_>) -> Option<bool> {
     if reader.read_array_len().ok()? == 0 {
         return None;
     }
+    find_bool(&mut reader, "ro")
+}
+
+/// The value of a key of the map that comes next; `None` if it has none.
+pub(super) fn find_bool(reader: &mut Reader<'_>, key: &str) -> Option<bool> {
     for _ in 0..reader.read_map_len().ok()? {
-        let is_it = is_str(&mut reader, "ro").ok()?;
+        let is_it = is_str(reader, key).ok()?;
         if is_it {
             return reader.read_bool().ok();
         }

@@ -28,6 +28,8 @@ pub(super) struct ScoutBoard {
     last: Cell<Option<usize>>,
     /// One of them has served since the start.
     has_served: Cell<bool>,
+    /// The one that requests go to takes no changes.
+    is_read_only: Cell<bool>,
     /// Two say that they take changes.
     split: RefCell<Throttle>,
 }
@@ -49,6 +51,7 @@ impl ScoutBoard {
             known: RefCell::new(known),
             last: Cell::new(None),
             has_served: Cell::new(false),
+            is_read_only: Cell::new(false),
             split: RefCell::default(),
         }
     }
@@ -62,6 +65,22 @@ impl ScoutBoard {
         let told = tell(&mut self.known.borrow_mut()[index].scout);
         self.decide();
         told
+    }
+
+    /// Whether requests go to an upstream.
+    pub(super) fn is_target(&self, index: usize) -> bool {
+        self.gateway
+            .target()
+            .is_some_and(|own| own.upstream == index)
+    }
+
+    /// Tells clients whether the upstream that requests go to takes changes.
+    fn tell_read_only(&self, is_read_only: bool) {
+        if self.is_read_only.replace(is_read_only) != is_read_only {
+            let serving = self.shared.serving.load();
+            self.shared.events.set_fault(is_read_only, serving);
+            self.shared.serving.notify();
+        }
     }
 
     /// An upstream has greeted with this version.
@@ -126,7 +145,10 @@ impl ScoutBoard {
             );
         }
         match choose(&conditions, self.last.get()) {
-            Some(upstream) => self.go_to(upstream, now),
+            Some(upstream) => {
+                self.tell_read_only(!conditions[upstream].is_writable());
+                self.go_to(upstream, now);
+            }
             None => self.go_nowhere(now),
         }
     }

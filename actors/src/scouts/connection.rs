@@ -20,12 +20,13 @@ use vestibule_wire::request::{After, Body, Call, IdOrName, Select};
 
 use super::answers::{is_read_only, password_hash};
 use super::board::ScoutBoard;
+use super::events::{Sign, UpstreamWatches};
 use crate::connection::transport::{Transport, poll_read_into, write_some};
 use crate::engine::catalog::GUEST;
-use crate::limits::{READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
+use crate::limits::{KEYS_LOOK_PERIOD, READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
 use crate::outbound::connect;
 use crate::throttle::Throttle;
-use crate::upstream::{Handshake, LinkUser, UserQuestion};
+use crate::upstream::{HAS_ID_SINCE, Handshake, LinkUser, Scout, UserQuestion};
 
 /// The numbers of what is asked; questions for users come behind.
 const VOTE_SYNC: u64 = 1;
@@ -83,6 +84,9 @@ struct ScoutConnection<'a> {
     may_ask_info: bool,
     /// The last ballot does not tell whether it is an orphan.
     needs_info: bool,
+    watches: UpstreamWatches,
+    /// When it was asked how it is.
+    probed: Option<Instant>,
 }
 
 impl<'a> ScoutConnection<'a> {
@@ -103,6 +107,8 @@ impl<'a> ScoutConnection<'a> {
                 last_sync: QUESTION_SYNC_MIN,
                 may_ask_info: true,
                 needs_info: false,
+                watches: UpstreamWatches::default(),
+                probed: None,
             };
             own.shake_hands().await?;
             Ok(own)
@@ -118,7 +124,7 @@ impl<'a> ScoutConnection<'a> {
             key: account.map(|own| Arc::new(PasswordKey::of(&own.password))),
             format: Features::NONE,
         };
-        let mut handshake = Handshake::default();
+        let (mut handshake, mut version) = (Handshake::default(), (0, 0, 0));
         while !handshake.is_ready() {
             self.read().await?;
             let taken = handshake.take_greeting(&self.received);
@@ -126,6 +132,7 @@ impl<'a> ScoutConnection<'a> {
             self.received.drain(..taken);
             if let Some(greeting) = greeting {
                 self.board.on_greeted(self.index, greeting.version);
+                version = greeting.version;
                 handshake.log_in(&greeting, &user, &mut self.out);
                 self.write().await?;
             }
@@ -136,6 +143,7 @@ impl<'a> ScoutConnection<'a> {
                 self.received.drain(..size);
             }
         }
+        self.watches.begin(version >= HAS_ID_SINCE, &mut self.out);
         Ok(())
     }
 
@@ -165,14 +173,18 @@ impl<'a> ScoutConnection<'a> {
         questions: &mut mpsc::UnboundedReceiver<UserQuestion>,
         refused: &mut Throttle,
     ) -> String {
-        let mut probed: Option<Instant> = None;
         loop {
             let now = self.board.now();
             let interval = self.board.probe_interval();
-            let is_due = probed.is_none_or(|at| now.saturating_duration_since(at) >= interval);
+            let is_due = |at| now.saturating_duration_since(at) >= interval;
+            let is_due = self.probed.is_none_or(is_due);
             if is_due && !self.asked.contains(&VOTE_SYNC) {
-                probed = Some(now);
+                self.probed = Some(now);
                 self.probe(now);
+            }
+            if self.watches.is_due(self.board, self.index, now) {
+                self.watches
+                    .follow(self.board, self.index, now, &mut self.out);
             }
             if let Err(trouble) = self.flush_or_wait(questions, interval).await {
                 return trouble;
@@ -195,16 +207,25 @@ impl<'a> ScoutConnection<'a> {
     ) -> Result<(), String> {
         let wait = interval.min(SCOUT_LOOK_PERIOD);
         let question = {
+            let watched = &self.board.gateway.watched;
+            let others = pin!(async {
+                watched.changed().await;
+                // What is watched next is looked at together with it.
+                sleep(KEYS_LOOK_PERIOD).await;
+            });
             let question = pin!(questions.recv());
             let traffic = pin!(timeout(wait, async {
                 self.write().await?;
                 self.read().await
             }));
-            match select(traffic, question).await {
+            match select(traffic, select(question, others)).await {
                 Either::Left((Ok(traffic), _)) => return traffic,
                 // An upstream that takes nothing is found by its silence.
-                Either::Left((Err(_), _)) | Either::Right((None, _)) => return Ok(()),
-                Either::Right((Some(question), _)) => question,
+                Either::Left((Err(_), _)) | Either::Right((Either::Left((None, _)), _)) => {
+                    return Ok(());
+                }
+                Either::Right((Either::Right(_), _)) => return Ok(()),
+                Either::Right((Either::Left((Some(question), _)), _)) => question,
             }
         };
         self.ask_for_user(question);
@@ -288,6 +309,9 @@ impl<'a> ScoutConnection<'a> {
     }
 
     fn take_frame(&mut self, frame: &ReplyFrame<'_>, refused: &mut Throttle) {
+        if let Some(event) = frame.event() {
+            return self.take_event(event);
+        }
         if !frame.is_final() {
             return;
         }
@@ -310,6 +334,20 @@ impl<'a> ScoutConnection<'a> {
             }
             sync => self.answer_askers(sync, frame, refused),
         }
+    }
+
+    fn take_event(&mut self, event: (&str, Option<&[u8]>)) {
+        let (board, index) = (self.board, self.index);
+        let sign = self.watches.take(board, index, event, &mut self.out);
+        match sign {
+            None => return,
+            Some(Sign::ReadOnly(is_read_only)) => {
+                board.tell(index, |scout| scout.on_info(is_read_only));
+            }
+            Some(Sign::Leaving) => board.tell(index, Scout::on_leaving),
+        }
+        // Its ballot tells the rest, at once.
+        self.probed = None;
     }
 
     fn answer_askers(&mut self, sync: u64, frame: &ReplyFrame<'_>, refused: &mut Throttle) {

@@ -10,11 +10,13 @@
 //! |---|---|
 //! | `board` | what all of them know, and what follows from it |
 //! | `connection` | one connection: greeted, logged in, asked again and again |
+//! | `events` | what is watched on a connection |
 //! | `answers` | what stands in the replies |
 
 mod answers;
 mod board;
 mod connection;
+mod events;
 
 use std::pin::pin;
 use std::rc::Rc;

@@ -18,6 +18,7 @@ use vestibule_wire::msgpack::{
 use vestibule_wire::reply::write_serialized;
 use vestibule_wire::{Error, Uuid, events as key};
 
+use super::passed::PassedEvents;
 use crate::limits::{EVENT_KEY_SIZE_MAX, EVENT_VALUE_SIZE_MAX, EVENTS_BYTES_MAX, EVENTS_MAX};
 use crate::states::{Role, Serving};
 
@@ -71,6 +72,8 @@ pub(crate) struct Board {
     /// Keys that are not the system's, and their bytes with those of their values.
     own: usize,
     own_bytes: usize,
+    /// What others have told, that is passed on: of a gateway's upstream. No value is told as well.
+    passed: PassedEvents,
 }
 
 impl fmt::Debug for Events {
@@ -85,7 +88,8 @@ impl fmt::Debug for Events {
 impl Board {
     /// The current value; version 0 and no value for a key nobody has set.
     pub(crate) fn get(&self, key: &str) -> &Event {
-        self.values.get(key).unwrap_or(&UNSET)
+        let own = self.values.get(key);
+        own.or_else(|| self.passed.get(key)).unwrap_or(&UNSET)
     }
 
     /// Whether there is room for a key of one's own with this value.
@@ -158,6 +162,11 @@ fn check_own(key: &str, value: &[u8]) -> Result<(), Error> {
     Err(Error::illegal_params(text))
 }
 
+/// Whether an event is this server's own, and not its upstream's, in a gateway.
+pub(crate) fn is_own(key: &str) -> bool {
+    [key::ID, key::STATUS, key::SCHEMA, key::SHUTDOWN].contains(&key)
+}
+
 impl Events {
     pub(crate) fn new(instance_uuid: Uuid) -> Self {
         let events = Self {
@@ -213,6 +222,29 @@ impl Events {
             notify();
         }
         Ok(())
+    }
+
+    /// Passes on what the upstream has told of a key: its value, or that it has none.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it: what was told before stands.
+    pub(crate) fn pass_on(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
+        let value = value.filter(|own| *own != [NIL]);
+        let version = self.version.load(Ordering::Relaxed) + 1;
+        if !self.board().passed.put(key, value, version)? {
+            return Ok(());
+        }
+        self.version.store(version, Ordering::Release);
+        if let Some(notify) = self.notify.get() {
+            notify();
+        }
+        Ok(())
+    }
+
+    /// Forgets what was passed on, but for keys that are watched still.
+    pub(crate) fn keep_passed(&self, is_watched: impl Fn(&str) -> bool) {
+        self.board().passed.keep(is_watched);
     }
 
     /// Takes the value of an event of one's own away: those who watch it are told that it has none.

@@ -26,11 +26,13 @@
 //! | `cell` | the shared cell |
 //! | `guard` | the means to declare solo |
 //! | `events` | the events that clients watch |
+//! | `passed` | events of upstreams, that are passed on |
 
 mod admitted;
 mod cell;
 pub(crate) mod events;
 mod guard;
+mod passed;
 mod solo;
 mod status;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::config::{Upstream, Upstreams};
 use super::schema::{Incarnation, SchemaVersion};
 use super::users::{Asking, Judgment, Users};
+use super::watched::WatchedKeys;
 use crate::tls::UpstreamTls;
 
 /// The version that is told before any upstream is known: the oldest that is supported.
@@ -45,6 +46,8 @@ pub(crate) struct GatewayCell {
     schema_seen: AtomicU64,
     /// The lowest version of the upstreams that are known, in one word; 0 before.
     version: AtomicU64,
+    /// What clients watch.
+    pub(crate) watched: Arc<WatchedKeys>,
     /// Whom to ask for users, by upstreams; set when the scouts are there.
     questions: OnceLock<Vec<mpsc::UnboundedSender<UserQuestion>>>,
 }
@@ -66,6 +69,7 @@ impl GatewayCell {
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
             version: AtomicU64::new(0),
+            watched: Arc::default(),
             questions: OnceLock::new(),
         }
     }

@@ -12,6 +12,7 @@
 //! | `config` | what an embedder says of them |
 //! | `gateway` | what all threads share: where requests go, users, versions |
 //! | `schema` | the version of the catalog that clients are told |
+//! | `watched` | the keys of events that clients watch |
 //! | `users` | hashes of passwords, and the keys that logins have proven |
 //! | `scout` | what is known of one of them |
 //! | `choose` | to which of them requests go |
@@ -38,6 +39,7 @@ mod scout;
 mod streams;
 mod users;
 mod waiting;
+mod watched;
 
 pub(crate) use choose::{choose, count_writable};
 pub use config::{
@@ -53,3 +55,4 @@ pub(crate) use scout::{Condition, Scout};
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub(crate) use users::{Asking, Judgment};
 pub(crate) use waiting::{Forward, ForwardBody};
+pub(crate) use watched::{WatchedKey, WatchedKeys};

@@ -68,6 +68,8 @@ pub(crate) struct Scout {
     backoff: Backoff,
     /// What it says beside its ballot of being read-only; `None` if it does not.
     says_read_only: Option<bool>,
+    /// The upstream says that it is about to stop.
+    is_leaving: bool,
 }
 
 impl Scout {
@@ -85,6 +87,7 @@ impl Scout {
             looked: now,
             backoff: Backoff::new(RECONNECT_WAIT_MIN, RECONNECT_WAIT_MAX),
             says_read_only: None,
+            is_leaving: false,
         }
     }
 
@@ -106,6 +109,7 @@ impl Scout {
                 let silence = now.saturating_duration_since(self.last_sign());
                 Some(format!("no answer for {:.1} s", silence.as_secs_f64()))
             }
+            Condition::Serving { .. } if self.is_leaving => Some("about to stop".to_owned()),
             Condition::Serving { is_writable: false } => Some("read-only".to_owned()),
             Condition::Serving { is_writable: true } => None,
         }
@@ -122,6 +126,7 @@ impl Scout {
         self.condition = Condition::Loading;
         self.is_silent = false;
         self.says_read_only = None;
+        self.is_leaving = false;
         self.owed_since = None;
         self.on_heard(now);
     }
@@ -156,10 +161,18 @@ impl Scout {
             Condition::Loading
         } else {
             let says_read_only = self.says_read_only.unwrap_or(false);
-            let is_writable = ballot.is_writable() && !says_read_only;
+            let is_writable = ballot.is_writable() && !says_read_only && !self.is_leaving;
             Condition::Serving { is_writable }
         };
         self.backoff.reset();
+    }
+
+    /// The upstream is about to stop: requests go to another one, if there is one.
+    pub(crate) fn on_leaving(&mut self) {
+        self.is_leaving = true;
+        if let Condition::Serving { is_writable } = &mut self.condition {
+            *is_writable = false;
+        }
     }
 
     /// The upstream has said whether it is read-only, for any reason: older ones do not tell
@@ -250,6 +263,22 @@ mod tests {
             self.scout.on_heard(self.now);
             self.scout.on_all_answered();
         }
+    }
+
+    #[test]
+    fn who_is_about_to_stop_takes_no_changes_until_it_greets_again() {
+        let mut own = Model::serving();
+        own.scout.on_leaving();
+        for _ in 0..2 {
+            let is_writable = false;
+            assert_eq!(own.scout.condition(), Condition::Serving { is_writable });
+            let trouble = own.scout.trouble(own.now);
+            assert_eq!(trouble.as_deref(), Some("about to stop"));
+            own.scout.on_ballot(&Ballot::default());
+        }
+        own.scout.on_greeted(own.now);
+        own.scout.on_ballot(&Ballot::default());
+        assert_eq!(own.scout.condition(), SERVING);
     }
 
     #[test]

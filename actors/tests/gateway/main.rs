@@ -5,6 +5,7 @@ mod relay;
 mod secured;
 mod streams;
 mod upstream;
+mod watches;
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use vestibule_actors::wire::keys::{CODE_CHUNK, CODE_ERROR, REQUEST_VOTE, Request
 use vestibule_actors::wire::msgpack::{
     Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
 };
-use vestibule_actors::wire::reply::ReplyHeader;
+use vestibule_actors::wire::reply::{ReplyHeader, write_event};
 use vestibule_actors::wire::request::{Body, decode};
 use vestibule_actors::wire::{Uuid, greeting};
 use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
@@ -82,9 +82,53 @@ struct State {
     users: Mutex<HashMap<String, PasswordHash>>,
     lookups: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
+    /// The values of events, and who watches them.
+    events: Mutex<Events>,
     /// Connections that the peer has ended.
     ended: Mutex<HashSet<usize>>,
     asked: Sender<Asked>,
+}
+
+#[derive(Default)]
+struct Events {
+    values: HashMap<String, Vec<u8>>,
+    /// By connection and key.
+    watchers: HashMap<(usize, String), Watcher>,
+}
+
+struct Watcher {
+    answers: Sender<Vec<u8>>,
+    sync: u64,
+    /// What it was told last, if it was told anything.
+    told: Option<Option<Vec<u8>>>,
+    is_armed: bool,
+}
+
+impl Events {
+    /// Tells those who have to be told.
+    fn tell(&mut self) {
+        for ((_, key), own) in &mut self.watchers {
+            let value = self.values.get(key).cloned();
+            if own.is_armed && own.told.as_ref() != Some(&value) {
+                let mut bytes = Vec::new();
+                write_event(&mut bytes, own.sync, key, value.as_deref());
+                let _ = own.answers.send(bytes);
+                (own.told, own.is_armed) = (Some(value), false);
+            }
+        }
+    }
+
+    fn watch(&mut self, asked: &Asked, key: &str) {
+        let own = self.watchers.entry((asked.connection, key.to_owned()));
+        let own = own.or_insert_with(|| Watcher {
+            answers: asked.answers.clone(),
+            sync: 0,
+            told: None,
+            is_armed: false,
+        });
+        (own.sync, own.is_armed) = (asked.header.sync, true);
+        self.tell();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -133,6 +177,7 @@ impl FakeUpstream {
             users: Mutex::default(),
             lookups: AtomicU64::new(0),
             connections: Mutex::default(),
+            events: Mutex::default(),
             ended: Mutex::default(),
             asked: sender,
         });
@@ -175,6 +220,19 @@ impl FakeUpstream {
     pub(crate) fn set_password(&self, user: &str, password: &str) {
         let hash = PasswordHash::of(password);
         lock(&self.state.users).insert(user.to_owned(), hash);
+    }
+
+    /// An event has this value from now on.
+    pub(crate) fn set_event(&self, key: &str, value: &[u8]) {
+        let mut events = lock(&self.state.events);
+        events.values.insert(key.to_owned(), value.to_vec());
+        events.tell();
+    }
+
+    /// How many connections watch a key.
+    pub(crate) fn watchers(&self, key: &str) -> usize {
+        let events = lock(&self.state.events);
+        events.watchers.keys().filter(|(_, own)| own == key).count()
     }
 
     /// How often it was asked for a user.
@@ -263,6 +321,9 @@ fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
         };
         answer(state, asked, &mut user, &mut features);
     }
+    lock(&state.events)
+        .watchers
+        .retain(|(own, _), _| *own != connection);
     lock(&state.ended).insert(connection);
 }
 
@@ -296,6 +357,11 @@ fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Feature
         Some(Ok(Body::Id(id))) => {
             *features = id.features;
             asked.reply(&[0x80]);
+        }
+        Some(Ok(Body::Watch(key))) => lock(&state.events).watch(&asked, key),
+        Some(Ok(Body::Unwatch(key))) => {
+            let watcher = (asked.connection, key.to_owned());
+            lock(&state.events).watchers.remove(&watcher);
         }
         Some(Ok(Body::Call(call))) if call.name == "box.info" => {
             asked.reply(&info(!state.is_writable.load(Ordering::SeqCst)));

@@ -19,6 +19,7 @@ use crate::engine::catalog::User;
 use crate::serving::Events;
 use crate::serving::events::Board;
 use crate::shared::Shared;
+use crate::upstream::WatchedKeys;
 
 impl ConnectionState {
     /// Who calls.
@@ -191,6 +192,14 @@ impl ConnectionState {
     #[must_use]
     pub(crate) fn watch(&mut self, key: &str, sync: u64) -> bool {
         self.watches.get_or_insert_default().watch(key, sync)
+    }
+
+    /// The same of a key that is watched upstream.
+    #[must_use]
+    pub(crate) fn watch_upstream(&mut self, key: &str, sync: u64, all: &Arc<WatchedKeys>) -> bool {
+        let user = &self.identity.caller().user.name;
+        let watches = self.watches.get_or_insert_default();
+        watches.watch_passed(key, sync, || all.watch(key, user).map(Some))
     }
 
     pub(crate) fn unwatch(&mut self, key: &str) {

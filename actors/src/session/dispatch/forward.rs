@@ -201,7 +201,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// The name of the procedure that is called, for CALL; what else stands for it in a request that
+    /// The name of the procedure that is called, for CALL; and what stands for it in a request that
     /// an upstream alone knows.
     fn procedure(&mut self, request: &DecodedRequest<'_>) -> Option<Rc<str>> {
         match request.body {

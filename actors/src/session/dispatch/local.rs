@@ -8,6 +8,7 @@ use vestibule_wire::{Error, ErrorCode};
 use crate::connection::scan::ScanSource;
 use crate::engine::catalog::CatalogScan;
 use crate::limits::{EVENT_KEY_SIZE_MAX, SESSION_TURN_WORK_PER_LOOK};
+use crate::serving::events::is_own;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {
@@ -59,7 +60,12 @@ impl Dispatcher<'_> {
             let error = Error::illegal_params("The event's key is too long");
             return self.refuse(sync, &error);
         }
-        if !self.session.watch(key, sync) {
+        let upstream = self.shared.gateway.as_ref().filter(|_| !is_own(key));
+        let is_watched = match upstream {
+            Some(gateway) => self.session.watch_upstream(key, sync, &gateway.watched),
+            None => self.session.watch(key, sync),
+        };
+        if !is_watched {
             let error = Error::illegal_params("Too many watched keys on this connection");
             return self.refuse(sync, &error);
         }

@@ -260,7 +260,7 @@ impl<'a> Dispatcher<'a> {
             _ => None,
         };
         let mut class = match (control, local) {
-            (None, None) if is_gateway => upstream::class_of(request.request_type, request.stream),
+            (None, None) if is_gateway => upstream::class_for(request),
             (None, None) => self.classify(request),
             _ => Class::Local,
         };

@@ -8,7 +8,7 @@ use vestibule_wire::keys::RequestType;
 use vestibule_wire::request::{Begin, Body, is_well_formed};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::{Dispatcher, check_stream};
+use super::{DecodedRequest, Dispatcher, check_stream};
 use crate::admin::ControlProcedure;
 use crate::admission::{Class, Verdict, admit};
 use crate::authenticator::LoginDecision;
@@ -17,6 +17,7 @@ use crate::engine::catalog::User;
 use crate::engine::transaction_call;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::resources::transactions::OpenTransaction;
+use crate::serving::events::is_own as is_own_event;
 use crate::serving::{Serving, State};
 use crate::upstream::{GatewayCell, HAS_ID_SINCE};
 
@@ -29,6 +30,9 @@ const PAGES_SINCE: (u32, u32, u32) = (2, 11, 0);
 /// Since which version it knows spaces and indexes by their names.
 const KNOWS_NAMES_SINCE: (u32, u32, u32) = (3, 0, 0);
 
+/// Since which version it tells the value of an event once.
+const WATCHES_ONCE_SINCE: (u32, u32, u32) = (3, 0, 0);
+
 /// Since which version it writes tuples with the names of their fields.
 const HAS_TUPLES_SINCE: (u32, u32, u32) = (3, 0, 0);
 
@@ -38,11 +42,10 @@ pub(super) fn check(request: RequestType, stream: u64, gateway: &GatewayCell) ->
     let is_newer = gateway.has_id();
     match request {
         // As it says itself.
-        Id | Watch | Unwatch | WatchOnce if !is_newer => {
+        Id | Watch | Unwatch if !is_newer => Err(Error::unknown_request_type(request as u64)),
+        WatchOnce if gateway.ability() < WATCHES_ONCE_SINCE => {
             Err(Error::unknown_request_type(request as u64))
         }
-        // They are not announced by the answer to ID.
-        Watch | Unwatch | WatchOnce => Err(Error::unsupported("The gateway", "watchers")),
         _ if is_newer && stream != 0 => check_stream(request, stream),
         _ => Ok(()),
     }
@@ -103,7 +106,16 @@ pub(super) fn is_own(procedure: &ControlProcedure) -> bool {
 }
 
 /// The class of a request that calls no control procedure.
-pub(super) fn class_of(request: RequestType, stream: u64) -> Class {
+pub(super) fn class_for(request: &DecodedRequest<'_>) -> Class {
+    match request.body {
+        // It only reads.
+        Body::WatchOnce(key) if !is_own_event(key) => Class::Read,
+        _ => class_of(request.request_type, request.stream),
+    }
+}
+
+/// The same by its type alone.
+fn class_of(request: RequestType, stream: u64) -> Class {
     use RequestType::{Eval, Execute, Prepare};
     match request {
         Eval | Execute | Prepare => Class::Call,
@@ -144,6 +156,8 @@ impl Dispatcher<'_> {
             (Feature::Streams, STREAMS_SINCE),
             (Feature::Transactions, STREAMS_SINCE),
             (Feature::ErrorExtension, HAS_ID_SINCE),
+            (Feature::Watchers, HAS_ID_SINCE),
+            (Feature::WatchOnce, WATCHES_ONCE_SINCE),
             (Feature::Pagination, PAGES_SINCE),
             (Feature::SpaceAndIndexNames, KNOWS_NAMES_SINCE),
             (Feature::DmlTuples, HAS_TUPLES_SINCE),
