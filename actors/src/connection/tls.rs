@@ -203,8 +203,8 @@ impl Transport for Tls {
         self.write(slices, true)
     }
 
-    fn bound_unsent(&self) {
-        self.under.bound_unsent();
+    fn bound_unsent(&self, max: u32) {
+        self.under.bound_unsent(max);
     }
 
     fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,8 +14,6 @@ use tokio::net::{TcpStream, UnixStream};
 use super::adopted::Adopted;
 use crate::endpoints::PeerAddress;
 use crate::incoming::IncomingStream;
-#[cfg(any(target_os = "android", target_os = "linux"))]
-use crate::limits::UNSENT_IN_KERNEL_MAX;
 
 /// A stream of bytes in both directions that never blocks. Called a few times per turn of its
 /// session, whatever the number of requests.
@@ -38,8 +36,9 @@ pub(crate) trait Transport {
         self.try_write_vectored(slices)
     }
 
-    /// Has the kernel take little more than it can send at once: what comes later waits for it.
-    fn bound_unsent(&self) {}
+    /// Has the kernel take no more while this many bytes are not sent: what comes later waits for
+    /// them.
+    fn bound_unsent(&self, _max: u32) {}
 
     /// Whether there is something to be read, or the end of it.
     #[cfg(feature = "tls")]
@@ -125,8 +124,8 @@ macro_rules! socket {
                 ($write_apart)(self, slices)
             }
 
-            fn bound_unsent(&self) {
-                ($bound_unsent)(self);
+            fn bound_unsent(&self, max: u32) {
+                ($bound_unsent)(self, max);
             }
 
             #[cfg(feature = "tls")]
@@ -156,7 +155,7 @@ macro_rules! socket {
 }
 
 socket!(TcpStream, bound_unsent_of_tcp, write_apart_to_tcp);
-socket!(UnixStream, |_| (), UnixStream::try_write_vectored);
+socket!(UnixStream, |_, _| (), UnixStream::try_write_vectored);
 
 /// Writes some of these bytes, when they are taken; how many. What is not taken comes first when
 /// this is called again.
@@ -201,12 +200,12 @@ impl AsyncRead for Readable<'_> {
     }
 }
 
-fn bound_unsent_of_tcp(socket: &TcpStream) {
+fn bound_unsent_of_tcp(socket: &TcpStream, max: u32) {
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_IN_KERNEL_MAX) {
+    if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(max) {
         log::debug!("TCP_NOTSENT_LOWAT: {error}");
     }
-    let _ = socket;
+    let _ = (socket, max);
 }
 
 /// What is an end of a record is not filled up by what comes later.

@@ -42,6 +42,18 @@ impl Pace {
         is_due.then(|| takes.clamp(GROUP_QUANTUM, CHUNK_PAYLOAD_MAX))
     }
 
+    /// Whether the socket takes so much that a kernel which holds more for it delays nothing: much
+    /// in a flush, or not little, if it was so before.
+    #[must_use]
+    pub fn is_fast(self, was_fast: bool) -> bool {
+        let least = if was_fast {
+            AHEAD_MAX / 8
+        } else {
+            AHEAD_MAX / 2
+        };
+        self.last >= least
+    }
+
     /// A flush has ended before the socket was full, when it had taken this many bytes.
     pub fn on_open(&mut self, taken: usize) {
         self.last = self.last.max(taken);
@@ -67,7 +79,17 @@ mod tests {
             assert_eq!(pace.ahead(0), AHEAD_MIN);
             assert_eq!(pace.piece(0, 0), Some(GROUP_QUANTUM));
             assert_eq!(pace.piece(0, 1), None);
+            assert!(!pace.is_fast(false) && !pace.is_fast(true));
         }
+    }
+
+    #[test]
+    fn a_socket_that_was_fast_stays_so_while_it_does_not_take_little() {
+        let mut pace = Pace::default();
+        pace.on_full(AHEAD_MAX / 4);
+        assert!(!pace.is_fast(false) && pace.is_fast(true));
+        pace.on_open(AHEAD_MAX);
+        assert!(pace.is_fast(false));
     }
 
     #[test]

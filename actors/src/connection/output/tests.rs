@@ -1,6 +1,10 @@
 //! What goes out, in which order, and what is held meanwhile.
 
-use vestibule_wire::limits::AHEAD_MIN;
+use std::cell::RefCell;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+use vestibule_wire::limits::{AHEAD_MAX, AHEAD_MIN};
 
 use super::*;
 
@@ -364,5 +368,78 @@ fn a_row_that_is_not_copied_is_held_until_its_end_whole_and_in_chunks() {
         if !is_cut {
             assert!(socket == bytes);
         }
+    }
+}
+
+/// A socket that takes `room` bytes of each flush, and what its kernel was told to hold.
+struct Socket {
+    room: usize,
+    bounds: RefCell<Vec<u32>>,
+}
+
+impl Transport for Socket {
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.room);
+        self.room -= taken;
+        match taken {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = slices.iter().flat_map(|own| own.to_vec()).collect();
+        self.try_write(&bytes)
+    }
+
+    fn bound_unsent(&self, max: u32) {
+        self.bounds.borrow_mut().push(max);
+    }
+
+    fn poll_write_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn has_unread(&self) -> bool {
+        false
+    }
+
+    fn is_read_closed(&self) -> bool {
+        false
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn the_kernel_holds_more_for_a_socket_that_takes_much_of_a_client_that_takes_chunks() {
+    for is_cut in [true, false] {
+        let (mut output, _) = new();
+        if is_cut {
+            output.agree(Agreement {
+                window: 9_000_000,
+                messages_max: 10,
+            });
+        }
+        output.append_chain(chain(&output, &frame(1, 4_000_000)), stream(1));
+        let mut socket = Socket {
+            room: 0,
+            bounds: RefCell::default(),
+        };
+        for room in [
+            AHEAD_MIN, 50_000, 300_000, 300_000, 100_000, AHEAD_MAX, 20_000,
+        ] {
+            socket.room = room;
+            output.flush(&mut socket, drop).expect("it is fine");
+        }
+        let bounds = socket.bounds.into_inner();
+        let expected = [UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX];
+        assert_eq!(bounds, if is_cut { &expected[..] } else { &[] });
     }
 }
