@@ -25,7 +25,10 @@ fn start(directory: &Path, format: &str) -> Server {
     let password = secret(directory, "of-admin").to_str().unwrap().to_owned();
     let mut command = support::command(directory);
     command.stderr(fs::File::create(directory.join("log")).unwrap());
+    let unix = format!("unix:{}", directory.join("own.sock").display());
     let arguments = [
+        "--listen",
+        &unix,
         "--guest",
         "none",
         "--admin-password-file",
@@ -136,7 +139,7 @@ fn a_thousand_wrong_passwords_take_the_promised_time_and_hold_up_nobody_else() {
 }
 
 /// Each change of what the test does to users and rights, told once, as the administrator's.
-fn check_changes(lines: &[Value]) {
+fn check_changes(lines: &[Value], own: SocketAddr) {
     let one = |message: &str, name: &str| {
         let found: Vec<_> = named(lines, message)
             .filter(|own| own["name"] == name)
@@ -144,7 +147,7 @@ fn check_changes(lines: &[Value]) {
         assert_eq!(found.len(), 1, "{message} of {name}: {lines:#?}");
         assert_eq!(
             (&found[0]["user"], &found[0]["peer"]),
-            (&"admin".into(), &"127.0.0.1".into())
+            (&"admin".into(), &own.to_string().into())
         );
         found[0].clone()
     };
@@ -176,6 +179,7 @@ fn the_audit_log_tells_who_changed_users_and_rights_and_what_was_denied() {
     let server = start(directory.path(), "json");
     let local = SocketAddr::from(([127, 0, 0, 1], server.address().port()));
     let mut peer = admin(local);
+    // As the login's line has it, which is of the same connection.
     call(&mut peer, "box.schema.user.create", &("bob",));
     call(
         &mut peer,
@@ -194,6 +198,9 @@ fn the_audit_log_tells_who_changed_users_and_rights_and_what_was_denied() {
         "box.schema.role.grant",
         &("clerks", "write", "space", "t"),
     );
+    let mut by_unix = Peer::connect_unix(&directory.path().join("own.sock"));
+    assert_eq!(by_unix.log_in("admin", "planted-of-admin").code, 0);
+    call(&mut by_unix, "box.schema.user.create", &("zoe",));
     let mut bob = Peer::connect(local);
     assert_eq!(bob.log_in("bob", "planted-secret").code, 0);
     assert_eq!(
@@ -216,7 +223,18 @@ fn the_audit_log_tells_who_changed_users_and_rights_and_what_was_denied() {
     call(&mut peer, "box.space.t:drop", &());
     assert!(server.terminate().success());
     let lines = audit_lines(directory.path());
-    check_changes(&lines);
+    let peer_of = |user: &str| {
+        let line = named(&lines, "auth_ok").find(|own| own["user"] == user);
+        line.expect("the login is told")["peer"].clone()
+    };
+    let own = peer_of("admin");
+    check_changes(&lines, own.as_str().unwrap().parse().unwrap());
+    let by_unix: Vec<_> = named(&lines, "user_create")
+        .filter(|own| own["name"] == "zoe")
+        .collect();
+    assert_eq!(by_unix.len(), 1);
+    let peer = by_unix[0]["peer"].as_str().unwrap();
+    assert!(peer.starts_with("unix/:(socket) user "), "{peer}");
     let denied: Vec<_> = named(&lines, "access_denied").collect();
     assert_eq!(denied.len(), 1);
     assert_eq!(denied[0]["user"], "bob");

@@ -134,14 +134,21 @@ fn any_login_from_such_an_address_waits_until_its_connection_is_a_little_old() {
     harness.wait_until("it waits", || delayed(&harness) == 1);
     harness.wind(Duration::from_secs(1));
     assert_eq!(first.receive(), (first.sync, 47));
-    // The same network, another address.
-    let mut again = Guest::from(&harness, "[2001:db8::2]:1001");
-    again.log_in("secret");
-    // On a busy machine it may be a quarter of a second old by then, and need not wait.
-    assert_eq!(again.receive(), (1, 0));
+    // The same network, another address. On a busy machine a connection may be a quarter of a
+    // second old by then, and need not wait: one of these is faster.
+    let before = delayed(&harness);
+    let waited = (0..50).any(|_| {
+        let mut again = Guest::from(&harness, "[2001:db8::2]:1001");
+        again.log_in("secret");
+        assert_eq!(again.receive(), (1, 0));
+        delayed(&harness) > before
+    });
+    assert!(waited, "none of them has waited");
+    let before = delayed(&harness);
     let mut other = Guest::from(&harness, "[2001:db8:0:1::1]:1001");
     other.log_in("secret");
     assert_eq!(other.receive(), (1, 0));
+    assert_eq!(delayed(&harness), before, "another network is no matter");
     harness.wind(HOUR);
     let mut forgiven = Guest::from(&harness, "[2001:db8::3]:1001");
     for _ in 0..FREE {

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use vestibule_actors::PeerAddress;
 use vestibule_actors::engine::{Caller, Detached, Engine, Outcome, Reply, Request, TransactionId};
 use vestibule_engine::limits::TRANSACTION_BYTES_MAX;
 use vestibule_engine::{EmbeddedEngine, EngineOptions, JournalSync};
@@ -54,7 +55,7 @@ fn a_transaction_takes_about_what_it_is_bounded_to() {
     let mut engine = EmbeddedEngine::new(options);
     engine.recover(&mut |_| ()).unwrap();
     let caller = Caller {
-        address: std::net::Ipv4Addr::LOCALHOST.into(),
+        peer: PeerAddress::Local,
         connection: 1,
         user: engine.catalog().user("admin").unwrap().0,
         is_administrator: true,

@@ -44,7 +44,7 @@ impl Identity {
         let caller = Caller {
             connection,
             user: User::guest(),
-            address: peer.ip(),
+            peer,
             is_administrator,
         };
         Self {

@@ -80,6 +80,11 @@ impl LoginCheck {
         self.sync
     }
 
+    /// As whom it is to be.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
     pub(crate) fn is_under_way(&self) -> bool {
         matches!(self.progress, LoginProgress::UnderWay { .. })
     }

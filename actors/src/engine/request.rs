@@ -6,6 +6,7 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Body;
 
 use super::catalog::User;
+use crate::endpoints::PeerAddress;
 
 /// Handle of an interactive transaction, unique as long as the runtime lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +28,7 @@ pub struct Caller {
     /// The authenticated user; `guest` before authentication.
     pub user: User,
     /// Where the connection comes from.
-    pub address: IpAddr,
+    pub peer: PeerAddress,
     /// Whether this connection has the rights of an administrator.
     pub is_administrator: bool,
 }
@@ -42,7 +43,7 @@ impl Caller {
     /// The address as which the caller counts, where an address has a share of something: all of a
     /// network of IPv6 are one.
     pub fn counted_address(&self) -> IpAddr {
-        counted(self.address)
+        counted(self.peer.ip())
     }
 
     /// Lets administrators pass only, whatever rights on data somebody has.

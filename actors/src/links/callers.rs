@@ -223,10 +223,10 @@ pub(super) fn aborted_by_change() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
     use std::sync::Arc;
 
     use super::*;
+    use crate::endpoints::PeerAddress;
     use crate::engine::Caller;
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
             caller: Arc::new(Caller {
                 connection: 8,
                 user: User::guest(),
-                address: Ipv4Addr::LOCALHOST.into(),
+                peer: PeerAddress::Local,
                 is_administrator: false,
             }),
             gauge: Arc::default(),

@@ -237,13 +237,15 @@ impl Drop for Charge {
 mod tests {
     use super::*;
     use crate::config::Shares;
+    use std::net::SocketAddr;
+
     use crate::engine::catalog::User;
 
     fn guest(last: u8) -> Arc<Caller> {
         Arc::new(Caller {
             connection: 1,
             user: User::guest(),
-            address: IpAddr::from([10, 0, 0, last]),
+            peer: SocketAddr::from(([10, 0, 0, last], 3301)).into(),
             is_administrator: false,
         })
     }

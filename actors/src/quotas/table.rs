@@ -158,13 +158,15 @@ mod tests {
 
     use super::*;
     use crate::config::Shares;
+    use std::net::SocketAddr;
+
     use crate::engine::catalog::User;
 
     fn caller(user: &str, address: [u8; 4], is_administrator: bool) -> Caller {
         Caller {
             connection: 1,
             user: User::named(user),
-            address: address.into(),
+            peer: SocketAddr::from((address, 3301)).into(),
             is_administrator,
         }
     }

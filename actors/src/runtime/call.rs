@@ -26,8 +26,8 @@ impl<E: 'static> RuntimeHandle<E> {
     /// [`function`](crate::Procedures::function), `()` for none; `Option`s at the end may be
     /// missing.
     ///
-    /// What is called has no connection: its [`Caller::connection`] is 0, and its address
-    /// loopback. What it pushes goes nowhere, and it can neither reserve nor lock. It is an
+    /// What is called has no connection: its [`Caller::connection`] is 0, and its peer
+    /// this machine. What it pushes goes nowhere, and it can neither reserve nor lock. It is an
     /// administrator's call if one from this machine and of this user would be. The control
     /// procedures that sessions answer are not reached. A future that is dropped is a client that
     /// is gone: an async procedure ends where it waits, another one may [see
@@ -103,12 +103,11 @@ impl<E: 'static> RuntimeHandle<E> {
             Some((user, _)) => user,
             None => return Err(EngineError::Failed(Error::no_such_user(name))),
         };
-        let address = PeerAddress::Local.ip();
         let settings = self.shared.settings.load();
         Ok(Caller {
             connection: 0,
             user,
-            address,
+            peer: PeerAddress::Local,
             is_administrator: settings.administrators.includes(name, PeerAddress::Local),
         })
     }

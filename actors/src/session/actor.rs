@@ -211,7 +211,7 @@ impl Actor for Session {
         }
         // Its open transactions end with it.
         own.drop_transactions();
-        own.drop_login_check();
+        own.refuse_login_check(&worker.shared, "its client is gone");
         own.close_output();
         tell_closed(worker, &self.cell, &own);
         worker.publish_counts(&state);

@@ -140,6 +140,7 @@ impl<E> Steps<E> for CallSteps<E> {
 mod tests {
     use super::*;
     use crate::cells::claims::Claim;
+    use crate::endpoints::PeerAddress;
     use crate::engine::catalog::User;
     use crate::engine::{AsyncContext, Caller};
     use crate::testing::{RequestBuilder, ScriptedEngine};
@@ -164,7 +165,7 @@ mod tests {
                     shared: fixture.shared.clone(),
                 };
                 let caller = Caller {
-                    address: std::net::Ipv4Addr::LOCALHOST.into(),
+                    peer: PeerAddress::Local,
                     connection: 1,
                     user: User::guest(),
                     is_administrator: false,

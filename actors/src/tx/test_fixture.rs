@@ -8,7 +8,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,6 +25,7 @@ use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
 use crate::memory::ConnectionCharge;
@@ -260,7 +260,7 @@ impl Fixture {
             caller: Arc::new(Caller {
                 connection,
                 user,
-                address: Ipv4Addr::LOCALHOST.into(),
+                peer: PeerAddress::Local,
                 is_administrator: true,
             }),
             gauge: self.charge(connection).gauge().clone(),

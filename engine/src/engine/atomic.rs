@@ -7,8 +7,7 @@
 //!                                                 └ an error ─▶ is as it was
 //! ```
 
-use std::net::Ipv4Addr;
-
+use vestibule_actors::PeerAddress;
 use vestibule_actors::engine::catalog::User;
 use vestibule_actors::engine::{Caller, TransactionId};
 use vestibule_wire::Error;
@@ -29,7 +28,7 @@ impl EmbeddedEngine {
         let caller = Caller {
             connection: 0,
             user: User::named("admin"),
-            address: Ipv4Addr::LOCALHOST.into(),
+            peer: PeerAddress::Local,
             is_administrator: true,
         };
         self.workspace.begin(id, &caller)?;

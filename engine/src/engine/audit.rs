@@ -32,7 +32,7 @@ impl EmbeddedEngine {
 
     /// Tells of the rows that a turn has changed.
     pub(super) fn audit_changes(&self, changes: &[RowChange], author: Option<&Author>) {
-        let peer = author.map_or_else(String::new, |own| own.address.to_string());
+        let peer = author.map_or_else(String::new, |own| own.peer.to_string());
         let by = author.map(|own| AuditedBy {
             connection: own.connection,
             peer: &peer,

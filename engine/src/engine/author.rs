@@ -1,14 +1,13 @@
 //! Who has changed definitions.
 
-use std::net::IpAddr;
-
+use vestibule_actors::PeerAddress;
 use vestibule_actors::engine::Caller;
 
 /// The caller whose request did it.
 #[derive(Debug, Clone)]
 pub(super) struct Author {
     pub(super) connection: u64,
-    pub(super) address: IpAddr,
+    pub(super) peer: PeerAddress,
     pub(super) user: Box<str>,
 }
 
@@ -16,7 +15,7 @@ impl Author {
     pub(super) fn of(caller: &Caller) -> Self {
         Self {
             connection: caller.connection,
-            address: caller.address,
+            peer: caller.peer,
             user: (*caller.user.name).into(),
         }
     }

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use proptest::test_runner::Config as ProptestConfig;
 use serde::Serialize;
+use vestibule_actors::PeerAddress;
 use vestibule_actors::catalog::User;
 use vestibule_actors::engine::{
     Caller, Detached, Engine, Fault, Outcome, Reply, Request, TransactionId,
@@ -124,7 +125,7 @@ impl Rig {
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());
         let engine = recovered(&options, &storage).unwrap();
         let caller = Caller {
-            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            peer: PeerAddress::Local,
             connection: 1,
             user: engine.catalog().user("admin").unwrap().0,
             is_administrator: true,

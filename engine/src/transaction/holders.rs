@@ -166,6 +166,8 @@ impl<K: Eq + Hash> Accounts<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use vestibule_actors::engine::catalog::User;
 
     use super::*;
@@ -174,7 +176,7 @@ mod tests {
         Caller {
             connection: 1,
             user: User::named(user),
-            address: address.into(),
+            peer: SocketAddr::from((address, 3301)).into(),
             is_administrator: false,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use vestibule_actors::PeerAddress;
 use vestibule_actors::engine::catalog::User;
 
 use super::*;
@@ -14,7 +15,7 @@ fn caller() -> Caller {
     Caller {
         connection: 1,
         user: User::named("guest"),
-        address: [127, 0, 0, 1].into(),
+        peer: PeerAddress::Local,
         is_administrator: false,
     }
 }

@@ -144,9 +144,12 @@ impl ConnectionState {
         check.into_checked(sync, user, proof)
     }
 
-    /// Drops the check of a login; the sync of what is not answered then.
-    pub(crate) fn drop_login_check(&mut self) -> Option<u64> {
-        self.login.take().map(|own| own.sync())
+    /// Drops the check of a login, and tells the audit log why; the sync of what is not answered
+    /// then.
+    pub(crate) fn refuse_login_check(&mut self, shared: &Shared, why: &str) -> Option<u64> {
+        let login = self.login.take()?;
+        self.audit_login(shared, login.user(), Some(why));
+        Some(login.sync())
     }
 
     /// A user has logged in.

@@ -27,11 +27,12 @@ use crate::timeouts::after;
 /// The end of a stop: answers the login of a connection that is checked and not answered; false if
 /// there is none.
 pub(crate) fn answer_login(shared: &Shared, state: &mut ConnectionState) -> bool {
-    let Some(sync) = state.drop_login_check() else {
+    let error = shared.serving.status(shared.clock.now());
+    let error = error.error(ErrorCode::SHUTDOWN);
+    let Some(sync) = state.refuse_login_check(shared, error.message()) else {
         return false;
     };
-    let status = shared.serving.status(shared.clock.now());
-    state.reply_error(shared, sync, &status.error(ErrorCode::SHUTDOWN));
+    state.reply_error(shared, sync, &error);
     true
 }
 
@@ -70,7 +71,7 @@ impl<'a> Dispatcher<'a> {
             Ok(Attempt::Guest) => {
                 return self.end_login(request.sync, GUEST, accepted(GUEST, &catalog));
             }
-            Err(error) => return self.refuse_login(request.sync, &error),
+            Err(error) => return self.fail_login(request.sync, auth.user, &error),
         };
         if let Some(authenticator) = self.authenticator_of(auth.user, &proof) {
             return self.ask_elsewhere(request.sync, auth.user, proof, authenticator);
@@ -129,13 +130,13 @@ impl<'a> Dispatcher<'a> {
         authenticator: &Arc<dyn AskAuthenticator>,
     ) {
         if self.session.is_stopped_by(self.shared.serving.load()) {
-            return self.reject(sync, ErrorCode::SHUTDOWN);
+            return self.turn_login_away(sync, user, ErrorCode::SHUTDOWN);
         }
         let caller = self.session.shared_caller();
         let bytes = 2 * LOGIN_TEXT_SIZE_MAX;
         let charge = match self.shared.quotas.charge_wait(&caller, bytes) {
             Ok(charge) => charge,
-            Err(error) => return self.refuse_login(sync, &error),
+            Err(error) => return self.fail_login(sync, user, &error),
         };
         let deadline = after(self.now, authenticator.time_limit());
         let (connection, peer) = (self.cell.id.connection, self.cell.peer);
@@ -159,15 +160,17 @@ impl<'a> Dispatcher<'a> {
         let sync = request.sync;
         let decision = match checked {
             Checked::Decided(decision) => decision,
-            Checked::Killed => return self.refuse_login(sync, &Error::cancelled()),
-            Checked::Stopping => return self.reject(sync, ErrorCode::SHUTDOWN),
+            Checked::Killed => return self.fail_login(sync, user, &Error::cancelled()),
+            Checked::Stopping => {
+                return self.turn_login_away(sync, user, ErrorCode::SHUTDOWN);
+            }
             Checked::Late => {
                 self.tell_undecided(user, "its time is over");
-                return self.refuse_login(sync, &Error::timeout());
+                return self.fail_login(sync, user, &Error::timeout());
             }
             Checked::Panicked => {
                 self.tell_undecided(user, "the authenticator panicked");
-                return self.refuse_login(sync, &undecided());
+                return self.fail_login(sync, user, &undecided());
             }
         };
         if let Some(gateway) = &self.shared.gateway {
@@ -179,7 +182,7 @@ impl<'a> Dispatcher<'a> {
             LoginDecision::NotMine => by_catalog(user, proof, catalog),
             LoginDecision::Unavailable => {
                 self.tell_undecided(user, "the authenticator cannot tell");
-                return self.refuse_login(sync, &undecided());
+                return self.fail_login(sync, user, &undecided());
             }
         };
         self.end_login(sync, user, checked);
@@ -200,18 +203,18 @@ impl<'a> Dispatcher<'a> {
                 self.header(sync).write_empty(self.session.output());
             }
             Err(error) => {
-                let (session, shared) = (&mut *self.session, self.shared);
-                session.audit_login(shared, name, Some(error.message()));
                 if error.code() == ErrorCode::CREDS_MISMATCH {
                     return self.refuse_wrong_login(sync, name, error);
                 }
-                self.refuse_login(sync, &error);
+                self.fail_login(sync, name, &error);
             }
         }
     }
 
-    /// Refuses a login that is wrong: later, if many from its address were.
+    /// Refuses a login that is wrong: later, if many from its address were. The audit log is told
+    /// now.
     pub(super) fn refuse_wrong_login(&mut self, sync: u64, user: &str, error: Error) {
+        (self.session).audit_login(self.shared, user, Some(error.message()));
         match self.count_wrong_login(user) {
             Some(delay) if !self.shared.serving.load().is_stopping() => {
                 self.delay_login(self.now + delay, Some(error.into()));
@@ -220,7 +223,21 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    pub(super) fn refuse_login(&mut self, sync: u64, error: &Error) {
+    /// Refuses a login for another reason than that it is wrong.
+    pub(super) fn fail_login(&mut self, sync: u64, user: &str, error: &Error) {
+        (self.session).audit_login(self.shared, user, Some(error.message()));
+        self.refuse_login(sync, error);
+    }
+
+    /// Refuses a login because of the state, which is no failure of it.
+    pub(super) fn turn_login_away(&mut self, sync: u64, user: &str, code: ErrorCode) {
+        let error = self.shared.serving.status(self.now).error(code);
+        (self.session).audit_login(self.shared, user, Some(error.message()));
+        self.refuse(sync, &error);
+    }
+
+    /// Answers a login that the audit log was told of.
+    fn refuse_login(&mut self, sync: u64, error: &Error) {
         self.session.count(Counter::login(LoginResult::Failed));
         self.refuse(sync, error);
     }
@@ -263,8 +280,9 @@ impl<'a> Dispatcher<'a> {
         match sync {
             // No frame is taken any more.
             None => {
-                self.session.drop_login_check();
-                self.refuse(own, &Error::cancelled());
+                let error = Error::cancelled();
+                (self.session).refuse_login_check(self.shared, error.message());
+                self.refuse(own, &error);
                 1
             }
             Some(sync) if sync == own => usize::from(self.session.end_login_check(Checked::Killed)),

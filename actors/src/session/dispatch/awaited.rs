@@ -80,7 +80,7 @@ impl Dispatcher<'_> {
     /// Answers what waits for somebody else than Tx: the connection ends for this.
     pub(crate) fn answer_waiting(&mut self, error: &Error) {
         self.end_waits(error, |_| true);
-        if let Some(sync) = self.session.drop_login_check() {
+        if let Some(sync) = (self.session).refuse_login_check(self.shared, error.message()) {
             self.refuse(sync, error);
         }
     }

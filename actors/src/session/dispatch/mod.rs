@@ -160,6 +160,15 @@ impl<'a> Dispatcher<'a> {
         self.session.reply_error(self.shared, sync, error);
     }
 
+    /// Refuses what is no request of its type. Of a login that is one the user is not known.
+    #[cold]
+    fn refuse_undecoded(&mut self, request_type: RequestType, sync: u64, error: &Error) {
+        if request_type == RequestType::Auth {
+            (self.session).audit_login(self.shared, "", Some(error.message()));
+        }
+        self.refuse(sync, error);
+    }
+
     /// Decodes one frame (header and body) and routes its request.
     pub(crate) fn dispatch(&mut self, content: &[u8]) {
         self.counted_type = CountedType::OTHER;
@@ -201,14 +210,14 @@ impl<'a> Dispatcher<'a> {
         };
         let (meaning, body) = match meaning {
             Ok(meaning) => meaning,
-            Err(error) => return self.refuse(sync, &error),
+            Err(error) => return self.refuse_undecoded(request_type, sync, &error),
         };
         let current = self.shared.schema_version();
         if header.schema_version != 0 && header.schema_version != current {
             // A login that was checked meanwhile is not answered by that any more.
-            self.session.drop_login_check();
-            self.session.take_login_wait();
             let error = Error::wrong_schema_version(current, header.schema_version);
+            (self.session).refuse_login_check(self.shared, error.message());
+            self.session.take_login_wait();
             return self.refuse(sync, &error);
         }
         self.looks_left = ADMISSION_LOOKS_MAX;

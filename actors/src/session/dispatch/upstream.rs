@@ -223,8 +223,6 @@ impl Dispatcher<'_> {
             LoginDecision::Unavailable => return self.refuse_unchecked(sync, name),
         };
         let error = gateway.wrong_login(name, is_known);
-        self.session
-            .audit_login(self.shared, name, Some(error.message()));
         self.refuse_wrong_login(sync, name, error);
     }
 
@@ -233,9 +231,9 @@ impl Dispatcher<'_> {
         let state = self.shared.serving.load().state;
         self.tell_undecided(name, "the upstream cannot be asked");
         if state == State::Assist {
-            return self.refuse_login(sync, &super::authenticate::undecided());
+            return self.fail_login(sync, name, &super::authenticate::undecided());
         }
-        self.reject(sync, ErrorCode::LOADING);
+        self.turn_login_away(sync, name, ErrorCode::LOADING);
     }
 }
 

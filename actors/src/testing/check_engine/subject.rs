@@ -1,6 +1,5 @@
 //! The engine as Tx would drive it.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use vestibule_wire::msgpack::Reader;
@@ -9,6 +8,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::broken::broken;
 use super::target::Target;
+use crate::endpoints::PeerAddress;
 use crate::engine::catalog::User;
 use crate::engine::{
     Caller, Detached, Engine, Fault, Outcome, ReadView, Reply, ReplyBody, Request, Scan,
@@ -44,7 +44,7 @@ impl<'a, E: Engine> Subject<'a, E> {
         let caller = Caller {
             connection: 1,
             user: admin.map_or_else(User::guest, |(user, _)| user),
-            address: Ipv4Addr::LOCALHOST.into(),
+            peer: PeerAddress::Local,
             is_administrator: true,
         };
         let mut subject = Self {

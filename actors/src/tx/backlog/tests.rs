@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
@@ -7,6 +6,7 @@ use super::*;
 use crate::admission::Class;
 use crate::cells::claims::RequestId;
 use crate::clock::Clock;
+use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
 use crate::serving::{Admitted, Role, ServingCell};
@@ -98,7 +98,7 @@ impl Model {
             caller: Arc::new(Caller {
                 connection,
                 user: User::guest(),
-                address: Ipv4Addr::LOCALHOST.into(),
+                peer: PeerAddress::Local,
                 is_administrator: false,
             }),
             replies: self.accounts[&connection].clone(),

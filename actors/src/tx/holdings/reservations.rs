@@ -194,12 +194,12 @@ impl Reservations {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::config::Shares;
+    use crate::endpoints::PeerAddress;
     use crate::engine::catalog::User;
     use crate::quotas::{QuotaBounds, QuotaKind};
 
@@ -216,7 +216,7 @@ mod tests {
             self.acquire(&Arc::new(Caller {
                 connection,
                 user: User::guest(),
-                address: Ipv4Addr::LOCALHOST.into(),
+                peer: PeerAddress::Local,
                 is_administrator: false,
             }))
         }

@@ -1,5 +1,7 @@
 //! What open transactions take: nobody has what all share.
 
+use std::net::SocketAddr;
+
 use vestibule_actors::engine::{Engine, TransactionId};
 use vestibule_wire::request::Begin;
 
@@ -38,7 +40,7 @@ impl Rig {
     /// Opens transactions that write one row each until one is refused: what they hold.
     fn fill_transactions(&mut self, user: &str, address: [u8; 4], next: &mut u64) -> usize {
         self.log_in(user);
-        self.caller.address = address.into();
+        self.caller.peer = SocketAddr::from((address, 3301)).into();
         self.caller.is_administrator = user == "admin";
         for rows in 0.. {
             *next += 1;
@@ -78,7 +80,7 @@ fn no_user_and_no_address_takes_the_memory_of_all_open_transactions() {
     fills(&mut rig, "admin", HERE, TRANSACTIONS_BYTES_RESERVE);
     // One who ends what he has goes on.
     rig.log_in("bob");
-    rig.caller.address = HERE.into();
+    rig.caller.peer = SocketAddr::from((HERE, 3301)).into();
     assert_eq!(rig.write_one(900), "2");
     for id in 1001..1041 {
         rig.engine.rollback_transaction(TransactionId(id));
