@@ -31,6 +31,9 @@ pub(super) enum CtlError {
     /// The server answers with an error, or not in time.
     #[error("{}", shown(.0))]
     Failed(vestibule_client::Error),
+    /// The server was lost while it was waited for.
+    #[error("the connection is lost, and whether it has stopped is not known: {0}")]
+    Lost(#[source] Box<CtlError>),
     /// What was asked for was not done, as the answer tells.
     #[error("{0}")]
     Refused(String),

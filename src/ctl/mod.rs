@@ -44,7 +44,7 @@ async fn run(args: &CtlArgs) -> Result<ExitCode, CtlError> {
             reason: Some(reason),
         } => link.call("vestibule.solo", (reason,)).await?,
         CtlVerb::Assist => link.call("vestibule.assist", ()).await?,
-        CtlVerb::Drain(drain) => return transition::drain(&link, drain).await,
+        CtlVerb::Drain(drain) => return transition::drain(link, args, drain).await,
         CtlVerb::Demote(demote) => return transition::demote(&link, demote).await,
         CtlVerb::Promote(promote) => return transition::promote(&link, promote).await,
         CtlVerb::Kill { connection, sync } => {

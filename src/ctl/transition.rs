@@ -3,6 +3,8 @@
 //! A stop is answered at its beginning, a change of role at its end. So a stop is over when the
 //! server is gone, and a change of role is begun when the state says so.
 
+use std::error::Error as _;
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use super::answers::{Outcome, Record, Status, read};
 use super::link::{CtlError, Link};
 use super::{told, write};
 use crate::cli::EXIT_CUT_OFF;
-use crate::cli::ctl::{DemoteArgs, DrainArgs, PromoteArgs, TurnArgs};
+use crate::cli::ctl::{CtlArgs, DemoteArgs, DrainArgs, PromoteArgs, TurnArgs};
 use crate::meter::Waiting;
 
 /// Time between two looks at what is watched.
@@ -48,7 +50,11 @@ struct Change<'a> {
 }
 
 /// `vestibule ctl drain`
-pub(super) async fn drain(link: &Link, args: &DrainArgs) -> Result<ExitCode, CtlError> {
+pub(super) async fn drain(
+    link: Link,
+    server: &CtlArgs,
+    args: &DrainArgs,
+) -> Result<ExitCode, CtlError> {
     let began = Instant::now();
     let times = Value::named(&DrainTimes {
         timeout: args.grace.map(|time| time.as_secs_f64()),
@@ -61,10 +67,11 @@ pub(super) async fn drain(link: &Link, args: &DrainArgs) -> Result<ExitCode, Ctl
         return Ok(ExitCode::SUCCESS);
     };
     let waiting = Waiting::start("stopping");
-    let ended = within(most, ended(link, &waiting)).await;
+    let is_json = link.json;
+    let ended = within(most, ended(link, server, &waiting)).await;
     drop(waiting);
     ended.ok_or_else(|| not_over(most))??;
-    write(&if link.json {
+    write(&if is_json {
         told::answer(&state, true)?
     } else {
         format!("stopped within {:.1} s\n", began.elapsed().as_secs_f64())
@@ -72,16 +79,19 @@ pub(super) async fn drain(link: &Link, args: &DrainArgs) -> Result<ExitCode, Ctl
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the server is gone.
-async fn ended(link: &Link, waiting: &Waiting) -> Result<(), CtlError> {
+/// Waits until the server is gone: nobody listens there any more, or the next one does. That a
+/// connection is lost says neither.
+async fn ended(mut link: Link, server: &CtlArgs, waiting: &Waiting) -> Result<(), CtlError> {
     loop {
         let state = match link.state().await {
             Ok(state) => read::<Status>(&state)?,
-            Err(CtlError::Failed(fault)) => match fault.kind() {
-                // That another server has its address by now makes no difference.
-                ErrorKind::Connection | ErrorKind::Closed => return Ok(()),
-                _ => return Err(CtlError::Failed(fault)),
-            },
+            Err(CtlError::Failed(fault)) if is_loss(&fault) => {
+                match opened_again(server).await? {
+                    Some(opened) => link = opened,
+                    None => return Ok(()),
+                }
+                continue;
+            }
             Err(other) => return Err(other),
         };
         if state.wanted != "stopped" {
@@ -91,6 +101,60 @@ async fn ended(link: &Link, waiting: &Waiting) -> Result<(), CtlError> {
         waiting.say(progress(&state, "stopping"));
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+fn is_loss(fault: &vestibule_client::Error) -> bool {
+    matches!(fault.kind(), ErrorKind::Connection | ErrorKind::Closed)
+}
+
+/// Another connection to the same address; none if nobody listens there.
+///
+/// # Errors
+///
+/// The address is not reached, or does not let this user in: nobody knows what has become of the
+/// server.
+async fn opened_again(server: &CtlArgs) -> Result<Option<Link>, CtlError> {
+    loop {
+        match Link::open(&server.server, &server.tls).await {
+            Ok(link) => return Ok(Some(link)),
+            Err(CtlError::Unreached { source, .. }) if is_nobody(&source) => return Ok(None),
+            // It is there, and takes nobody at present; or it went just now.
+            Err(CtlError::Unreached { source, .. })
+                if source.server().is_some() || is_cut(&source) => {}
+            Err(other) => return Err(CtlError::Lost(other.into())),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether nobody listens there.
+fn is_nobody(fault: &vestibule_client::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    matches!(io_kind(fault), Some(ConnectionRefused | NotFound))
+}
+
+/// Whether somebody has taken the connection, and closed it.
+fn is_cut(fault: &vestibule_client::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let cut = [
+        BrokenPipe,
+        ConnectionAborted,
+        ConnectionReset,
+        UnexpectedEof,
+    ];
+    io_kind(fault).is_some_and(|kind| cut.contains(&kind))
+}
+
+/// What the system has said.
+fn io_kind(fault: &vestibule_client::Error) -> Option<io::ErrorKind> {
+    let mut cause = fault.source();
+    while let Some(own) = cause {
+        if let Some(own) = own.downcast_ref::<io::Error>() {
+            return Some(own.kind());
+        }
+        cause = own.source();
+    }
+    None
 }
 
 /// `vestibule ctl demote`
