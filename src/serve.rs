@@ -42,6 +42,7 @@ pub(crate) fn serve(settings: Settings, sockets: Sockets) -> io::Result<ExitCode
         return serve_gateway(settings, args, sockets);
     }
     logger::install(&args.log);
+    settings.warn_of_file();
     commands::refuse_tarantools(&args.storage.data).map_err(io::Error::other)?;
     prepare_data(&args.storage.data)?;
     journal::check_unlocked(&args.storage.data).map_err(io::Error::other)?;
@@ -126,6 +127,7 @@ fn of_upstream_tls(tls: Option<UpstreamTls>) -> Part {
 /// An address that cannot be listened on.
 fn serve_gateway(settings: Settings, args: &ServeArgs, sockets: Sockets) -> io::Result<ExitCode> {
     logger::install(&args.log);
+    settings.warn_of_file();
     let mut config = args.config();
     config.descriptors.process = descriptors::raise_limit();
     // They could be used when the options were checked.

@@ -20,16 +20,43 @@ const SIZE_MAX: u64 = 1 << 20;
 pub(super) struct File {
     /// Where it is.
     pub(super) path: PathBuf,
+    /// Where each of its lines ends.
+    ends: Vec<usize>,
     /// What is in it.
-    pub(super) text: String,
+    text: String,
 }
 
 impl File {
     pub(super) fn read(path: &Path) -> Result<Self, Problem> {
-        let path = path.to_owned();
-        match read_bounded(&path) {
-            Ok(text) => Ok(Self { path, text }),
-            Err(fault) => Err(Problem::Unreadable(path, fault.to_string())),
+        match read_bounded(path) {
+            Ok(text) => Ok(Self::of(path, text)),
+            Err(fault) => Err(Problem::Unreadable(path.to_owned(), fault.to_string())),
+        }
+    }
+
+    /// Reads it once more.
+    ///
+    /// # Errors
+    ///
+    /// The same, and that it can be read only once: of a pipe there would be nothing, and one with
+    /// a name would be waited for.
+    pub(super) fn read_again(path: &Path) -> Result<Self, Problem> {
+        match is_lasting(path) {
+            true => Self::read(path),
+            false => {
+                let text = "it is no regular file, and was read at the start: restart the server";
+                Err(Problem::Unreadable(path.to_owned(), text.to_owned()))
+            }
+        }
+    }
+
+    fn of(path: &Path, text: String) -> Self {
+        let bytes = text.bytes().enumerate();
+        let ends = bytes.filter(|(_, byte)| *byte == b'\n');
+        Self {
+            path: path.to_owned(),
+            ends: ends.map(|(at, _)| at).collect(),
+            text,
         }
     }
 
@@ -62,13 +89,13 @@ impl File {
     }
 
     fn line(&self, at: usize) -> usize {
-        1 + self
-            .text
-            .bytes()
-            .take(at)
-            .filter(|byte| *byte == b'\n')
-            .count()
+        1 + self.ends.partition_point(|end| *end < at)
     }
+}
+
+/// Whether a file can be read again: one that is not there may come back.
+pub(super) fn is_lasting(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |own| own.is_file())
 }
 
 /// The text of a file that is no larger than [`SIZE_MAX`].
@@ -228,10 +255,7 @@ mod tests {
     use crate::config::options::options;
 
     fn values(text: &str) -> Result<Vec<Given>, String> {
-        let file = File {
-            path: PathBuf::from("a.toml"),
-            text: text.to_owned(),
-        };
+        let file = File::of(Path::new("a.toml"), text.to_owned());
         let values = file.values(&options(&Cli::command()));
         values.map_err(|problem| problem.to_string())
     }
@@ -280,6 +304,21 @@ max = 1_000
         assert_eq!(values("journal = { sync = 'turn' }").unwrap().len(), 1);
         assert_eq!(values("journal.sync = 'turn'").unwrap().len(), 1);
         assert_eq!(values("[journal]\n# nothing\n"), Ok(Vec::new()));
+    }
+
+    /// A file as large as one may be, with a fault on each of its lines, takes no minutes.
+    #[test]
+    fn the_lines_of_a_large_file_are_found_without_reading_it_for_each() {
+        let count = SIZE_MAX as usize / 16;
+        let text: String = (1..=count)
+            .map(|line| format!("a{line:07} = 1\n"))
+            .collect();
+        let file = File::of(Path::new("a.toml"), text);
+        let Err(Problem::Lines(_, faults)) = file.values(&[]) else {
+            panic!("each line is wrong");
+        };
+        let lines = faults.iter().map(|fault| fault.line);
+        assert!(lines.eq(1..=count));
     }
 
     #[test]

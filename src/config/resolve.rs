@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::cli::serve::{HandedOver, ReadFiles, ServeArgs, SocketUse};
 use crate::cli::{self, Cli};
-use crate::config::file::{File, Given};
+use crate::config::file::{File, Given, is_lasting};
 use crate::config::options::{FileOption, options};
 use crate::config::problem::{LineFault, Problem};
 use crate::config::taken::Taken;
@@ -114,6 +114,16 @@ impl Settings {
     fn read_files(&self) -> Result<Option<ReadFiles>, Problem> {
         let read = self.cli.serving().map(ServeArgs::read_files).transpose();
         read.map_err(|fault| self.problem(fault.option, &fault.text))
+    }
+
+    /// Warns if the file cannot be read again by a reload.
+    pub(crate) fn warn_of_file(&self) {
+        if let Some(path) = self.file.as_ref().filter(|own| !is_lasting(own)) {
+            log::warn!(
+                "{} is no regular file: it was read once, and a reload will be refused",
+                path.display()
+            );
+        }
     }
 
     /// All options of a server that was started with others: of those that are taken at a start,
@@ -241,14 +251,15 @@ impl Settings {
 /// line is no usage.
 pub(crate) fn of_process(handed: &HandedOver) -> Result<Settings, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
-    let (settings, _) = load(&given.unwrap_or_else(|fault| fault.exit()), handed)?;
+    let given = given.unwrap_or_else(|fault| fault.exit());
+    let (settings, _) = load(&given, File::read, handed)?;
     Ok(settings)
 }
 
 /// The configuration as it is now of a server that was started so, with what stands in its files.
 pub(crate) fn of_process_again(started: &HandedOver) -> Result<LoadedOptions, Problem> {
     let given = Cli::command().try_get_matches_from(arguments());
-    let (settings, files) = load(&given.map_err(refused)?, started)?;
+    let (settings, files) = load(&given.map_err(refused)?, File::read_again, started)?;
     let none = || Problem::Together("these are no options of a server".to_owned());
     let files = files.ok_or_else(none)?;
     Ok(LoadedOptions { settings, files })
@@ -260,8 +271,12 @@ fn arguments() -> Vec<OsString> {
 
 /// The settings that come of what was given, and of the file that is named there, with what stands
 /// in the files of a server: all that is refused is refused here, at a start as by a reload.
-fn load(given: &ArgMatches, handed: &HandedOver) -> Result<(Settings, Option<ReadFiles>), Problem> {
-    let file = file_of(given).map(|path| File::read(&path)).transpose()?;
+fn load(
+    given: &ArgMatches,
+    read: fn(&Path) -> Result<File, Problem>,
+    handed: &HandedOver,
+) -> Result<(Settings, Option<ReadFiles>), Problem> {
+    let file = file_of(given).map(|path| read(&path)).transpose()?;
     let settings = resolve(Cli::command(), &arguments(), file.as_ref(), handed)?;
     settings.check_gateway()?;
     settings.check_handed_over()?;

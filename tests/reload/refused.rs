@@ -126,3 +126,31 @@ fn only_administrators_have_it_loaded() {
     assert_eq!(reload(""), [Some(42), None]);
     assert_eq!(reload("administrator = ['alice']\n"), [None, Some(42)]);
 }
+
+/// A pipe is read once: a reload would find nothing in it, and have all options be defaults.
+#[test]
+fn options_that_came_through_a_pipe_are_told_at_the_start_and_stay_as_they_are() {
+    let directory = Directory::new();
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("coreutils has it").success());
+    let log = directory.path().join("log");
+    let mut command = support::command(directory.path());
+    command.stderr(fs::File::create(&log).unwrap());
+    let written = pipe.clone();
+    let writer = std::thread::spawn(move || fs::write(written, "request_timeout = '1h'\n"));
+    let named = pipe.to_str().unwrap();
+    let server = Server::spawn(command, "127.0.0.1:0", &["--config", named]);
+    writer.join().unwrap().expect("it is read");
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(
+        told.contains("pipe is no regular file: it was read once"),
+        "{told}"
+    );
+    let told = server.connect().call("vestibule.reload", NO_ARGS);
+    let told = told.error_text().expect("it is refused");
+    assert!(
+        told.contains("pipe: it is no regular file, and was read at the start"),
+        "{told}"
+    );
+}
