@@ -19,6 +19,9 @@ pub struct TlsMetrics {
     /// may), `crowded_out` (they stood still while others waited) and `rejected` (without a slot,
     /// and not told why).
     pub handshakes: BTreeMap<&'static str, u64>,
+    /// Looks at files that had changed, by what they came to: `taken`, or `refused`, since they do
+    /// not fit each other.
+    pub renewals: BTreeMap<&'static str, u64>,
     /// When the first certificate of each file ends. Serialized as Unix time in seconds.
     #[serde(serialize_with = "ends_in_unix_seconds")]
     pub ends: Vec<(PathBuf, SystemTime)>,
@@ -34,7 +37,12 @@ impl TlsMetrics {
         let of_upstreams = upstreams.map(UpstreamTls::ends);
         // One file may be there for both.
         let ends: BTreeMap<_, _> = of_clients.chain(of_upstreams).flatten().collect();
+        let mut renewals = identity.map(TlsIdentity::renewals).unwrap_or_default();
+        for (result, count) in upstreams.map(UpstreamTls::renewals).unwrap_or_default() {
+            *renewals.entry(result).or_default() += count;
+        }
         Self {
+            renewals,
             handshakes: identity.map(TlsIdentity::handshakes).unwrap_or_default(),
             ends: ends.into_iter().collect(),
         }

@@ -26,8 +26,9 @@ async fn look<E: 'static>(
     reload_changed: impl Fn() -> Result<bool, TlsError> + Clone + Send + 'static,
 ) {
     let mut stopped = pin!(runtime.stopped());
+    let clock = runtime.shared.clock;
     loop {
-        let pause = pin!(actix_rt::time::sleep(CERTIFICATE_LOOK_PERIOD));
+        let pause = pin!(clock.sleep_until(clock.now() + CERTIFICATE_LOOK_PERIOD));
         let Either::Left(_) = select(pause, stopped.as_mut()).await else {
             return;
         };

@@ -1,6 +1,8 @@
 //! Files that are in use, and are read again while they are.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,7 +30,11 @@ pub(super) struct Loaded<M> {
 }
 
 /// Files in use. What does not fit changes nothing.
-pub(super) struct Followed<S: Source>(Mutex<InUse<S>>);
+pub(super) struct Followed<S: Source> {
+    current: Mutex<InUse<S>>,
+    /// How often files that had changed were refused, and taken.
+    renewals: [AtomicU64; 2],
+}
 
 #[derive(Clone)]
 struct InUse<S: Source> {
@@ -36,6 +42,8 @@ struct InUse<S: Source> {
     loaded: Loaded<S::Made>,
     /// The files when they were looked at last.
     seen: Vec<Option<Stamp>>,
+    /// How often it has become another one.
+    replaced: u64,
 }
 
 fn stamps(files: &impl Source) -> Vec<Option<Stamp>> {
@@ -47,21 +55,32 @@ impl<S: Source> Followed<S> {
     pub(super) fn load(files: S) -> Result<Self, TlsError> {
         let seen = stamps(&files);
         let loaded = files.load()?;
-        let own = Self(Mutex::new(InUse {
-            files,
-            loaded,
-            seen,
-        }));
+        let own = Self {
+            current: Mutex::new(InUse {
+                files,
+                loaded,
+                seen,
+                replaced: 0,
+            }),
+            renewals: Default::default(),
+        };
         own.tell_ends();
         Ok(own)
     }
 
     /// Reads them again.
     pub(super) fn reload(&self) -> Result<(), TlsError> {
-        let files = self.files();
+        let (files, replaced) = {
+            let current = self.current();
+            (current.files.clone(), current.replaced)
+        };
         let seen = stamps(&files);
         let loaded = files.load();
         let mut current = self.current();
+        if current.replaced != replaced {
+            // It goes by what was read later, and maybe elsewhere.
+            return Ok(());
+        }
         current.seen = seen;
         current.loaded = loaded?;
         drop(current);
@@ -77,13 +96,25 @@ impl<S: Source> Followed<S> {
         if seen == stamps(&files) {
             return Ok(false);
         }
-        self.reload().map(|()| true)
+        let renewed = self.reload();
+        self.renewals[usize::from(renewed.is_ok())].fetch_add(1, Ordering::Relaxed);
+        renewed.map(|()| true)
     }
 
-    /// Goes on as another one that was loaded, with its files.
+    /// How often files that had changed were taken, and how often they did not fit.
+    pub(super) fn renewals(&self) -> BTreeMap<&'static str, u64> {
+        let [refused, taken] = &self.renewals;
+        let of = |name, count: &AtomicU64| (name, count.load(Ordering::Relaxed));
+        [of("refused", refused), of("taken", taken)].into()
+    }
+
+    /// Goes on as another one that was loaded, with its files. A reload of the files before that is
+    /// under way changes nothing any more.
     pub(super) fn become_as(&self, other: &Self) {
         let next = other.current().clone();
-        *self.current() = next;
+        let mut current = self.current();
+        let replaced = current.replaced + 1;
+        *current = InUse { replaced, ..next };
     }
 
     /// What is made of them, as of now.
@@ -105,7 +136,7 @@ impl<S: Source> Followed<S> {
 
     fn current(&self) -> MutexGuard<'_, InUse<S>> {
         // What is in it is replaced whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Warns of what has ended or soon will.

@@ -113,6 +113,13 @@ impl TlsIdentity {
         self.0.followed.reload_changed()
     }
 
+    /// How often files that had changed were taken (`taken`), and how often they did not fit
+    /// (`refused`), by [`reload_changed`](Self::reload_changed).
+    #[must_use]
+    pub fn renewals(&self) -> BTreeMap<&'static str, u64> {
+        self.0.followed.renewals()
+    }
+
     /// Goes on as another one that was loaded, with its files; what handshakes came to is still
     /// counted here.
     pub fn become_as(&self, other: &Self) {
@@ -148,5 +155,57 @@ impl TlsIdentity {
     pub(crate) fn begin_rejecting(&self) -> Option<Rejecting> {
         let was_there = self.0.is_rejecting.swap(true, Ordering::AcqRel);
         (!was_there).then(|| Rejecting(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    fn certificate(name: &str) -> Vec<u8> {
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/tests/certificates");
+        fs::read(own.join(name)).expect("it comes with the tests")
+    }
+
+    /// A reload that has begun with the files before ends after the identity has become another.
+    #[test]
+    fn a_reload_that_was_overtaken_does_not_bring_the_files_before_back() {
+        let directory = format!("vestibule-identity-{}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        fs::create_dir(&directory).expect("it can be made");
+        let files = |name: &str| {
+            let paths = ["pem", "key"].map(|own| directory.join(name).with_extension(own));
+            fs::write(&paths[0], certificate("server.pem")).expect("it is ours");
+            fs::write(&paths[1], certificate("server.key")).expect("it is ours");
+            fs::set_permissions(&paths[1], Permissions::from_mode(0o600)).expect("it is ours");
+            TlsFiles::new(&paths[0], &paths[1])
+        };
+        let identity = TlsIdentity::load(files("before")).expect("they fit");
+        let next = TlsIdentity::load(files("after")).expect("they fit");
+        // To read it takes until somebody writes.
+        let pipe = directory.join("before.pem");
+        fs::remove_file(&pipe).expect("it is there");
+        let made = Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("coreutils has it").success());
+        thread::scope(|scope| {
+            let reload = scope.spawn(|| identity.reload());
+            // Opened once the reload has it open.
+            let mut pipe = File::options().write(true).open(&pipe).expect("it is ours");
+            identity.become_as(&next);
+            pipe.write_all(&certificate("server.pem"))
+                .expect("it is read");
+            drop(pipe);
+            let ended = reload.join().expect("it does not panic");
+            ended.expect("they fit");
+        });
+        assert_eq!(identity.ends()[0].0, directory.join("after.pem"));
+        fs::remove_dir_all(directory).expect("it is ours");
     }
 }

@@ -1,5 +1,6 @@
 //! Servers that are connected to: whom of them is trusted, and who this one is to them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,6 +149,13 @@ impl UpstreamTls {
     /// As [`reload`](Self::reload), once for each time that they have changed.
     pub fn reload_changed(&self) -> Result<bool, TlsError> {
         self.0.reload_changed()
+    }
+
+    /// How often files that had changed were taken (`taken`), and how often they did not fit
+    /// (`refused`), by [`reload_changed`](Self::reload_changed).
+    #[must_use]
+    pub fn renewals(&self) -> BTreeMap<&'static str, u64> {
+        self.0.renewals()
     }
 
     /// Goes on as another one that was loaded, with its files.
