@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   /proc/self/stat   times, start, threads, memory
-//!   /proc/self/fd     open descriptors
+//!   /proc/self/fd     open descriptors, counted now and then
 //!   /proc/self/limits how many there may be
 //!   /proc/stat        when the machine started
 //! ```
 
+use std::cell::{Cell, OnceCell};
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -26,20 +27,61 @@ pub(crate) struct ProcessNumbers {
     pub(crate) started_seconds: Option<f64>,
 }
 
+/// How often open descriptors are counted, at most: the more there are the longer the kernel takes
+/// to list them, and anybody may ask.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
+/// What is looked at, and what is known of it already.
+#[derive(Debug, Default)]
+pub(crate) struct ProcessLook {
+    /// When the descriptors were counted, and how many there were, if that was told.
+    counted: Cell<Option<(Instant, Option<u64>)>>,
+    /// When the machine started.
+    boot: OnceCell<Option<f64>>,
+}
+
+impl ProcessLook {
+    /// The numbers as of now.
+    pub(crate) fn numbers(&self, now: Instant) -> ProcessNumbers {
+        let boot = || {
+            let told = fs::read_to_string("/proc/stat").ok();
+            told.and_then(|text| boot_time(&text))
+        };
+        ProcessNumbers {
+            open_descriptors: self.open_descriptors(now, count_descriptors),
+            ..ProcessNumbers::now(*self.boot.get_or_init(boot))
+        }
+    }
+
+    /// Open descriptors, which this counts, unless it did a moment ago.
+    fn open_descriptors(&self, now: Instant, count: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        match self.counted.get() {
+            Some((at, counted)) if now.saturating_duration_since(at) < COUNT_EVERY => counted,
+            _ => {
+                let counted = count();
+                self.counted.set(Some((now, counted)));
+                counted
+            }
+        }
+    }
+}
+
+fn count_descriptors() -> Option<u64> {
+    let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    // The look itself has one open.
+    Some(open.saturating_sub(1))
+}
+
 impl ProcessNumbers {
-    /// As of now.
-    pub(crate) fn now() -> Self {
+    /// As of now, but for the open descriptors.
+    fn now(boot: Option<f64>) -> Self {
         let read = |path| fs::read_to_string(path).ok();
         let stat = read("/proc/self/stat");
         let mut numbers = stat.map_or_else(Self::default, |stat| {
-            let boot = read("/proc/stat").and_then(|text| boot_time(&text));
             let ticks = rustix::param::clock_ticks_per_second();
             let page = rustix::param::page_size() as u64;
             Self::of_stat(&stat, boot, ticks, page)
         });
-        // The look itself has one open.
-        let open = fs::read_dir("/proc/self/fd").map(|own| (own.count() as u64).saturating_sub(1));
-        numbers.open_descriptors = open.ok();
         numbers.descriptors_max = read("/proc/self/limits").and_then(|text| descriptors_max(&text));
         numbers
     }
@@ -109,12 +151,28 @@ mod tests {
 
     #[test]
     fn this_process_has_numbers() {
-        let numbers = ProcessNumbers::now();
+        let numbers = ProcessLook::default().numbers(Instant::now());
         assert!(numbers.resident_bytes.is_some_and(|bytes| bytes > 0));
         assert!(numbers.open_descriptors.is_some_and(|open| open > 0));
         assert!(numbers.descriptors_max >= numbers.open_descriptors);
         assert!(numbers.threads.is_some_and(|threads| threads > 0));
         assert!(numbers.started_seconds.is_some_and(|at| at > 1e9));
+    }
+
+    #[test]
+    fn descriptors_are_counted_now_and_then_however_often_somebody_asks() {
+        let look = ProcessLook::default();
+        let start = Instant::now();
+        let mut counts = 0;
+        let mut ask = |seconds: u64| {
+            let now = start + Duration::from_secs(seconds);
+            look.open_descriptors(now, || {
+                counts += 1;
+                Some(counts)
+            })
+        };
+        assert_eq!([0, 0, 5, 9].map(&mut ask), [Some(1); 4]);
+        assert_eq!([10, 19].map(&mut ask), [Some(2); 2]);
     }
 
     #[test]

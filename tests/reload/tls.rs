@@ -132,3 +132,17 @@ fn the_page_warns_of_the_end_of_the_certificate_that_is_in_force() {
     rig.take(&own_files(&rig.directory), &changed);
     assert!(!is_warned_of());
 }
+
+/// Anybody may ask for metrics, and where files are is nobody's business.
+#[test]
+fn metrics_name_the_files_of_tls_and_not_where_they_are() {
+    let rig = TlsRig::start();
+    let told = get(rig.server.http_address(), "/metrics").body;
+    let ends = "vestibule_tls_certificate_not_after_timestamp_seconds{file=\"server.pem\"} ";
+    assert!(told.contains(ends), "{told}");
+    let [certificate, key] = support::tls_files(rig.directory.path());
+    for file in [&certificate, &key] {
+        let directory = file.parent().unwrap().to_str().unwrap();
+        assert!(!told.contains(directory), "{told}");
+    }
+}

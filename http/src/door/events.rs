@@ -37,8 +37,9 @@ impl Default for Events {
 }
 
 impl Events {
-    /// One more stream, which begins with this; `None` if there are as many as there may be.
-    pub(crate) fn open(&self, first: Bytes) -> Option<EventStream> {
+    /// One more stream, which begins with what this makes; `None`, and nothing is made, if there
+    /// are as many as there may be.
+    pub(crate) fn open(&self, first: impl FnOnce() -> Bytes) -> Option<EventStream> {
         let newest = self.newest.borrow().as_ref()?.subscribe();
         if self.open.get() >= EVENT_STREAMS_MAX {
             return None;
@@ -49,7 +50,7 @@ impl Events {
             let event = newest.borrow_and_update().clone();
             Some((event, newest))
         });
-        let first = stream::once(std::future::ready(first));
+        let first = stream::once(std::future::ready(first()));
         Some(EventStream {
             events: first.chain(following).boxed_local(),
             patience: None,
@@ -131,7 +132,7 @@ mod tests {
         let events = Events::default();
         events.tell("before".into());
         assert_eq!(events.count(), 0);
-        let mut stream = events.open("first".into()).expect("there is room");
+        let mut stream = events.open(|| "first".into()).expect("there is room");
         assert_eq!(next(&mut stream), Some(Some("first".into())));
         assert_eq!(next(&mut stream), None, "it waits");
         events.tell("one".into());
@@ -139,16 +140,17 @@ mod tests {
         assert_eq!(next(&mut stream), Some(Some("two".into())));
         events.close();
         assert_eq!(next(&mut stream), Some(None), "it has ended");
-        assert!(events.open("first".into()).is_none());
+        assert!(events.open(|| unreachable!("it is closed")).is_none());
     }
 
     #[test]
     fn there_are_so_many_and_the_place_of_one_that_is_gone_is_free() {
         let events = Events::default();
-        let open = || events.open("first".into());
+        let open = || events.open(|| "first".into());
         let mut all: Vec<_> = (0..EVENT_STREAMS_MAX).map(|_| open()).collect();
         assert!(all.iter().all(Option::is_some));
-        assert!(open().is_none());
+        // What a stream begins with is the whole history: who gets none has none made.
+        assert!(events.open(|| unreachable!("there is no room")).is_none());
         all.pop();
         assert!(open().is_some());
         drop(all);

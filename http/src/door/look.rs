@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use vestibule_actors::monitoring::{MemoryUse, ServerStatus};
 
@@ -13,7 +13,7 @@ use crate::config::{HttpConfig, HttpSettings, LiveSettings};
 use crate::history::{History, Reading};
 use crate::numbers::Seen;
 use crate::observed::Observed;
-use crate::process::ProcessNumbers;
+use crate::process::{ProcessLook, ProcessNumbers};
 use crate::sources::Sources;
 use crate::summary::{Facts, Use, stood_still};
 
@@ -26,6 +26,7 @@ pub(crate) struct Door {
     pub(crate) answered: AnsweredCounts,
     pub(crate) history: RefCell<History>,
     pub(crate) events: Events,
+    process: ProcessLook,
 }
 
 impl fmt::Debug for Door {
@@ -51,6 +52,7 @@ impl Door {
             answered: AnsweredCounts::default(),
             history: RefCell::default(),
             events: Events::default(),
+            process: ProcessLook::default(),
         }
     }
 
@@ -111,10 +113,10 @@ impl Door {
         }
     }
 
-    /// Everything that metrics are read from, as of now.
+    /// Everything that metrics are read from, as of now; open descriptors as of a moment ago.
     pub(crate) fn look(&self) -> Seen {
         Seen {
-            process: ProcessNumbers::now(),
+            process: self.process.numbers(Instant::now()),
             ..self.look_at_runtime()
         }
     }

@@ -1,5 +1,8 @@
 //! What the network side does: states, connections, requests.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use vestibule_actors::monitoring::DescriptorShare;
 use vestibule_actors::serving::Role;
 
@@ -205,13 +208,29 @@ pub(super) const CONNECTIONS: &[Family] = &[
         },
     },
     Family {
+        name: "vestibule_tls_renewals_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "Files of TLS that had changed: taken, or refused as they do not fit each other",
+        read: |seen| {
+            let renewals = seen.metrics.tls.renewals.iter();
+            by(renewals.map(|(result, count)| (*result, *count)))
+        },
+    },
+    Family {
         name: "vestibule_tls_certificate_not_after_timestamp_seconds",
         kind: Kind::Gauge,
         labels: &["file"],
-        help: "When the first certificate in a file ends",
+        help: "When the first certificate in a file ends, by the file's name",
         read: |seen| {
-            let ends = seen.metrics.tls.ends.iter();
-            by(ends.map(|(file, end)| (file.display().to_string(), *end)))
+            // Anybody may ask: where it is, is nobody's business. Of two of one name the first.
+            let mut ends = BTreeMap::<_, SystemTime>::new();
+            for (file, end) in &seen.metrics.tls.ends {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                let first = ends.entry(name.into_owned()).or_insert(*end);
+                *first = (*first).min(*end);
+            }
+            by(ends)
         },
     },
 ];

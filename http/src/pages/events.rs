@@ -48,10 +48,13 @@ struct Update {
 
 /// `/events`
 pub(crate) fn stream(door: &Door, _: &Question) -> Answer {
-    let mut first = format!("retry: {COME_BACK_AFTER_MS}\n");
-    first.push_str(&event("history", &Samples::of(door)));
-    first.push_str(&newest(door));
-    match door.events.open(first.into()) {
+    let first = || {
+        let mut first = format!("retry: {COME_BACK_AFTER_MS}\n");
+        first.push_str(&event("history", &Samples::of(door)));
+        first.push_str(&newest(door));
+        first.into()
+    };
+    match door.events.open(first) {
         Some(stream) => Answer::events(stream),
         None => Answer::text(
             503,
