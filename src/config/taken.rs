@@ -98,6 +98,8 @@ const TABLE: &[(&str, Taken)] = &[
     ("silent_after", AtStart),
     ("probe_interval", AtStart),
     ("connect_timeout", AtStart),
+    ("failover_hold", AtStart),
+    ("retry_calls", AtStart),
 ];
 
 /// When another value of the option is taken that has this name in clap.

@@ -6,6 +6,8 @@ mod secured;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failover;
+
 use std::process::Command;
 
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
@@ -258,31 +260,6 @@ fn what_was_acknowledged_before_a_crash_is_there_after_it_and_nothing_that_was_r
         }
     }
     assert_eq!(writer.ask(&RequestBuilder::replace(1, 1)).code, 0);
-}
-
-#[test]
-fn writes_go_to_the_one_that_takes_them() {
-    let Some(program) = tarantool() else { return };
-    let directories = [Directory::new(), Directory::new()];
-    let [first, second] = [0, 1].map(|at| start(&program, &directories[at]));
-    set_read_only(&second, true);
-    let server = gateway(&directories[0], &[("a", &first), ("b", &second)]);
-    let mut peer = log_in(server.connect());
-    assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
-    set_read_only(&first, true);
-    set_read_only(&second, false);
-    // Until the probes have seen it, the first one says in its own words that it takes no changes,
-    // or nobody does.
-    wait_until("the other one is written to", || {
-        let told = peer.ask(&RequestBuilder::replace(2, 2));
-        assert!(
-            matches!(told.error_code(), None | Some(7 | 116)),
-            "{told:?}"
-        );
-        told.code == 0
-    });
-    assert_eq!(rows(&mut connect(&first)), [(1, 1)]);
-    assert_eq!(rows(&mut connect(&second)), [(2, 2)]);
 }
 
 #[test]

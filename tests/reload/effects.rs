@@ -222,6 +222,8 @@ fn another_value(path: &str) -> Option<String> {
         // No address without a certificate, and no gateway with a directory of its own.
         "data" | "tls.listen" | "upstream" => return None,
         "upstream_user" => "'other'",
+        "retry_calls" => "['other']",
+        "failover_hold" => "'5s'",
         "server_version" => "'2.11.0'",
         "tls.certificate" | "tls.key" | "tls.client_ca" => "'elsewhere'",
         // Of a server that is no gateway nothing is read there.

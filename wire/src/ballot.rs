@@ -15,8 +15,8 @@ use crate::msgpack::{DecodeError, Reader};
 pub struct Ballot {
     /// Whether it is read-only by its configuration.
     pub is_read_only_by_configuration: bool,
-    /// Whether it takes no changes for another reason: it is loading, or, from 2.7.3 and 2.8.2 on,
-    /// it is an orphan, not elected, or waits for others.
+    /// Whether it takes no changes for any reason: it is loading, or read-only by configuration,
+    /// or, from 2.7.3 and 2.8.2 on, it is an orphan, not elected, or waits for others.
     pub is_read_only: bool,
     /// Whether it has data of its own; `None` from instances before 2.7.3 and 2.8.2. Those do not
     /// tell either that they are orphans.

@@ -126,6 +126,13 @@ impl Claims {
         self.exchange(id, QUEUED, FREE)
     }
 
+    /// The request that was begun goes back to those that are not: it was refused where it was
+    /// begun, or may be begun twice. False if it was cancelled.
+    #[must_use = "a request that was cancelled must not be executed again"]
+    pub(crate) fn requeue(&self, id: RequestId) -> bool {
+        self.exchange(id, STARTED, QUEUED)
+    }
+
     fn exchange(&self, id: RequestId, from: u64, to: u64) -> bool {
         let (from, to) = (id.word(from), id.word(to));
         self.word(id)

@@ -46,6 +46,27 @@ pub(crate) const SILENCE_PATIENCE_MAX: u32 = 8;
 /// be taken back.
 pub(crate) const LINK_AHEAD_MAX: usize = 256 << 10;
 
+/// How long requests are held when an upstream is lost that another one may stand in for, unless
+/// configured otherwise.
+pub const FAILOVER_HOLD_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Bytes of requests that wait for an upstream to take over, of all session threads together. How
+/// many they may be is bounded as all that is on its way is.
+pub const FAILOVER_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of requests that one upstream has on its way, and that are kept so that they can be sent
+/// again, of all session threads together. What does not fit is sent once.
+pub(crate) const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of a body up to which it is copied into a buffer that stays for the next one.
+pub(crate) const OWED_BODY_KEEP_MAX: usize = 4 << 10;
+
+/// How many links a request is given to, one after another, until one of them answers.
+pub(crate) const LINKS_PER_REQUEST_MAX: u8 = 4;
+
+/// How often it is looked whether what waits for a link can have one.
+pub(crate) const PARKED_LOOK_PERIOD: Duration = Duration::from_millis(50);
+
 /// Bytes of a reply of an upstream from which on it is gathered in segments.
 pub(crate) const UPSTREAM_REPLY_LARGE: usize = 64 << 10;
 

@@ -12,7 +12,7 @@ use crate::connection::orphaned::{OrphanFate, OrphanedTransactions, aborted_by};
 use crate::engine::catalog::User;
 use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
-use crate::upstream::{ClientStream, LostStream};
+use crate::upstream::{ClientStream, LinkClient, LostStream};
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
 pub(super) struct SessionCaller {
@@ -100,6 +100,14 @@ impl SessionCaller {
             return None;
         }
         self.lost.answer(stream, meaning)
+    }
+
+    /// As whom it asks.
+    pub(super) fn client(&self) -> LinkClient {
+        LinkClient {
+            user: self.user.name.clone(),
+            format: self.format,
+        }
     }
 
     /// A stream of it.

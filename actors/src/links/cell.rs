@@ -10,7 +10,9 @@ use super::deliveries::{Deliveries, LargeAnswer, Mailbox};
 use crate::connection::transport::Transport;
 use crate::limits::READ_PER_POLL_MAX;
 use crate::resources::WorkerCell;
-use crate::upstream::{GatewayCell, Incarnation, LinkFault, LinkUser, Pumped, UpstreamLink};
+use crate::upstream::{
+    GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped, UpstreamLink,
+};
 
 /// One link: its machine, its socket, and the task that reads.
 pub(super) struct LinkCell {
@@ -42,6 +44,14 @@ impl LinkCell {
             schema_version: Cell::new(0),
             is_dirty: Cell::new(false),
             is_retired: Cell::new(false),
+        }
+    }
+
+    /// As whom requests are asked over it.
+    pub(super) fn client(&self) -> LinkClient {
+        LinkClient {
+            user: self.user.name.clone(),
+            format: self.user.format,
         }
     }
 
@@ -88,7 +98,7 @@ impl LinkCell {
         while !out.is_empty() {
             match transport.try_write(out.front()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => drop(out.wrote(count)),
+                Ok(count) => out.wrote(count),
                 Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(fault) => return Err(fault),
             }

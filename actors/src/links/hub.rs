@@ -4,24 +4,25 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
 
-use tokio::sync::watch;
 use vestibule_wire::features::Features;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::again::{Again, follow};
 use super::callers::{SessionCallers, aborted_by_change, aborted_with_link};
 use super::cell::LinkCell;
 use super::deliveries::Mailbox;
+use super::pause::Pause;
+use super::refusals::{NoLink, not_there};
 use super::task::live;
-use crate::backoff::Backoff;
-use crate::cells::claims::RequestId;
-use crate::engine::catalog::User;
-use crate::limits::{LINKS_PER_UPSTREAM_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
+use crate::cells::claims::{Claims, RequestId};
+use crate::engine::catalog::GUEST;
+use crate::limits::LINKS_PER_UPSTREAM_MAX;
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    Credits, EndedLink, GatewayCell, Incarnation, LinkFault, LinkUser, Refusal, UpstreamLink,
+    Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation, LinkClient,
+    LinkFault, LinkUser, Refusal, UpstreamLink,
 };
 
 /// The links of one worker.
@@ -29,12 +30,16 @@ pub(crate) struct Links {
     pub(super) worker: Weak<WorkerCell>,
     pub(super) gateway: Arc<GatewayCell>,
     pub(super) mailbox: Mailbox,
-    me: Weak<Self>,
+    pub(super) me: Weak<Self>,
     pub(super) state: RefCell<Hub>,
+    /// What is to be sent again.
+    pub(super) again: RefCell<Again>,
 }
 
 /// What they are chosen by.
 pub(super) struct Hub {
+    /// The number of the last request.
+    pub(super) last: u64,
     pub(super) callers: SessionCallers,
     /// The links that new requests go over.
     links: HashMap<LinkKey, Rc<LinkCell>>,
@@ -52,23 +57,6 @@ pub(super) struct Hub {
 /// changes how values are written.
 type LinkKey = (usize, Arc<str>, Features);
 
-/// After links that did not come about, new ones are left for a while, each time longer.
-#[derive(Debug, Clone)]
-struct Pause {
-    until: Option<Instant>,
-    backoff: Backoff,
-}
-
-/// Why a request goes over no link.
-pub(super) enum NoLink {
-    /// No upstream serves.
-    NoUpstream,
-    /// What its user has proven is not valid any more.
-    Forgotten(User),
-    /// Links did not come about just now, or there are as many as there may be.
-    Paused,
-}
-
 impl Links {
     /// None yet, of a worker of a gateway.
     pub(crate) fn new(worker: &Rc<WorkerCell>, gateway: Arc<GatewayCell>) -> Rc<Self> {
@@ -78,17 +66,19 @@ impl Links {
             replies: own.replies(),
             pushes: own.pushes(),
         };
-        let hub = Hub::new(gateway.config.upstreams.len(), shared.counters.len());
-        let state = RefCell::new(hub);
-        let targets = gateway.targets();
+        let (upstreams, workers) = (gateway.config.upstreams.len(), shared.counters.len());
+        let state = RefCell::new(Hub::new(upstreams, workers, gateway.holds()));
+        let again = RefCell::new(Again::new(workers));
+        let destinations = gateway.destinations();
         let own = Rc::new_cyclic(|me| Self {
             worker: Rc::downgrade(worker),
             gateway,
             mailbox,
             me: me.clone(),
             state,
+            again,
         });
-        actix_rt::spawn(follow(own.me.clone(), targets));
+        actix_rt::spawn(follow(own.me.clone(), destinations));
         own
     }
 
@@ -105,6 +95,8 @@ impl Links {
         let Some(worker) = self.worker.upgrade() else {
             return;
         };
+        let refused = cell.link.borrow_mut().take_refused();
+        self.on_refused(&worker, cell, refused);
         let mut hub = self.state.borrow_mut();
         hub.open[upstream] -= 1;
         let is_it = |own: &Rc<LinkCell>| Rc::ptr_eq(own, cell);
@@ -115,7 +107,7 @@ impl Links {
         let was_ready = cell.link.borrow().is_ready();
         let is_of_user = fault.as_ref().is_some_and(LinkFault::is_of_user);
         if !was_ready && fault.is_some() && !is_of_user {
-            hub.pauses[upstream].fail(worker.shared.clock.now());
+            hub.pauses[upstream].fail(cell.incarnation.number, worker.shared.clock.now());
         }
         let name = &self.gateway.upstream(upstream).name;
         let trouble = fault.as_ref().map_or(String::new(), ToString::to_string);
@@ -123,17 +115,8 @@ impl Links {
             log::debug!("the link to {name} for {user:?} has ended: {trouble}");
         }
         let reason = format!("upstream {name}: {trouble}");
-        let error = match fault {
-            Some(LinkFault::Refused(Refusal::Login(error))) if is_of_user => {
-                if let Some(key) = &cell.user.key {
-                    self.gateway.forget(user, key);
-                }
-                error
-            }
-            _ => not_there(&worker, &reason),
-        };
         let EndedLink {
-            unsent,
+            again,
             sent,
             lost,
             committing,
@@ -143,16 +126,31 @@ impl Links {
         let unknown = worker.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
         hub.callers.lose_commits(committing, &unknown);
         drop(hub);
-        self.tell_over(&worker, unsent, sent, error, &reason);
+        match fault {
+            Some(LinkFault::Refused(Refusal::Login(error))) if is_of_user => {
+                if let Some(key) = &cell.user.key {
+                    self.gateway.forget(user, key);
+                }
+                let unsent = again.iter().map(|own| own.forward.id).collect();
+                self.tell_over(&worker, unsent, sent, error, &reason);
+            }
+            _ => {
+                let error = not_there(&worker, &reason);
+                self.tell_over(&worker, Vec::new(), sent, error.clone(), &reason);
+                self.send_again(&worker, &cell.client(), again, &error);
+            }
+        }
         self.tell_aborted(aborted);
     }
 
     /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream
     /// may wake and take changes still.
-    pub(super) fn take_back(&self, worker: &WorkerCell, cell: &LinkCell) {
-        let target = self.gateway.target();
-        if target.is_none_or(|own| own == cell.incarnation) {
-            return;
+    pub(super) fn take_back(&self, worker: &Rc<WorkerCell>, cell: &LinkCell) {
+        match self.gateway.destination() {
+            Destination::To(target) if target == cell.incarnation => return,
+            // It says nothing, and may come back: the policy decides what becomes of them.
+            Destination::Nowhere => return,
+            Destination::To(_) | Destination::Held => {}
         }
         cell.is_retired.set(true);
         let claims = &worker.shared.counters[worker.index].claims;
@@ -169,11 +167,44 @@ impl Links {
         }
         if !unsent.is_empty() {
             let error = not_there(worker, "requests go to another upstream by now");
-            self.tell_over(worker, unsent, Vec::new(), error, "");
+            self.send_again(worker, &cell.client(), unsent, &error);
         }
     }
 
-    fn tell_over(
+    /// Puts a request into a link.
+    #[inline]
+    pub(super) fn submit(
+        &self,
+        hub: &mut Hub,
+        link: &Rc<LinkCell>,
+        mut forward: Forward,
+        body: ForwardBody<'_>,
+        claims: &Claims,
+    ) {
+        let mut own = link.link.borrow_mut();
+        forward.links += 1;
+        if forward.catalog != 0 {
+            forward.schema_version = own.schema_version(self.gateway.schema_seen());
+        }
+        own.submit(forward, body, claims);
+        drop(own);
+        if !link.is_dirty.replace(true) {
+            hub.dirty.push(link.clone());
+        }
+    }
+
+    /// Has the sockets take what was put into the links.
+    pub(super) fn flush(&self) {
+        let mut dirty = std::mem::take(&mut self.state.borrow_mut().dirty);
+        for link in dirty.drain(..) {
+            link.is_dirty.set(false);
+            link.flush();
+        }
+        // Its memory is kept for the next batch.
+        self.state.borrow_mut().dirty = dirty;
+    }
+
+    pub(super) fn tell_over(
         &self,
         worker: &WorkerCell,
         unsent: Vec<RequestId>,
@@ -195,64 +226,18 @@ impl Links {
     /// Answers requests that go over no link.
     pub(super) fn refuse(&self, worker: &WorkerCell, refused: Vec<(RequestId, NoLink)>) {
         for (id, why) in refused {
-            let error = match why {
-                NoLink::NoUpstream => not_there(worker, "no upstream serves"),
-                NoLink::Paused => not_there(worker, "no connection to the upstream can be had now"),
-                NoLink::Forgotten(user) => self.gateway.wrong_login(&user.name, true),
-            };
+            let error = why.error(worker, &self.gateway);
             self.tell_over(worker, vec![id], Vec::new(), error, "");
         }
     }
 }
 
-/// Has links that requests do not go over any more look at what they have not sent.
-async fn follow(links: Weak<Links>, mut targets: watch::Receiver<Option<Incarnation>>) {
-    while targets.changed().await.is_ok() {
-        let target = *targets.borrow_and_update();
-        let Some(links) = links.upgrade() else { return };
-        if let Some(target) = target {
-            links.state.borrow().follow(target);
-        }
-    }
-}
-
-/// The error for what is not sent because an upstream is not there, which is known before the
-/// serving state says so.
-fn not_there(worker: &WorkerCell, why: &str) -> Error {
-    let shared = &worker.shared;
-    let status = shared.serving.status(shared.clock.now());
-    if !status.reason.is_empty() {
-        return status.error(ErrorCode::LOADING);
-    }
-    let retry_after = status.retry_after.as_secs_f64();
-    let text = format!("{why}, retry after {retry_after:.1} s");
-    status.error_with_text(ErrorCode::LOADING, text)
-}
-
-impl Default for Pause {
-    fn default() -> Self {
-        Self {
-            until: None,
-            backoff: Backoff::new(RECONNECT_WAIT_MIN, RECONNECT_WAIT_MAX),
-        }
-    }
-}
-
-impl Pause {
-    fn fail(&mut self, now: Instant) {
-        self.until = Some(now + self.backoff.pause());
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| now >= until)
-    }
-}
-
 impl Hub {
     /// None yet, of one of this number of workers.
-    fn new(upstreams: usize, workers: usize) -> Self {
-        let credits = |_| Rc::new(Credits::of_one(workers));
+    fn new(upstreams: usize, workers: usize, keeps: bool) -> Self {
+        let credits = |_| Rc::new(Credits::of_one(workers, keeps));
         Self {
+            last: 0,
             callers: SessionCallers::default(),
             links: HashMap::new(),
             credits: (0..upstreams).map(credits).collect(),
@@ -262,10 +247,11 @@ impl Hub {
         }
     }
 
-    /// Requests go to this one from now on: links elsewhere look at what they have not sent.
-    fn follow(&self, target: Incarnation) {
+    /// Requests go to this one from now on, or to none yet: links elsewhere look at what they have
+    /// not sent.
+    pub(super) fn follow(&self, target: Option<Incarnation>) {
         let others = self.links.values();
-        let others = others.filter(|own| own.incarnation != target);
+        let others = others.filter(|own| Some(own.incarnation) != target);
         others.for_each(|own| own.retire());
     }
 
@@ -296,12 +282,12 @@ impl Links {
     pub(super) fn find_link(
         &self,
         hub: &mut Hub,
-        user: &User,
-        format: Features,
+        client: &LinkClient,
         target: Incarnation,
         worker: &Rc<WorkerCell>,
     ) -> Result<Rc<LinkCell>, NoLink> {
-        let key = (target.upstream, user.name.clone(), format);
+        let LinkClient { user, format } = client;
+        let key = (target.upstream, user.clone(), *format);
         if let Some(link) = hub.links.get(&key) {
             if link.incarnation == target && !link.is_retired.get() {
                 return Ok(link.clone());
@@ -309,21 +295,22 @@ impl Links {
             // What it has goes on; nothing new goes over it.
             link.retire();
         }
-        let login = match user.is_guest() {
+        let login = match **user == *GUEST {
             true => None,
             false => {
-                let key = self.gateway.key(&user.name);
+                let key = self.gateway.key(user);
                 Some(key.ok_or_else(|| NoLink::Forgotten(user.clone()))?)
             }
         };
         let now = worker.shared.clock.now();
-        if !hub.pauses[target.upstream].is_over(now) || !hub.make_room(target.upstream) {
+        let pause = &hub.pauses[target.upstream];
+        if !pause.is_over(target.number, now) || !hub.make_room(target.upstream) {
             return Err(NoLink::Paused);
         }
         let link_user = LinkUser {
-            name: user.name.clone(),
+            name: user.clone(),
             key: login,
-            format,
+            format: *format,
         };
         let credits = hub.credits[target.upstream].clone();
         let link = UpstreamLink::new(link_user.clone(), credits, now);

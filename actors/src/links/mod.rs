@@ -13,14 +13,22 @@
 //! | `taking` | takes batches |
 //! | `callers` | who calls, over which link, and what became of their streams |
 //! | `hub` | the links: opened, ended, left |
+//! | `entries` | requests of a batch, as a link takes them |
 //! | `cell` | one link with its socket |
+//! | `again` | what is sent again, or later than it came |
+//! | `refusals` | what requests are told that go over no link |
+//! | `pause` | how long new links are left alone that did not come about |
 //! | `task` | the life of a link: connecting, reading, its end |
 //! | `deliveries` | replies on their way to the worker |
 
+mod again;
 mod callers;
 mod cell;
 mod deliveries;
+mod entries;
 mod hub;
+mod pause;
+mod refusals;
 mod taking;
 mod task;
 

@@ -14,17 +14,18 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::callers::Leaving;
 use super::cell::LinkCell;
-use super::hub::{Hub, Links, NoLink};
+use super::entries::{body_of, forward_of, step};
+use super::hub::{Hub, Links};
+use super::refusals::NoLink;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::connection::orphaned::OrphanFate;
 use crate::messages::tx::{
-    AbortedTransaction, Batch, BatchEntry, Cancel, LargeRequest, Replies, ReplyHead,
-    TransactionEffect,
+    AbortedTransaction, Batch, BatchEntry, Cancel, Replies, ReplyHead, TransactionEffect,
 };
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::TakeBatch;
-use crate::upstream::{ClientStream, Forward, ForwardBody, Incarnation, Kind, StreamStep};
+use crate::upstream::{ClientStream, Destination, Forward, ForwardBody, KeptRequest, StreamStep};
 
 /// What is answered here.
 #[derive(Default)]
@@ -39,7 +40,9 @@ struct Taking<'a> {
     hub: &'a mut Hub,
     worker: &'a Rc<WorkerCell>,
     claims: &'a Claims,
-    target: Option<Incarnation>,
+    destination: Destination,
+    /// The version of the catalog that clients know who tell one.
+    catalog: u64,
     refused: Vec<(RequestId, NoLink)>,
     told: Told,
     /// Aborts of transactions whose BEGIN is in this batch.
@@ -51,6 +54,10 @@ impl TakeBatch for Links {
         let Some(worker) = self.worker.upgrade() else {
             return;
         };
+        if self.again.borrow().has_parked() {
+            // They came before.
+            self.settle(&worker);
+        }
         let claims = &worker.shared.counters[worker.index].claims;
         let mut hub = self.state.borrow_mut();
         let mut taking = Taking {
@@ -58,7 +65,8 @@ impl TakeBatch for Links {
             hub: &mut hub,
             worker: &worker,
             claims,
-            target: self.gateway.target(),
+            destination: self.gateway.destination(),
+            catalog: worker.shared.schema_version(),
             refused: Vec::new(),
             told: Told::default(),
             aborts: Vec::new(),
@@ -69,14 +77,8 @@ impl TakeBatch for Links {
         for session in &batch.disconnects {
             hub.callers.forget(*session, claims);
         }
-        let mut dirty = std::mem::take(&mut hub.dirty);
         drop(hub);
-        for link in dirty.drain(..) {
-            link.is_dirty.set(false);
-            link.flush();
-        }
-        // Its memory is kept for the next batch.
-        self.state.borrow_mut().dirty = dirty;
+        self.flush();
         self.refuse(&worker, refused);
         self.tell(&worker, claims, told);
     }
@@ -161,41 +163,65 @@ impl Taking<'_> {
     fn take_entry(&mut self, entry: &BatchEntry, body: ForwardBody<'_>) {
         let (link, key) = match self.link_of(entry) {
             Ok(own) => own,
-            Err(why) => return self.refused.push((entry.id, why)),
+            Err(why) => return self.take_without_link(entry, body, why),
         };
         if key.stream != 0
             && let Some(answer) = self.answer_in_stream(entry, &link, key)
         {
             return self.told.answers.push((entry.id, entry.sync, answer));
         }
-        let mut own = link.link.borrow_mut();
-        let schema_version = match entry.is_versioned {
-            true => own.schema_version(self.links.gateway.schema_seen()),
-            false => 0,
-        };
-        own.submit(forward(entry, key, schema_version), body, self.claims);
-        drop(own);
-        if !link.is_dirty.replace(true) {
-            self.hub.dirty.push(link);
-        }
+        let forward = self.forward(entry, key, body.bytes());
+        (self.links).submit(self.hub, &link, forward, body, self.claims);
         if entry.class == Class::Begin && !self.aborts.is_empty() {
             self.abort_begun_by(entry.id);
         }
+    }
+
+    #[inline]
+    fn forward(&mut self, entry: &BatchEntry, key: ClientStream, body: &[u8]) -> Forward {
+        self.hub.last += 1;
+        Forward {
+            number: self.hub.last,
+            catalog: if entry.is_versioned { self.catalog } else { 0 },
+            ..forward_of(entry, key, body, &self.links.gateway.config.retry_calls)
+        }
+    }
+
+    /// A request that goes over no link now waits for one, if that may change soon. What is in a
+    /// stream whose transaction is not there any more need not wait.
+    #[cold]
+    fn take_without_link(&mut self, entry: &BatchEntry, body: ForwardBody<'_>, why: NoLink) {
+        let Some(caller) = self.hub.callers.get_mut(entry.session) else {
+            return self.refused.push((entry.id, why));
+        };
+        let is_in_stream = entry.stream != 0;
+        if is_in_stream && let Some(answer) = caller.answer_lost(entry.stream, entry.meaning) {
+            return self.told.answers.push((entry.id, entry.sync, answer));
+        }
+        let (client, key) = (caller.client(), caller.key(entry.session, entry.stream));
+        let forward = self.forward(entry, key, body.bytes());
+        let request = KeptRequest::unsent(forward, body);
+        let parked = self.links.park(self.worker, why, client, request);
+        self.refused.extend(parked.err());
     }
 
     /// The link that a session's request goes over, opened if need be.
     #[inline]
     fn link_of(&mut self, entry: &BatchEntry) -> Result<(Rc<LinkCell>, ClientStream), NoLink> {
         let session = entry.session;
-        let target = self.target.ok_or(NoLink::NoUpstream)?;
+        let target = match self.destination {
+            Destination::To(target) => target,
+            Destination::Held => return Err(NoLink::Held),
+            Destination::Nowhere => return Err(NoLink::NoUpstream),
+        };
         let caller = self.hub.callers.get(session).ok_or(NoLink::NoUpstream)?;
         let key = caller.key(session, entry.stream);
         let is_good = |own: &&Rc<LinkCell>| own.incarnation == target && !own.is_retired.get();
         if let Some(link) = caller.link.as_ref().filter(is_good) {
             return Ok((link.clone(), key));
         }
-        let (user, format) = (caller.user.clone(), caller.format);
-        let link = (self.links).find_link(self.hub, &user, format, target, self.worker)?;
+        let client = caller.client();
+        let link = (self.links).find_link(self.hub, &client, target, self.worker)?;
         if let Some(caller) = self.hub.callers.get_mut(session) {
             let aborted = &mut self.told.aborted;
             caller.leave(session, Leaving::Target, self.claims, aborted);
@@ -263,22 +289,13 @@ impl Taking<'_> {
         for (forward, body) in behind {
             match caller.lost.answer(key.stream, meaning(&forward)) {
                 Some(answer) => self.told.answers.push((forward.id, forward.sync, answer)),
-                None => link.link.borrow_mut().submit(forward, body, self.claims),
+                None => {
+                    let body = ForwardBody::Own(body);
+                    link.link.borrow_mut().submit(forward, body, self.claims);
+                }
             }
         }
         link.wake();
-    }
-}
-
-/// What a request does to the transaction of its stream.
-fn step(meaning: RequestType) -> StreamStep {
-    use RequestType::{Begin, Call, Call16, Commit, Eval, Execute, Rollback};
-    match meaning {
-        Begin => StreamStep::Begin,
-        Commit => StreamStep::Commit,
-        Rollback => StreamStep::Rollback,
-        Call | Call16 | Eval | Execute => StreamStep::MayBegin,
-        _ => StreamStep::Nothing,
     }
 }
 
@@ -290,35 +307,5 @@ fn meaning(forward: &Forward) -> RequestType {
         StreamStep::Rollback => RequestType::Rollback,
         // Of a statement it does not matter which one it is.
         StreamStep::MayBegin | StreamStep::Nothing => RequestType::Select,
-    }
-}
-
-fn forward(entry: &BatchEntry, key: ClientStream, schema_version: u64) -> Forward {
-    Forward {
-        id: entry.id,
-        key,
-        code: entry.code,
-        kind: match entry.class {
-            Class::Call => Kind::Call,
-            _ => Kind::Other,
-        },
-        step: step(entry.meaning),
-        sync: entry.sync,
-        schema_version,
-    }
-}
-
-fn body_of<'a>(
-    bytes: &'a [u8],
-    entry: &BatchEntry,
-    large: Option<LargeRequest>,
-) -> ForwardBody<'a> {
-    let (start, end) = (entry.start as usize, entry.end as usize);
-    match large {
-        Some(LargeRequest { mut frame, .. }) => {
-            frame.truncate(end);
-            ForwardBody::Own(frame, start)
-        }
-        None => ForwardBody::Part(&bytes[start..end]),
     }
 }

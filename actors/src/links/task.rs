@@ -52,7 +52,10 @@ async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), 
     poll_fn(|cx| match links.worker.upgrade() {
         Some(worker) => {
             links.take_back(&worker, cell);
-            cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx)
+            let polled = cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx);
+            let refused = cell.link.borrow_mut().take_refused();
+            links.on_refused(&worker, cell, refused);
+            polled
         }
         // Its thread ends.
         None => std::task::Poll::Ready(Ok(())),

@@ -4,10 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::limits::PROBE_INTERVAL_WITHOUT_PRIMARY;
 use crate::shared::Shared;
 use crate::throttle::Throttle;
-use crate::upstream::{Condition, GatewayCell, Incarnation, Scout, choose, count_writable};
+use crate::upstream::{
+    Condition, Decision, Destination, Failover, GatewayCell, Incarnation, Scout, count_writable,
+};
 
 /// What is known of one upstream.
 struct KnownUpstream {
@@ -24,8 +28,9 @@ pub(super) struct ScoutBoard {
     pub(super) shared: Arc<Shared>,
     pub(super) gateway: Arc<GatewayCell>,
     known: RefCell<Vec<KnownUpstream>>,
-    /// The upstream that requests went to last.
-    last: Cell<Option<usize>>,
+    failover: RefCell<Failover>,
+    /// Wakes who ends holds when one begins.
+    pub(super) held: Notify,
     /// One of them has served since the start.
     has_served: Cell<bool>,
     /// The one that requests go to takes no changes.
@@ -45,11 +50,13 @@ impl ScoutBoard {
             schema_version: 0,
         };
         let known = gateway.config.upstreams.iter().map(known).collect();
+        let failover = RefCell::new(Failover::new(gateway.config.failover_hold));
         Self {
             shared,
             gateway,
             known: RefCell::new(known),
-            last: Cell::new(None),
+            failover,
+            held: Notify::new(),
             has_served: Cell::new(false),
             is_read_only: Cell::new(false),
             split: RefCell::default(),
@@ -129,7 +136,7 @@ impl ScoutBoard {
     }
 
     /// Does what follows from what is known.
-    fn decide(&self) {
+    pub(super) fn decide(&self) {
         let conditions: Vec<Condition> = {
             let known = self.known.borrow();
             known.iter().map(|own| own.scout.condition()).collect()
@@ -144,12 +151,27 @@ impl ScoutBoard {
                 self.names(Condition::is_writable)
             );
         }
-        match choose(&conditions, self.last.get()) {
-            Some(upstream) => {
+        let decision = self.failover.borrow_mut().decide(&conditions, now);
+        match decision {
+            Decision::To(upstream) => {
                 self.tell_read_only(!conditions[upstream].is_writable());
                 self.go_to(upstream, now);
             }
-            None => self.go_nowhere(now),
+            Decision::Held => self.hold(now),
+            Decision::Nowhere => self.go_nowhere(now),
+        }
+    }
+
+    /// Until when requests are held, if they are.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.failover.borrow().held_until()
+    }
+
+    fn hold(&self, now: Instant) {
+        if self.gateway.destination() != Destination::Held {
+            log::warn!("requests are held: {}", self.trouble(now));
+            self.gateway.set_destination(Destination::Held);
+            self.held.notify_one();
         }
     }
 
@@ -158,9 +180,10 @@ impl ScoutBoard {
         let target = Incarnation { upstream, number };
         if self.gateway.target() != Some(target) {
             log::info!("requests go to {}", self.gateway.upstream(upstream));
-            self.gateway.set_target(Some(target));
-            self.last.set(Some(upstream));
+            // Requests that are sent there are checked by its catalog.
+            self.gateway.follow_schema(target);
             self.note_schema(target);
+            self.gateway.set_destination(Destination::To(target));
         }
         // Where they go is known before anybody is told that they do.
         if !self.has_served.replace(true) {
@@ -171,8 +194,8 @@ impl ScoutBoard {
 
     fn go_nowhere(&self, now: Instant) {
         let trouble = self.trouble(now);
-        if self.gateway.target().is_some() {
-            self.gateway.set_target(None);
+        if self.gateway.destination() != Destination::Nowhere {
+            self.gateway.set_destination(Destination::Nowhere);
             log::warn!("no upstream serves: {trouble}");
         }
         self.shared.serving.upstream_trouble(&trouble, now);

@@ -26,7 +26,7 @@ use crate::engine::catalog::GUEST;
 use crate::limits::{KEYS_LOOK_PERIOD, READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
 use crate::outbound::connect;
 use crate::throttle::Throttle;
-use crate::upstream::{HAS_ID_SINCE, Handshake, LinkUser, Scout, UserQuestion};
+use crate::upstream::{HAS_ID_SINCE, Handshake, LinkUser, Scout, ScoutQuestion, UserQuestion};
 
 /// The numbers of what is asked; questions for users come behind.
 const VOTE_SYNC: u64 = 1;
@@ -44,7 +44,7 @@ type UserAsker = oneshot::Sender<Result<Option<PasswordHash>, String>>;
 pub(super) async fn scout(
     board: &ScoutBoard,
     index: usize,
-    mut questions: mpsc::UnboundedReceiver<UserQuestion>,
+    mut questions: mpsc::UnboundedReceiver<ScoutQuestion>,
 ) {
     let mut refused = Throttle::default();
     loop {
@@ -54,7 +54,7 @@ pub(super) async fn scout(
         };
         log::debug!("upstream {}: {trouble}", board.gateway.upstream(index));
         let wait = board.tell(index, |scout| scout.on_lost(trouble, chance()));
-        // Who asks now need not wait for it to come back: their askers see that nobody answers.
+        // Who asks now need not wait for it to come back: they see that nobody answers.
         let left_alone = pin!(sleep(wait));
         let none_left = pin!(async { while questions.recv().await.is_some() {} });
         select(left_alone, none_left).await;
@@ -80,6 +80,10 @@ struct ScoutConnection<'a> {
     asked: Vec<u64>,
     askers: HashMap<u64, (Arc<str>, Vec<UserAsker>)>,
     last_sync: u64,
+    /// Who wants to know how it is: by a probe that is still to be sent, and by the one that is on
+    /// its way.
+    doubters: Vec<oneshot::Sender<()>>,
+    doubters_of_probe: Vec<oneshot::Sender<()>>,
     /// Whether `box.info` may be called: until it is refused.
     may_ask_info: bool,
     /// The last ballot does not tell whether it is an orphan.
@@ -105,6 +109,8 @@ impl<'a> ScoutConnection<'a> {
                 asked: Vec::new(),
                 askers: HashMap::new(),
                 last_sync: QUESTION_SYNC_MIN,
+                doubters: Vec::new(),
+                doubters_of_probe: Vec::new(),
                 may_ask_info: true,
                 needs_info: false,
                 watches: UpstreamWatches::default(),
@@ -170,7 +176,7 @@ impl<'a> ScoutConnection<'a> {
     /// Asks and looks until the connection ends; returns why.
     async fn live(
         &mut self,
-        questions: &mut mpsc::UnboundedReceiver<UserQuestion>,
+        questions: &mut mpsc::UnboundedReceiver<ScoutQuestion>,
         refused: &mut Throttle,
     ) -> String {
         loop {
@@ -178,7 +184,7 @@ impl<'a> ScoutConnection<'a> {
             let interval = self.board.probe_interval();
             let is_due = |at| now.saturating_duration_since(at) >= interval;
             let is_due = self.probed.is_none_or(is_due);
-            if is_due && !self.asked.contains(&VOTE_SYNC) {
+            if (is_due || !self.doubters.is_empty()) && !self.is_probing() {
                 self.probed = Some(now);
                 self.probe(now);
             }
@@ -202,7 +208,7 @@ impl<'a> ScoutConnection<'a> {
     /// is sent meanwhile.
     async fn flush_or_wait(
         &mut self,
-        questions: &mut mpsc::UnboundedReceiver<UserQuestion>,
+        questions: &mut mpsc::UnboundedReceiver<ScoutQuestion>,
         interval: Duration,
     ) -> Result<(), String> {
         let wait = interval.min(SCOUT_LOOK_PERIOD);
@@ -228,16 +234,26 @@ impl<'a> ScoutConnection<'a> {
                 Either::Right((Either::Left((Some(question), _)), _)) => question,
             }
         };
-        self.ask_for_user(question);
+        match question {
+            ScoutQuestion::User(question) => self.ask_for_user(question),
+            ScoutQuestion::Doubt(doubter) => self.doubters.push(doubter),
+        }
         Ok(())
+    }
+
+    /// Whether it is asked how it is, and has not answered.
+    fn is_probing(&self) -> bool {
+        let mut asked = self.asked.iter();
+        asked.any(|own| [VOTE_SYNC, INFO_SYNC].contains(own))
     }
 
     /// Asks how the upstream is.
     fn probe(&mut self, now: Instant) {
+        self.doubters_of_probe.append(&mut self.doubters);
         let vote = RequestHeader::with_sync(VOTE_SYNC);
         vote.write_with(&mut self.out, REQUEST_VOTE, |_| ());
         self.note_asked(VOTE_SYNC, now);
-        if self.needs_info && self.may_ask_info && !self.asked.contains(&INFO_SYNC) {
+        if self.needs_info && self.may_ask_info {
             let call = Body::Call(Call {
                 name: "box.info",
                 args: &[0x90],
@@ -302,6 +318,12 @@ impl<'a> ScoutConnection<'a> {
                     scout.on_all_answered();
                 }
             });
+        }
+        if !self.is_probing() {
+            for doubter in self.doubters_of_probe.drain(..) {
+                // It may have lost interest.
+                let _ = doubter.send(());
+            }
         }
         self.received = received;
         self.received.drain(..at);

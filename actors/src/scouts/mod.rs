@@ -24,9 +24,11 @@ use std::sync::Arc;
 
 use futures::future::select;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use self::board::ScoutBoard;
 use self::connection::scout;
+use crate::limits::SCOUT_LOOK_PERIOD;
 use crate::serving::State;
 use crate::shared::Shared;
 use crate::upstream::GatewayCell;
@@ -37,6 +39,11 @@ pub(crate) fn launch(shared: &Arc<Shared>, gateway: &Arc<GatewayCell>) {
     let upstreams = 0..gateway.config.upstreams.len();
     let (questions, asked): (Vec<_>, Vec<_>) = upstreams.map(|_| mpsc::unbounded_channel()).unzip();
     gateway.set_questions(questions);
+    let (own, until) = (board.clone(), shared.clone());
+    actix_rt::spawn(async move {
+        let stopped = pin!(stopped(&until));
+        select(stopped, pin!(end_holds(&own))).await;
+    });
     for (index, asked) in asked.into_iter().enumerate() {
         let (board, shared) = (board.clone(), shared.clone());
         actix_rt::spawn(async move {
@@ -44,6 +51,19 @@ pub(crate) fn launch(shared: &Arc<Shared>, gateway: &Arc<GatewayCell>) {
             let scout = pin!(scout(&board, index, asked));
             select(stopped, scout).await;
         });
+    }
+}
+
+/// Has the board decide again when requests were held for as long as they may be. It may be that no
+/// scout hears anything meanwhile.
+async fn end_holds(board: &ScoutBoard) {
+    loop {
+        board.held.notified().await;
+        while let Some(until) = board.held_until() {
+            let left = until.saturating_duration_since(board.now());
+            sleep(left.min(SCOUT_LOOK_PERIOD)).await;
+            board.decide();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an embedder says of the upstreams of a gateway.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use crate::endpoints::{ListenAddress, is_unix_address};
 use crate::limits::{
-    CONNECT_TIMEOUT_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT, UPSTREAMS_MAX,
+    CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
+    UPSTREAMS_MAX,
 };
 use crate::settable::settable;
 
@@ -168,6 +170,13 @@ settable! {
         pub probe_interval: Duration,
         /// How long a connection may take to be made, greeted and logged in.
         pub connect_timeout: Duration,
+        /// How long requests are held when the upstream that they went to is gone, or takes no
+        /// changes any more, until another one does; then the solo policy decides. Zero: not at
+        /// all, and nothing is sent twice.
+        pub failover_hold: Duration,
+        /// Procedures that may be called twice: a CALL of one of these is sent again when nobody
+        /// knows whether it has happened.
+        pub retry_calls: HashSet<String>,
     }
 }
 
@@ -180,6 +189,8 @@ impl Default for Upstreams {
             silent_after: SILENT_AFTER_DEFAULT,
             probe_interval: PROBE_INTERVAL_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+            failover_hold: FAILOVER_HOLD_DEFAULT,
+            retry_calls: HashSet::new(),
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
 
-use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_REQUESTS_MAX};
+use crate::limits::{KEPT_BYTES_MAX, UPSTREAM_CALLS_MAX, UPSTREAM_REQUESTS_MAX};
 
 /// What a request takes of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +27,25 @@ pub(crate) struct Credits {
     calls_taken: Cell<usize>,
     max: usize,
     calls_max: usize,
+    /// Bytes that are kept of what was sent, so that it can be sent again.
+    kept: Cell<usize>,
+    kept_max: usize,
     /// The links in which something waits for credits.
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Credits {
-    /// The part of one of this number of workers: at least one of each kind.
-    pub(crate) fn of_one(workers: usize) -> Self {
+    /// The part of one of this number of workers: at least one of each kind. `keeps`: whether
+    /// anything is ever sent again.
+    pub(crate) fn of_one(workers: usize, keeps: bool) -> Self {
         let part = |all: usize| (all / workers.max(1)).max(1);
         Self {
             taken: Cell::default(),
             calls_taken: Cell::default(),
             max: part(UPSTREAM_REQUESTS_MAX),
             calls_max: part(UPSTREAM_CALLS_MAX),
+            kept: Cell::default(),
+            kept_max: if keeps { part(KEPT_BYTES_MAX) } else { 0 },
             waiting: RefCell::default(),
         }
     }
@@ -72,6 +78,23 @@ impl Credits {
         }
     }
 
+    /// Whether this number of bytes may be kept: they are, then.
+    #[inline]
+    pub(crate) fn keep(&self, bytes: usize) -> bool {
+        let kept = self.kept.get() + bytes;
+        let may = kept <= self.kept_max && self.kept_max > 0;
+        if may {
+            self.kept.set(kept);
+        }
+        may
+    }
+
+    /// This number is not kept any more.
+    #[inline]
+    pub(crate) fn let_go(&self, bytes: usize) {
+        self.kept.set(self.kept.get() - bytes);
+    }
+
     /// A link has none for what waits in it: it is woken, once, when some are given back.
     pub(crate) fn wait(&self, waker: &Waker) {
         let mut waiting = self.waiting.borrow_mut();
@@ -97,7 +120,7 @@ mod tests {
 
     #[test]
     fn calls_leave_room_for_others_and_all_leave_room_for_probes() {
-        let credits = Credits::of_one(2);
+        let credits = Credits::of_one(2, true);
         let take_all = |kind| {
             let mut count = 0;
             while credits.has(kind) {
@@ -111,6 +134,13 @@ mod tests {
             take_all(Kind::Other),
             (UPSTREAM_REQUESTS_MAX - UPSTREAM_CALLS_MAX) / 2
         );
+        let half = KEPT_BYTES_MAX / 2;
+        assert!(
+            credits.keep(half) && !credits.keep(1),
+            "its part of the bytes"
+        );
+        credits.let_go(half);
+        assert!(credits.keep(1) && !Credits::of_one(2, false).keep(0));
         credits.give_back(Kind::Other);
         assert!(credits.has(Kind::Other) && !credits.has(Kind::Call));
         credits.give_back(Kind::Call);
@@ -129,7 +159,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_once_by_what_is_given_back() {
-        let credits = Credits::of_one(1);
+        let credits = Credits::of_one(1, true);
         let links = [(); 2].map(|()| Arc::new(Woken::default()));
         let wakers = links.clone().map(Waker::from);
         credits.take(Kind::Call);
@@ -146,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_worker_has_a_part_however_many_there_are() {
-        let credits = Credits::of_one(100_000);
+        let credits = Credits::of_one(100_000, true);
         assert!(credits.has(Kind::Call) && credits.has(Kind::Other));
     }
 }

@@ -24,6 +24,26 @@ const TELLS_NO_USERS_SINCE: (u32, u32, u32) = (2, 11, 0);
 /// Since which version there are ID and streams.
 pub(crate) const HAS_ID_SINCE: (u32, u32, u32) = (2, 10, 0);
 
+/// What a scout is asked to find out of its upstream.
+pub(crate) enum ScoutQuestion {
+    /// A user.
+    User(UserQuestion),
+    /// How it is, right now: it has refused what it takes. The answer comes when it has said so; if
+    /// it does not any more, there is none.
+    Doubt(oneshot::Sender<()>),
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// To this upstream, in this run of it.
+    To(Incarnation),
+    /// Nowhere yet: the one that takes over soon gets them.
+    Held,
+    /// Nowhere.
+    Nowhere,
+}
+
 /// A question to an upstream: the hash of a user's password; none if there is no such user.
 pub(crate) struct UserQuestion {
     pub(crate) name: Arc<str>,
@@ -35,11 +55,11 @@ pub(crate) struct GatewayCell {
     pub(crate) config: Upstreams,
     /// How those of the network are connected to, if that is by TLS.
     pub(crate) tls: Option<UpstreamTls>,
-    /// The upstream that requests go to, and its run: their numbers, each counted from 1; 0 for
-    /// none. In one word, so that both are of one time.
-    target: AtomicU64,
+    /// Where requests go: the number of the upstream, counted from 1, and that of its run; 0 for
+    /// nowhere, [`HELD`] for nowhere yet. In one word, so that both are of one time.
+    destination: AtomicU64,
     /// The same, for those who wait for a change.
-    targets: watch::Sender<Option<Incarnation>>,
+    destinations: watch::Sender<Destination>,
     users: Mutex<Users>,
     schema: Mutex<SchemaVersion>,
     /// The upstream's own number of its catalog, as far as it is known; 0 before.
@@ -48,11 +68,37 @@ pub(crate) struct GatewayCell {
     version: AtomicU64,
     /// What clients watch.
     pub(crate) watched: Arc<WatchedKeys>,
-    /// Whom to ask for users, by upstreams; set when the scouts are there.
-    questions: OnceLock<Vec<mpsc::UnboundedSender<UserQuestion>>>,
+    /// Whom to ask, by upstreams; set when the scouts are there.
+    questions: OnceLock<Vec<mpsc::UnboundedSender<ScoutQuestion>>>,
 }
 
 const RUN_BITS: u32 = 48;
+
+/// The word for requests that are held.
+const HELD: u64 = u64::MAX;
+
+impl Destination {
+    fn word(self) -> u64 {
+        match self {
+            Self::To(own) => {
+                (own.upstream as u64 + 1) << RUN_BITS | own.number & ((1 << RUN_BITS) - 1)
+            }
+            Self::Held => HELD,
+            Self::Nowhere => 0,
+        }
+    }
+
+    fn from_word(word: u64) -> Self {
+        match (word, word >> RUN_BITS) {
+            (HELD, _) => Self::Held,
+            (_, 0) => Self::Nowhere,
+            (_, upstream) => Self::To(Incarnation {
+                upstream: upstream as usize - 1,
+                number: word & ((1 << RUN_BITS) - 1),
+            }),
+        }
+    }
+}
 
 /// For each of the three parts of a version.
 const VERSION_PART_BITS: u32 = 20;
@@ -63,8 +109,8 @@ impl GatewayCell {
         Self {
             config,
             tls: None,
-            target: AtomicU64::new(0),
-            targets: watch::Sender::new(None),
+            destination: AtomicU64::new(Destination::Nowhere.word()),
+            destinations: watch::Sender::new(Destination::Nowhere),
             users: Mutex::new(Users::new(now)),
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
@@ -84,32 +130,42 @@ impl GatewayCell {
         &self.config.upstreams[index]
     }
 
-    /// The upstream that requests go to, and its run.
+    /// Where requests go.
     #[inline]
-    pub(crate) fn target(&self) -> Option<Incarnation> {
-        let word = self.target.load(Ordering::Acquire);
-        let upstream = (word >> RUN_BITS).checked_sub(1)? as usize;
-        let number = word & ((1 << RUN_BITS) - 1);
-        Some(Incarnation { upstream, number })
+    pub(crate) fn destination(&self) -> Destination {
+        Destination::from_word(self.destination.load(Ordering::Acquire))
     }
 
-    /// Requests go to this one from now on.
-    pub(crate) fn set_target(&self, target: Option<Incarnation>) {
-        if let Some(target) = target {
-            let mut schema = lock(&self.schema);
-            schema.follow(target);
-            self.schema_seen.store(schema.seen(), Ordering::Relaxed);
+    /// The upstream that requests go to, and its run.
+    pub(crate) fn target(&self) -> Option<Incarnation> {
+        match self.destination() {
+            Destination::To(target) => Some(target),
+            Destination::Held | Destination::Nowhere => None,
         }
-        let word = target.map_or(0, |own| {
-            (own.upstream as u64 + 1) << RUN_BITS | own.number & ((1 << RUN_BITS) - 1)
-        });
-        self.target.store(word, Ordering::Release);
-        self.targets.send_replace(target);
+    }
+
+    /// Whether requests may wait for an upstream to take over.
+    pub(crate) fn holds(&self) -> bool {
+        !self.config.failover_hold.is_zero()
+    }
+
+    /// What is told of its catalog is that of this one from now on.
+    pub(crate) fn follow_schema(&self, target: Incarnation) {
+        let mut schema = lock(&self.schema);
+        schema.follow(target);
+        self.schema_seen.store(schema.seen(), Ordering::Relaxed);
+    }
+
+    /// Requests go there from now on.
+    pub(crate) fn set_destination(&self, destination: Destination) {
+        self.destination
+            .store(destination.word(), Ordering::Release);
+        self.destinations.send_replace(destination);
     }
 
     /// Where requests go, told at each change.
-    pub(crate) fn targets(&self) -> watch::Receiver<Option<Incarnation>> {
-        self.targets.subscribe()
+    pub(crate) fn destinations(&self) -> watch::Receiver<Destination> {
+        self.destinations.subscribe()
     }
 
     /// An upstream has told the number of its catalog; returns the version that clients are told
@@ -170,9 +226,20 @@ impl GatewayCell {
         self.ability() >= HAS_ID_SINCE
     }
 
-    /// Who is asked for users, by the upstreams.
-    pub(crate) fn set_questions(&self, questions: Vec<mpsc::UnboundedSender<UserQuestion>>) {
+    /// Who is asked, by the upstreams.
+    pub(crate) fn set_questions(&self, questions: Vec<mpsc::UnboundedSender<ScoutQuestion>>) {
         let _ = self.questions.set(questions);
+    }
+
+    /// An upstream has refused what it takes: its scout looks how it is. The answer comes when that
+    /// is known, and what follows from it is done; an error, if the upstream is lost.
+    pub(crate) fn doubt(&self, upstream: usize) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(questions) = self.questions.get() {
+            // Without a scout there is no answer.
+            let _ = questions[upstream].send(ScoutQuestion::Doubt(answer));
+        }
+        answered
     }
 
     /// The key by which a user who has logged in logs in upstream.
@@ -217,7 +284,7 @@ impl GatewayCell {
             answer,
         };
         questions[target.upstream]
-            .send(question)
+            .send(ScoutQuestion::User(question))
             .map_err(|_| gone())?;
         let hash = answered.await.map_err(|_| gone())??;
         lock(&self.users).learn(&name, hash, now());
@@ -254,14 +321,17 @@ mod tests {
     #[test]
     fn the_target_and_its_run_are_one_word() {
         let gateway = gateway();
-        assert_eq!(gateway.target(), None);
+        assert_eq!(gateway.destination(), Destination::Nowhere);
         for (upstream, number) in [(0, 0), (1, 7), (31, (1 << RUN_BITS) - 1)] {
             let target = Incarnation { upstream, number };
-            gateway.set_target(Some(target));
+            gateway.set_destination(Destination::To(target));
             assert_eq!(gateway.target(), Some(target));
         }
-        gateway.set_target(None);
-        assert_eq!(gateway.target(), None);
+        for destination in [Destination::Held, Destination::Nowhere] {
+            gateway.set_destination(destination);
+            assert_eq!(gateway.destination(), destination);
+            assert_eq!(gateway.target(), None);
+        }
     }
 
     #[test]

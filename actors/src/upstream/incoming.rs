@@ -196,8 +196,10 @@ mod tests {
                 sync,
                 schema_version: 3,
             };
+            let before = bytes.len();
             header.pass_on(&mut bytes, code, &body);
-            let is_unwanted = *size >= UPSTREAM_REPLY_LARGE && sync.is_multiple_of(5);
+            let length = bytes.len() - before - PREFIX_SIZE;
+            let is_unwanted = length >= UPSTREAM_REPLY_LARGE && sync.is_multiple_of(5);
             all.push((sync, code, if is_unwanted { Vec::new() } else { body }));
         }
         (bytes, all)

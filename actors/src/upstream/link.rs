@@ -13,35 +13,20 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use vestibule_wire::ErrorCode;
-use vestibule_wire::client::{MalformedReply, ReplyFrame, RequestHeader};
-use vestibule_wire::keys::{CODE_ERROR, CODE_EVENT};
+use bytes::Bytes;
+use vestibule_wire::client::{MalformedReply, RequestHeader};
 
+use self::answers::Answers;
+pub(crate) use self::answers::{RefusedRequest, Sink};
 use super::credits::Credits;
 use super::handshake::{Handshake, LinkUser, Refusal};
-use super::incoming::{FrameReader, Frames};
+use super::incoming::FrameReader;
 use super::outbox::Outbox;
 use super::owed::{Owed, OwedRequest};
 use super::streams::{BoundStreams, ClientStream, LostStream, StreamStep};
-use super::waiting::{Forward, ForwardBody, UnsentRequests};
+use super::waiting::{Forward, ForwardBody, KeptRequest, UnsentRequests};
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::limits::LINK_AHEAD_MAX;
-
-/// Who gets replies.
-pub(crate) trait Sink {
-    /// What a large reply is gathered in.
-    type Large;
-    /// Whether somebody waits for a request.
-    fn is_waited_for(&self, id: RequestId) -> bool;
-    /// A whole reply, or a push before it.
-    fn reply(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>);
-    /// A large one of them begins, with a body of this size.
-    fn begin(&mut self, to: &OwedRequest, head: &ReplyFrame<'_>, body: usize) -> Self::Large;
-    /// More of it.
-    fn add(&mut self, large: &mut Self::Large, bytes: &[u8]);
-    /// A large one is whole.
-    fn end(&mut self, to: &OwedRequest, large: Self::Large);
-}
 
 /// Why a link has come to its end.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -86,6 +71,7 @@ pub(crate) struct UpstreamLink<L> {
     owed: Owed,
     out: Outbox,
     incoming: FrameReader<L>,
+    refused: Vec<RefusedRequest>,
     /// The upstream's number of its catalog, as its last reply told it; 0 before.
     schema_version: u64,
     /// Since when nothing was to be done.
@@ -103,6 +89,7 @@ impl<L> UpstreamLink<L> {
             owed: Owed::default(),
             out: Outbox::default(),
             incoming: FrameReader::default(),
+            refused: Vec::new(),
             schema_version: 0,
             idle_since: now,
         }
@@ -160,7 +147,7 @@ impl<L> UpstreamLink<L> {
                     false => Pumped::ForCredits,
                 };
             };
-            self.send(&forward, body, claims);
+            self.send(&forward, ForwardBody::Own(body), claims);
         }
         match self.waiting.is_empty() {
             true => Pumped::All,
@@ -192,8 +179,14 @@ impl<L> UpstreamLink<L> {
     }
 
     /// Takes out what is not sent: it never will be, over this link.
-    pub(crate) fn take_back(&mut self) -> Vec<RequestId> {
+    pub(crate) fn take_back(&mut self) -> Vec<KeptRequest> {
         self.waiting.take_back()
+    }
+
+    /// Takes out what was refused, and may be sent again.
+    #[inline]
+    pub(crate) fn take_refused(&mut self) -> Vec<RefusedRequest> {
+        std::mem::take(&mut self.refused)
     }
 
     /// How many transactions of a connection may be open here.
@@ -243,7 +236,7 @@ impl<L> UpstreamLink<L> {
         key: ClientStream,
         begin: RequestId,
         claims: &Claims,
-    ) -> Option<Vec<(Forward, ForwardBody<'static>)>> {
+    ) -> Option<Vec<(Forward, Bytes)>> {
         let is_begin = |own: &Forward| own.id == begin && own.step == StreamStep::Begin;
         let is_open = self.streams.is_begun_by(key, begin);
         if !is_open && !self.waiting.iter().any(is_begin) {
@@ -253,7 +246,7 @@ impl<L> UpstreamLink<L> {
         let begun = unsent.iter().position(|(own, _)| is_begin(own));
         let behind = unsent.split_off(begun.map_or(0, |at| at + 1));
         for (forward, body) in unsent {
-            self.submit(forward, body, claims);
+            self.submit(forward, ForwardBody::Own(body), claims);
         }
         self.roll_back(key, claims);
         Some(behind)
@@ -277,13 +270,10 @@ impl<L> UpstreamLink<L> {
             _ if forward.is_ours() => self.streams.send_rollback(key),
             _ => self.streams.send(key, step, forward.id),
         };
-        let sync = self.owed.add(OwedRequest {
-            id: forward.id,
-            sync: forward.sync,
-            kind: forward.kind,
-            stream,
-            step,
-        });
+        // What is in a stream is not sent again.
+        let is_kept = forward.repeat.may_move() && self.credits.keep(body.bytes().len());
+        let sent = OwedRequest { stream, ..*forward };
+        let sync = self.owed.add(sent, is_kept.then_some(&body));
         let header = RequestHeader {
             sync,
             stream_id: stream,
@@ -294,11 +284,10 @@ impl<L> UpstreamLink<L> {
             ForwardBody::Part(body) => self.out.append(|out| {
                 header.write_with(out, request, |out| out.extend_from_slice(body));
             }),
-            ForwardBody::Own(bytes, at) => {
-                let body = bytes.len() - at;
+            ForwardBody::Own(body) => {
                 self.out
-                    .append(|out| header.write_before(out, request, body));
-                self.out.push_buffer(bytes, at);
+                    .append(|out| header.write_before(out, request, body.len()));
+                self.out.push_buffer(body);
             }
         }
     }
@@ -326,11 +315,12 @@ impl<L> UpstreamLink<L> {
             streams: &mut self.streams,
             credits: &self.credits,
             schema_version: &mut self.schema_version,
-            refused: None,
+            refused: &mut self.refused,
+            refusal: None,
             sink,
         };
         self.incoming.take(&bytes[taken..], &mut frames)?;
-        if let Some(refused) = frames.refused {
+        if let Some(refused) = frames.refusal {
             return Err(refused.into());
         }
         self.idle_since = now;
@@ -339,31 +329,42 @@ impl<L> UpstreamLink<L> {
 
     /// What comes of it when it ends.
     pub(crate) fn end(&mut self) -> EndedLink {
-        for own in self.owed.iter() {
-            self.credits.give_back(own.kind);
-        }
-        let owed = std::mem::take(&mut self.owed);
-        let waiting = std::mem::take(&mut self.waiting);
+        let mut end = EndedLink::default();
         let streams = std::mem::take(&mut self.streams);
+        for own in std::mem::take(&mut self.owed).into_all() {
+            let OwedRequest {
+                id,
+                kind,
+                step,
+                stream,
+                repeat,
+                ..
+            } = own.forward;
+            self.credits.give_back(kind);
+            self.credits.let_go(own.kept);
+            if step == StreamStep::Commit {
+                end.committing.extend(streams.key(stream));
+            }
+            match own.keep().filter(|_| repeat.may_after_loss()) {
+                Some(kept) => end.again.push(kept),
+                None => end.sent.push(id),
+            }
+        }
+        end.lost = streams.all_that_may_be_open();
         self.out = Outbox::default();
         self.incoming = FrameReader::default();
-        let ids = |own: &OwedRequest| own.id;
-        let commits = owed.iter().filter(|own| own.step == StreamStep::Commit);
-        EndedLink {
-            unsent: waiting.iter().map(|own| own.id).collect(),
-            sent: owed.iter().map(ids).collect(),
-            lost: streams.all_that_may_be_open(),
-            committing: commits.filter_map(|own| streams.key(own.stream)).collect(),
-        }
+        end.again.append(&mut self.take_back());
+        self.waiting = UnsentRequests::default();
+        end
     }
 }
 
 /// What comes of a link that has ended.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct EndedLink {
-    /// Requests that were not sent.
-    pub(crate) unsent: Vec<RequestId>,
-    /// Requests that were.
+    /// Requests that were not sent, and those that may be sent twice.
+    pub(crate) again: Vec<KeptRequest>,
+    /// Requests that were sent, and may not be sent again.
     pub(crate) sent: Vec<RequestId>,
     /// Streams in which a transaction may have been open.
     pub(crate) lost: Vec<LostStream>,
@@ -371,82 +372,6 @@ pub(crate) struct EndedLink {
     pub(crate) committing: Vec<ClientStream>,
 }
 
-/// Frames of the upstream, told to the sink as replies to requests.
-struct Answers<'a, S> {
-    handshake: &'a mut Handshake,
-    owed: &'a mut Owed,
-    streams: &'a mut BoundStreams,
-    credits: &'a Credits,
-    schema_version: &'a mut u64,
-    refused: Option<Refusal>,
-    sink: &'a mut S,
-}
-
-impl<S: Sink> Answers<'_, S> {
-    /// The reply is whole; `code` is its own, if it came in one piece.
-    #[inline]
-    fn finish(&mut self, sync: u64, code: u32) {
-        let Some(own) = self.owed.remove(sync) else {
-            return;
-        };
-        self.credits.give_back(own.kind);
-        if own.stream != 0 {
-            let has_failed = own.step == StreamStep::Begin && code & CODE_ERROR != 0;
-            let found_open = code == CODE_ERROR | u32::from(ErrorCode::ACTIVE_TRANSACTION.0);
-            let failed = has_failed.then_some((own.id, found_open));
-            self.streams.answered(own.stream, failed);
-        }
-    }
-}
-
-impl<S: Sink> Frames for Answers<'_, S> {
-    type Large = S::Large;
-
-    #[inline]
-    fn frame(&mut self, frame: &ReplyFrame<'_>) {
-        if !self.handshake.is_ready() {
-            let taken = self.handshake.take_reply(frame);
-            self.refused = self.refused.take().or(taken.err());
-            return;
-        }
-        if frame.code == CODE_EVENT {
-            return;
-        }
-        if let Some(version) = frame.schema_version {
-            *self.schema_version = version;
-        }
-        // What is not owed over this link is nobody's.
-        let Some(to) = self.owed.get(frame.sync) else {
-            return;
-        };
-        if to.id != RequestId::NONE {
-            self.sink.reply(to, frame);
-        }
-        if frame.is_final() {
-            self.finish(frame.sync, frame.code);
-        }
-    }
-
-    fn begin(&mut self, head: &ReplyFrame<'_>, body: usize) -> Option<S::Large> {
-        let to = self.owed.get(head.sync)?;
-        let is_waited_for = self.sink.is_waited_for(to.id);
-        is_waited_for.then(|| self.sink.begin(to, head, body))
-    }
-
-    fn add(&mut self, large: &mut S::Large, bytes: &[u8]) {
-        self.sink.add(large, bytes);
-    }
-
-    fn end(&mut self, sync: u64, is_final: bool, large: Option<S::Large>) {
-        if let Some((to, large)) = self.owed.get(sync).zip(large) {
-            self.sink.end(to, large);
-        }
-        if is_final {
-            // What begins a transaction has no large reply.
-            self.finish(sync, 0);
-        }
-    }
-}
-
+mod answers;
 #[cfg(test)]
 mod tests;

@@ -16,24 +16,30 @@
 //! | `users` | hashes of passwords, and the keys that logins have proven |
 //! | `scout` | what is known of one of them |
 //! | `choose` | to which of them requests go |
+//! | `failover` | how long they are held while upstreams change places |
+//! | `again` | what may be sent twice |
 //! | `link` | one connection of a worker, for one user |
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
+//! | `parked` | requests that have no link to wait in |
 //! | `credits` | how much one of them may have to do at a time |
 //! | `streams` | the streams of clients, with their numbers upstream |
 //! | `owed` | requests that are sent and not answered |
 //! | `outbox` | bytes for the socket |
 //! | `incoming` | bytes of the socket, cut into frames |
 
+mod again;
 mod choose;
 mod config;
 mod credits;
+mod failover;
 mod gateway;
 mod handshake;
 mod incoming;
 mod link;
 mod outbox;
 mod owed;
+mod parked;
 mod schema;
 mod scout;
 mod streams;
@@ -41,18 +47,21 @@ mod users;
 mod waiting;
 mod watched;
 
-pub(crate) use choose::{choose, count_writable};
+pub(crate) use again::Repeat;
+pub(crate) use choose::count_writable;
 pub use config::{
     GatewayAccount, Upstream, UpstreamAddress, UpstreamTextError, Upstreams, UpstreamsError,
 };
 pub(crate) use credits::{Credits, Kind};
-pub(crate) use gateway::{GatewayCell, HAS_ID_SINCE, UserQuestion};
+pub(crate) use failover::{Decision, Failover};
+pub(crate) use gateway::{Destination, GatewayCell, HAS_ID_SINCE, ScoutQuestion, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};
-pub(crate) use link::{EndedLink, LinkFault, Pumped, Sink, UpstreamLink};
+pub(crate) use link::{EndedLink, LinkFault, Pumped, RefusedRequest, Sink, UpstreamLink};
 pub(crate) use owed::OwedRequest;
+pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout};
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub(crate) use users::{Asking, Judgment};
-pub(crate) use waiting::{Forward, ForwardBody};
+pub(crate) use waiting::{Forward, ForwardBody, KeptRequest};
 pub(crate) use watched::{WatchedKey, WatchedKeys};

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use crate::limits::BUFFER_KEEP_MAX;
 
 /// What is to be written, in order. Invariant: no part is empty or written whole, but for the last
@@ -14,10 +16,25 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 struct OutboxPart {
-    bytes: Vec<u8>,
-    /// What is written of them, or none of ours.
+    bytes: PartBytes,
+    /// What is written of them.
     at: usize,
-    is_open: bool,
+}
+
+#[derive(Debug)]
+enum PartBytes {
+    /// More may be appended.
+    Open(Vec<u8>),
+    Whole(Bytes),
+}
+
+impl OutboxPart {
+    fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            PartBytes::Open(bytes) => bytes,
+            PartBytes::Whole(bytes) => bytes,
+        }
+    }
 }
 
 impl Outbox {
@@ -35,33 +52,32 @@ impl Outbox {
     /// Appends what `write` appends.
     #[inline]
     pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if !self.parts.back().is_some_and(|last| last.is_open) {
-            self.parts.push_back(OutboxPart {
-                bytes: Vec::new(),
-                at: 0,
-                is_open: true,
-            });
+        let is_open = |last: &OutboxPart| matches!(last.bytes, PartBytes::Open(_));
+        if !self.parts.back().is_some_and(is_open) {
+            let bytes = PartBytes::Open(Vec::new());
+            self.parts.push_back(OutboxPart { bytes, at: 0 });
         }
-        if let Some(last) = self.parts.back_mut() {
-            let before = last.bytes.len();
-            write(&mut last.bytes);
-            self.len += last.bytes.len() - before;
+        if let Some(OutboxPart {
+            bytes: PartBytes::Open(last),
+            ..
+        }) = self.parts.back_mut()
+        {
+            let before = last.len();
+            write(last);
+            self.len += last.len() - before;
         }
     }
 
-    /// Adds a buffer's bytes from `at` on.
-    pub(crate) fn push_buffer(&mut self, bytes: Vec<u8>, at: usize) {
-        if at < bytes.len() {
-            if self
-                .parts
-                .back()
-                .is_some_and(|last| last.at == last.bytes.len())
-            {
+    /// Adds a buffer's bytes.
+    pub(crate) fn push_buffer(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            let is_written = |last: &OutboxPart| last.at == last.bytes().len();
+            if self.parts.back().is_some_and(is_written) {
                 self.parts.pop_back();
             }
-            self.len += bytes.len() - at;
-            let is_open = false;
-            self.parts.push_back(OutboxPart { bytes, at, is_open });
+            self.len += bytes.len();
+            let bytes = PartBytes::Whole(bytes);
+            self.parts.push_back(OutboxPart { bytes, at: 0 });
         }
     }
 
@@ -69,25 +85,27 @@ impl Outbox {
     pub(crate) fn front(&self) -> &[u8] {
         self.parts
             .front()
-            .map_or(&[], |first| &first.bytes[first.at..])
+            .map_or(&[], |first| &first.bytes()[first.at..])
     }
 
-    /// This number of bytes of [`front`](Self::front) is written. Returns a buffer that is not
-    /// needed any more.
-    pub(crate) fn wrote(&mut self, count: usize) -> Option<Vec<u8>> {
+    /// This number of bytes of [`front`](Self::front) is written.
+    pub(crate) fn wrote(&mut self, count: usize) {
         let is_last = self.parts.len() == 1;
-        let first = self.parts.front_mut()?;
+        let Some(first) = self.parts.front_mut() else {
+            return;
+        };
         first.at += count;
         self.len -= count;
-        if first.at < first.bytes.len() {
-            return None;
+        if first.at < first.bytes().len() {
+            return;
         }
-        if is_last && first.is_open && first.bytes.capacity() <= BUFFER_KEEP_MAX {
-            first.bytes.clear();
-            first.at = 0;
-            return None;
+        match &mut first.bytes {
+            PartBytes::Open(bytes) if is_last && bytes.capacity() <= BUFFER_KEEP_MAX => {
+                bytes.clear();
+                first.at = 0;
+            }
+            _ => drop(self.parts.pop_front()),
         }
-        self.parts.pop_front().map(|part| part.bytes)
     }
 }
 
@@ -100,7 +118,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Append(Vec<u8>),
-        Push(Vec<u8>, usize),
+        Push(Vec<u8>),
         Write(usize),
     }
 
@@ -108,7 +126,7 @@ mod tests {
         let bytes = || prop::collection::vec(any::<u8>(), 0..9);
         let step = prop_oneof![
             bytes().prop_map(Step::Append),
-            (bytes(), 0..9usize).prop_map(|(own, at)| Step::Push(own, at)),
+            bytes().prop_map(Step::Push),
             (0..9usize).prop_map(Step::Write),
         ];
         prop::collection::vec(step, 0..40)
@@ -124,9 +142,9 @@ mod tests {
                         came.extend_from_slice(&bytes);
                         own.append(|out| out.extend_from_slice(&bytes));
                     }
-                    Step::Push(bytes, at) => {
-                        came.extend_from_slice(bytes.get(at..).unwrap_or_default());
-                        own.push_buffer(bytes, at);
+                    Step::Push(bytes) => {
+                        came.extend_from_slice(&bytes);
+                        own.push_buffer(bytes.into());
                     }
                     Step::Write(most) => {
                         let count = most.min(own.front().len());

@@ -6,25 +6,17 @@
 //! ```
 //!
 //! A request that nobody waits for any more is owed all the same: the upstream works at it.
+//!
+//! Bodies of requests that may be sent again are kept with them: small ones are copied into
+//! buffers that stay with the slots.
 
-use super::credits::Kind;
-use super::streams::StreamStep;
-use crate::cells::claims::RequestId;
+use bytes::Bytes;
+
+use super::waiting::{Forward, ForwardBody, KeptRequest};
+use crate::limits::OWED_BODY_KEEP_MAX;
 
 /// A request that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OwedRequest {
-    /// Of the worker's in-flight table; [`RequestId::NONE`] for a ROLLBACK of ours.
-    pub(crate) id: RequestId,
-    /// The sync by which its client knows it.
-    pub(crate) sync: u64,
-    /// What it takes of the upstream.
-    pub(crate) kind: Kind,
-    /// The number of its stream upstream; 0 for none.
-    pub(crate) stream: u64,
-    /// What it does to the transaction of its stream.
-    pub(crate) step: StreamStep,
-}
+pub(crate) type OwedRequest = Forward;
 
 /// The table of what is owed.
 #[derive(Debug, Default)]
@@ -37,6 +29,62 @@ pub(crate) struct Owed {
 struct Slot {
     generation: u32,
     request: Option<OwedRequest>,
+    body: KeptBody,
+    /// For small bodies.
+    buffer: Vec<u8>,
+}
+
+/// The body of what is owed.
+#[derive(Debug, Default, Clone)]
+enum KeptBody {
+    #[default]
+    None,
+    InBuffer,
+    Whole(Bytes),
+}
+
+/// A request that is owed no more.
+#[derive(Debug)]
+pub(crate) struct TakenRequest {
+    pub(crate) forward: OwedRequest,
+    /// The body, if that was kept, and is wanted.
+    pub(crate) body: Option<Bytes>,
+    /// How many bytes were kept.
+    pub(crate) kept: usize,
+}
+
+impl TakenRequest {
+    /// The same, to be sent once more, if its body was kept.
+    pub(crate) fn keep(self) -> Option<KeptRequest> {
+        Some(KeptRequest {
+            forward: self.forward,
+            body: self.body?,
+            was_sent: true,
+        })
+    }
+}
+
+impl Slot {
+    /// Frees it. The body is copied out if `wants_body`.
+    fn take(&mut self, wants_body: bool) -> Option<TakenRequest> {
+        let forward = self.request.take()?;
+        let (body, kept) = match std::mem::take(&mut self.body) {
+            KeptBody::None => (None, 0),
+            KeptBody::InBuffer => {
+                let body = wants_body.then(|| Bytes::copy_from_slice(&self.buffer));
+                (body, self.buffer.len())
+            }
+            KeptBody::Whole(bytes) => {
+                let kept = bytes.len();
+                (Some(bytes), kept)
+            }
+        };
+        Some(TakenRequest {
+            forward,
+            body,
+            kept,
+        })
+    }
 }
 
 impl Owed {
@@ -45,9 +93,9 @@ impl Owed {
         self.slots.len() - self.free.len()
     }
 
-    /// A request is sent; returns the sync that it is sent with.
+    /// A request is sent; returns the sync that it is sent with. The body is kept, if there is one.
     #[inline]
-    pub(crate) fn add(&mut self, request: OwedRequest) -> u64 {
+    pub(crate) fn add(&mut self, request: OwedRequest, body: Option<&ForwardBody<'_>>) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
@@ -55,6 +103,16 @@ impl Owed {
         let slot = &mut self.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
         slot.request = Some(request);
+        slot.body = match body {
+            Some(ForwardBody::Part(bytes)) if bytes.len() <= OWED_BODY_KEEP_MAX => {
+                slot.buffer.clear();
+                slot.buffer.extend_from_slice(bytes);
+                KeptBody::InBuffer
+            }
+            Some(ForwardBody::Part(bytes)) => KeptBody::Whole(Bytes::copy_from_slice(bytes)),
+            Some(ForwardBody::Own(bytes)) => KeptBody::Whole(bytes.clone()),
+            None => KeptBody::None,
+        };
         u64::from(slot.generation) << 32 | u64::from(index)
     }
 
@@ -66,61 +124,92 @@ impl Owed {
         slot.request.as_ref().filter(|_| is_it)
     }
 
-    /// The reply of a request is whole. Returns the request, if it was owed.
+    /// Whether the body of a request is kept.
+    pub(crate) fn has_body(&self, sync: u64) -> bool {
+        let is_owed = self.get(sync).is_some();
+        is_owed && !matches!(self.slots[sync as u32 as usize].body, KeptBody::None)
+    }
+
+    /// The reply of a request is whole. Returns the request, if it was owed, and its body, if that
+    /// was kept and somebody `wants_body`.
     #[inline]
-    pub(crate) fn remove(&mut self, sync: u64) -> Option<OwedRequest> {
+    pub(crate) fn remove(&mut self, sync: u64, wants_body: bool) -> Option<TakenRequest> {
         self.get(sync)?;
         let index = sync as u32;
         self.free.push(index);
-        self.slots[index as usize].request.take()
+        self.slots[index as usize].take(wants_body)
     }
 
     /// Everything that is owed, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &OwedRequest> {
-        self.slots.iter().filter_map(|slot| slot.request.as_ref())
+    pub(crate) fn into_all(self) -> impl Iterator<Item = TakenRequest> {
+        let slots = self.slots.into_iter();
+        slots.filter_map(|mut slot| slot.take(true))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Kind;
+    use crate::upstream::waiting::tests::forward;
 
     fn request(sync: u64) -> OwedRequest {
-        OwedRequest {
-            id: RequestId::NONE,
-            sync,
-            kind: Kind::Other,
-            stream: 0,
-            step: StreamStep::Nothing,
-        }
+        forward(0, sync, Kind::Other)
     }
 
     #[test]
     fn a_reply_finds_its_own_request_once() {
         let mut owed = Owed::default();
-        let syncs = [7, 7, 8].map(|sync| owed.add(request(sync)));
+        let syncs = [7, 7, 8].map(|sync| owed.add(request(sync), None));
         assert_eq!(owed.len(), 3);
         assert_eq!(owed.get(syncs[1]), Some(&request(7)));
-        owed.remove(syncs[1]);
+        owed.remove(syncs[1], true);
         assert_eq!((owed.get(syncs[1]), owed.len()), (None, 2));
-        let next = owed.add(request(9));
+        let next = owed.add(request(9), None);
         assert_ne!(next, syncs[1], "of another generation");
         assert_eq!(
             (owed.get(syncs[1]), owed.get(next)),
             (None, Some(&request(9)))
         );
-        owed.remove(syncs[1]);
+        owed.remove(syncs[1], true);
         assert_eq!(owed.len(), 3, "a late reply frees nobody else's slot");
     }
 
     #[test]
     fn a_sync_that_was_never_sent_is_nobodys() {
         let mut owed = Owed::default();
-        let sync = owed.add(request(7));
+        let sync = owed.add(request(7), None);
         for foreign in [0, sync + 1, sync | 1 << 60, u64::MAX] {
             assert_eq!(owed.get(foreign), None, "{foreign:x}");
-            owed.remove(foreign);
+            owed.remove(foreign, true);
         }
-        assert_eq!(owed.iter().count(), 1);
+        assert_eq!(owed.into_all().count(), 1);
+    }
+
+    #[test]
+    fn a_body_that_is_kept_is_that_of_its_request() {
+        let mut owed = Owed::default();
+        let small = owed.add(request(1), Some(&ForwardBody::Part(b"small")));
+        let large = vec![7; OWED_BODY_KEEP_MAX + 1];
+        let large = [
+            owed.add(request(2), Some(&ForwardBody::Part(&large))),
+            owed.add(request(3), Some(&ForwardBody::Own(large.into()))),
+        ];
+        let none = owed.add(request(4), None);
+        let taken = owed.remove(small, true).unwrap();
+        assert_eq!(
+            (taken.body.as_deref(), taken.kept),
+            (Some(&b"small"[..]), 5)
+        );
+        assert!(owed.remove(none, true).unwrap().keep().is_none());
+        let next = owed.add(request(5), Some(&ForwardBody::Part(b"next")));
+        for sync in large {
+            let taken = owed.remove(sync, true).unwrap();
+            assert_eq!(taken.kept, OWED_BODY_KEEP_MAX + 1);
+            assert_eq!(taken.keep().unwrap().body.len(), OWED_BODY_KEEP_MAX + 1);
+        }
+        let left = owed.into_all().map(|own| own.keep().unwrap());
+        let left: Vec<_> = left.map(|own| (own.forward.sync, own.body)).collect();
+        assert_eq!(left, [(5, Bytes::from_static(b"next"))], "{next}");
     }
 }

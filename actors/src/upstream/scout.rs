@@ -152,10 +152,10 @@ impl Scout {
 
     /// The upstream's ballot has come.
     pub(crate) fn on_ballot(&mut self, ballot: &Ballot) {
-        // Before it told of other reasons, this was loading.
+        // Before it told of other reasons, this was loading; or what is configured, told twice.
         let is_loading = match ballot.is_bootstrapped {
             Some(is_bootstrapped) => !is_bootstrapped,
-            None => ballot.is_read_only,
+            None => ballot.is_read_only && !ballot.is_read_only_by_configuration,
         };
         self.condition = if is_loading {
             Condition::Loading
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn what_keeps_it_from_writing_is_known_whoever_says_so() {
         let mut own = Model::serving();
-        let mut told = |is_read_only, is_bootstrapped| {
+        let told = |own: &mut Model, is_read_only, is_bootstrapped| {
             own.scout.on_ballot(&Ballot {
                 is_read_only,
                 is_bootstrapped,
@@ -367,13 +367,19 @@ mod tests {
         };
         let read_only = Condition::Serving { is_writable: false };
         assert_eq!(
-            told(true, None),
+            told(&mut own, true, None),
             Condition::Loading,
             "as older ones mean it"
         );
-        assert_eq!(told(true, Some(true)), read_only);
-        assert_eq!(told(true, Some(false)), Condition::Loading);
-        assert_eq!(told(false, None), SERVING);
+        assert_eq!(told(&mut own, true, Some(true)), read_only);
+        own.scout.on_ballot(&Ballot {
+            is_read_only_by_configuration: true,
+            is_read_only: true,
+            ..Ballot::default()
+        });
+        assert_eq!(own.scout.condition(), read_only, "older ones tell it twice");
+        assert_eq!(told(&mut own, true, Some(false)), Condition::Loading);
+        assert_eq!(told(&mut own, false, None), SERVING);
         own.scout.on_info(Some(true));
         assert_eq!(own.scout.condition(), read_only, "an orphan");
         own.scout.on_ballot(&Ballot::default());

@@ -4,8 +4,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
 use vestibule_wire::keys::RequestType;
 
+use super::again::Repeat;
 use super::credits::Kind;
 use super::streams::{ClientStream, StreamStep};
 use crate::cells::claims::RequestId;
@@ -20,8 +22,12 @@ const SWEEP_BYTES_MIN: usize = 1 << 20;
 pub(crate) struct Forward {
     /// Of the worker's in-flight table; [`RequestId::NONE`] for a ROLLBACK of ours.
     pub(crate) id: RequestId,
+    /// Which came before which, of its worker.
+    pub(crate) number: u64,
     /// The session that it came from, and its stream.
     pub(crate) key: ClientStream,
+    /// The number of that stream upstream, when it was sent; 0 for none.
+    pub(crate) stream: u64,
     /// The number of its type.
     pub(crate) code: u16,
     pub(crate) kind: Kind,
@@ -29,6 +35,13 @@ pub(crate) struct Forward {
     pub(crate) step: StreamStep,
     /// The sync by which its client knows it.
     pub(crate) sync: u64,
+    /// Whether it may be sent twice.
+    pub(crate) repeat: Repeat,
+    /// How many links it was given to.
+    pub(crate) links: u8,
+    /// The version of the catalog that its client knows, as clients are told it; 0 if the client
+    /// has told none.
+    pub(crate) catalog: u64,
     /// The upstream's number of the catalog that its client knows, so that it is refused if there
     /// is another one by then; 0 if the client has told none.
     pub(crate) schema_version: u64,
@@ -39,11 +52,16 @@ impl Forward {
     pub(crate) fn rollback(key: ClientStream) -> Self {
         Self {
             id: RequestId::NONE,
+            number: 0,
             key,
+            stream: 0,
             code: RequestType::Rollback as u16,
             kind: Kind::Other,
             step: StreamStep::Rollback,
             sync: 0,
+            repeat: Repeat::InStream,
+            links: 0,
+            catalog: 0,
             schema_version: 0,
         }
     }
@@ -60,32 +78,53 @@ impl Forward {
 pub(crate) enum ForwardBody<'a> {
     /// To be copied.
     Part(&'a [u8]),
-    /// A buffer that ends with it, and where it starts.
-    Own(Vec<u8>, usize),
+    /// In a buffer that nobody else changes.
+    Own(Bytes),
 }
 
 impl ForwardBody<'_> {
-    fn keep(self) -> ForwardBody<'static> {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Part(bytes) => ForwardBody::Own(bytes.to_vec(), 0),
-            Self::Own(bytes, at) => ForwardBody::Own(bytes, at),
+            Self::Part(bytes) => bytes,
+            Self::Own(bytes) => bytes,
         }
     }
 
-    fn allocated(&self) -> usize {
+    pub(crate) fn keep(self) -> Bytes {
         match self {
-            Self::Part(_) => 0,
-            Self::Own(bytes, _) => bytes.capacity(),
+            Self::Part(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
+/// A request with its body.
+#[derive(Debug)]
+pub(crate) struct KeptRequest {
+    pub(crate) forward: Forward,
+    pub(crate) body: Bytes,
+    /// An upstream may have seen it, and may be asked once more all the same.
+    pub(crate) was_sent: bool,
+}
+
+impl KeptRequest {
+    /// One that no upstream has seen.
+    pub(crate) fn unsent(forward: Forward, body: ForwardBody<'_>) -> Self {
+        Self {
+            forward,
+            body: body.keep(),
+            was_sent: false,
         }
     }
 }
 
 #[derive(Debug)]
 struct UnsentRequest {
-    /// Which came before which.
+    /// Which came before which in this link.
     number: u64,
     forward: Forward,
-    body: ForwardBody<'static>,
+    body: Bytes,
 }
 
 /// What waits in one link.
@@ -145,7 +184,7 @@ impl UnsentRequests {
             forward,
             body: body.keep(),
         };
-        self.bytes += queued.body.allocated();
+        self.bytes += queued.body.len();
         let session = forward.key.session;
         if forward.kind == Kind::Call || self.behind_calls.contains_key(&session) {
             *self.behind_calls.entry(session).or_default() += 1;
@@ -184,25 +223,26 @@ impl UnsentRequests {
                 .or_default() += 1;
         }
         let all = self.others.iter().chain(&self.calls);
-        self.bytes = all.map(|own| own.body.allocated()).sum();
+        self.bytes = all.map(|own| own.body.len()).sum();
         taken.sort_unstable_by_key(|own| own.number);
         taken
     }
 
     /// Takes out what clients have sent. What is of ours stays.
-    pub(crate) fn take_back(&mut self) -> Vec<RequestId> {
+    pub(crate) fn take_back(&mut self) -> Vec<KeptRequest> {
         if self.is_empty() {
             return Vec::new();
         }
-        let taken = self.take_where(|own| !own.is_ours());
-        taken.iter().map(|own| own.forward.id).collect()
+        let taken = self.take_where(|own| !own.is_ours()).into_iter();
+        let unsent = |own: UnsentRequest| {
+            let body = ForwardBody::Own(own.body);
+            KeptRequest::unsent(own.forward, body)
+        };
+        taken.map(unsent).collect()
     }
 
     /// Takes out what a client has sent in a stream.
-    pub(crate) fn take_stream(
-        &mut self,
-        key: ClientStream,
-    ) -> Vec<(Forward, ForwardBody<'static>)> {
+    pub(crate) fn take_stream(&mut self, key: ClientStream) -> Vec<(Forward, Bytes)> {
         let taken = self.take_where(|own| own.key == key && !own.is_ours());
         taken
             .into_iter()
@@ -211,10 +251,7 @@ impl UnsentRequests {
     }
 
     /// Takes out what goes next, if there is credit for something: `has` tells of which kind.
-    pub(crate) fn pop(
-        &mut self,
-        has: impl Fn(Kind) -> bool,
-    ) -> Option<(Forward, ForwardBody<'static>)> {
+    pub(crate) fn pop(&mut self, has: impl Fn(Kind) -> bool) -> Option<(Forward, Bytes)> {
         let goes = |own: &&UnsentRequest| has(own.forward.kind);
         let other = self.others.front().filter(goes).map(|own| own.number);
         let call = self.calls.front().filter(goes).map(|own| own.number);
@@ -236,7 +273,7 @@ impl UnsentRequests {
         } else {
             self.others.pop_front()?
         };
-        self.bytes -= queued.body.allocated();
+        self.bytes -= queued.body.len();
         if self.is_empty() {
             // What was much before says nothing of what comes.
             self.sweep_at = (SWEEP_LEN_MIN, SWEEP_BYTES_MIN);
@@ -254,10 +291,10 @@ impl UnsentRequests {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn forward(session: u32, sync: u64, kind: Kind) -> Forward {
+    pub(in crate::upstream) fn forward(session: u32, sync: u64, kind: Kind) -> Forward {
         Forward {
             id: RequestId {
                 index: sync as u32,
@@ -268,10 +305,15 @@ mod tests {
                 connection: u64::from(session),
                 stream: 0,
             },
+            number: sync,
+            stream: 0,
             code: RequestType::Ping as u16,
             kind,
             step: StreamStep::Nothing,
             sync,
+            repeat: Repeat::Write,
+            links: 0,
+            catalog: 0,
             schema_version: 0,
         }
     }
@@ -323,11 +365,11 @@ mod tests {
         let mut own = UnsentRequests::default();
         for sync in 0..10_000 {
             let kind = [Kind::Call, Kind::Other][sync as usize % 2];
-            let body = ForwardBody::Own(vec![0; 100], 0);
+            let body = ForwardBody::Own(vec![0; 100].into());
             own.push(forward(7, sync, kind), body, |_| false);
             assert!(own.len() <= SWEEP_LEN_MIN);
         }
-        let body = ForwardBody::Own(vec![0; SWEEP_BYTES_MIN], 0);
+        let body = ForwardBody::Own(vec![0; SWEEP_BYTES_MIN].into());
         own.push(forward(7, 0, Kind::Other), body, |_| false);
         assert!(own.is_empty() && own.may_pass(7));
     }
@@ -352,7 +394,8 @@ mod tests {
         let taken = own.take_stream(all[0].key);
         let syncs: Vec<_> = taken.iter().map(|(forward, _)| forward.sync).collect();
         assert_eq!((syncs, own.len()), (vec![1, 3], 2));
-        assert_eq!(own.take_back(), [all[1].id]);
+        let taken = own.take_back();
+        assert!(taken.iter().map(|own| own.forward.id).eq([all[1].id]));
         own.sweep(|_| false);
         assert_eq!(own.pop(|_| true).map(|(forward, _)| forward), Some(all[3]));
         assert!(own.may_pass(7));

@@ -1,5 +1,6 @@
 //! A gateway before upstreams that do as the tests say.
 
+mod failover;
 mod formats;
 mod relay;
 mod secured;
@@ -257,30 +258,6 @@ fn while_the_upstream_says_nothing_clients_are_told_so() {
 }
 
 #[test]
-fn what_was_sent_when_the_upstream_goes_is_unknown_unless_it_only_reads() {
-    let upstream = FakeUpstream::start();
-    let server = before(&upstream);
-    let mut peer = server.connect();
-    peer.send(&RequestBuilder::replace(1, 1));
-    peer.send(&RequestBuilder::select(2, 1));
-    let asked = upstream.asked();
-    upstream.asked();
-    upstream.end(asked.connection);
-    let mut told = [peer.receive(), peer.receive()];
-    told.sort_by_key(|own| own.sync);
-    assert_eq!(told[0].error_code(), Some(115));
-    assert!(
-        told[0].error_mentions("unknown"),
-        "{:?}",
-        told[0].error_text()
-    );
-    assert_eq!(told[1].error_code(), Some(116));
-    assert!(!told[1].error_mentions("unknown"));
-    // Only the link has ended: another one takes its place.
-    pass(&mut peer, &upstream, &eval(3, "return 1"));
-}
-
-#[test]
 fn an_upstream_that_comes_back_is_used_again_and_its_catalog_counts_as_another() {
     let upstream = FakeUpstream::start();
     let server = before(&upstream);
@@ -385,26 +362,6 @@ fn a_link_that_is_not_needed_any_more_is_closed_although_its_sessions_stay() {
     second.set_writable(true);
     server.wait_until("the link is closed", || first.has_ended(asked.connection));
     pass(&mut peer, &second, &eval(2, "return 1"));
-}
-
-#[test]
-fn what_waits_for_an_upstream_goes_nowhere_when_another_one_takes_changes() {
-    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
-    second.set_writable(false);
-    let server = on_one_thread(upstreams(&[("a", first.address), ("b", second.address)]));
-    let (_peers, asked) = all_calls(&server, &first);
-    let mut peer = server.connect();
-    peer.send(&eval(1, "return 1"));
-    first.set_writable(false);
-    second.set_writable(true);
-    let told = peer.receive();
-    assert_eq!(told.error_code(), Some(116));
-    assert!(!told.error_mentions("unknown"));
-    pass(&mut peer, &second, &eval(2, "return 1"));
-    asked.iter().for_each(|own| own.reply(DONE));
-    let connection = asked[0].connection;
-    server.wait_until("the link is closed", || first.has_ended(connection));
-    assert!(first.try_asked().is_none(), "it may take changes still");
 }
 
 #[test]

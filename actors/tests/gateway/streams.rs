@@ -249,6 +249,8 @@ fn transactions_do_not_go_on_where_requests_do_not_go_any_more() {
     server.wait_until("the link is closed", || first.has_ended(connection));
     assert_eq!(code(&peer.ask(&write(7))), Some(97));
     assert_eq!(peer.ask(&rollback(7)).code, 0);
+    // It waits until the second one is known to take changes.
+    pass(&mut peer, &second, &write(0));
     begun(&mut peer, &second, 7);
 }
 

@@ -185,11 +185,12 @@ impl FakeUpstream {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                if own.is_over.load(Ordering::SeqCst) {
-                    return;
-                }
                 let number = {
+                    // Under the lock, so that the end finds it or it finds the end.
                     let mut connections = lock(&own.connections);
+                    if own.is_over.load(Ordering::SeqCst) {
+                        return;
+                    }
                     connections.push(stream.try_clone().unwrap());
                     connections.len() - 1
                 };
@@ -269,10 +270,10 @@ impl FakeUpstream {
 
 impl Drop for FakeUpstream {
     fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::SeqCst);
         for connection in lock(&self.state.connections).iter() {
             let _ = connection.shutdown(Shutdown::Both);
         }
-        self.state.is_over.store(true, Ordering::SeqCst);
         self.set_silent(false);
         let began = Instant::now();
         // The listener sees that it is over when somebody comes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use vestibule_actors::limits::{
-    CONNECT_TIMEOUT_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
+    CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
 };
 use vestibule_actors::{
     GatewayAccount, TlsFile, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsFiles, Upstreams,
@@ -101,6 +101,27 @@ pub(crate) struct GatewayArgs {
         value_parser = duration,
     )]
     pub(crate) connect_timeout: Duration,
+    /// Time for which requests are held when the upstream that they go to is gone, or takes no
+    /// changes any more, until another one does; then the solo policy decides. 0: not at all, and
+    /// nothing is sent twice.
+    #[arg(
+        long,
+        env = "VESTIBULE_FAILOVER_HOLD",
+        value_name = "TIME",
+        default_value = time_text(FAILOVER_HOLD_DEFAULT),
+        value_parser = duration,
+    )]
+    pub(crate) failover_hold: Duration,
+    /// Procedures that may be called twice, separated by commas: a CALL of one of these is sent
+    /// again when its upstream has gone with it, and nobody knows whether it has happened.
+    #[arg(
+        long,
+        env = "VESTIBULE_RETRY_CALLS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(crate) retry_calls: Vec<String>,
 }
 
 impl GatewayArgs {
@@ -117,6 +138,8 @@ impl GatewayArgs {
             .silent_after(self.silent_after)
             .probe_interval(self.probe_interval)
             .connect_timeout(self.connect_timeout)
+            .failover_hold(self.failover_hold)
+            .retry_calls(self.retry_calls.iter().cloned().collect())
     }
 
     /// The account of the gateway, if it has one.

@@ -90,7 +90,7 @@ fn another_value(option: &str) -> Option<&'static str> {
         "solo_policy" | "solo_policy_new" => "hold",
         "guest" => "none",
         "log_format" => "json",
-        "administrator" | "instance_name" | "upstream_user" => "alice",
+        "administrator" | "instance_name" | "upstream_user" | "retry_calls" => "alice",
         "checkpoint_count" | "session_threads" | "login_failures_free" => "7",
         "shutdown_grace_period" => "forever",
         "log" => "debug",

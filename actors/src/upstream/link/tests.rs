@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::features::Features;
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::greeting;
 use vestibule_wire::header::{Header, read_header};
-use vestibule_wire::keys::{CODE_CHUNK, RequestType};
+use vestibule_wire::keys::{CODE_CHUNK, CODE_ERROR, RequestType};
 use vestibule_wire::reply::ReplyHeader;
-use vestibule_wire::{Error, Uuid};
+use vestibule_wire::{Error, ErrorCode, Uuid};
 
 use super::*;
 use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX};
-use crate::upstream::Kind;
+use crate::upstream::waiting::tests::forward;
+use crate::upstream::{Kind, Repeat};
 
 /// What a sink was told: sync of the client, code, body.
 #[derive(Default)]
@@ -69,7 +71,7 @@ impl Model {
             key: None,
             format: Features::NONE,
         };
-        let credits = Rc::new(Credits::of_one(1));
+        let credits = Rc::new(Credits::of_one(1, true));
         Self {
             link: UpstreamLink::new(user, credits.clone(), Instant::now()),
             credits,
@@ -93,15 +95,16 @@ impl Model {
 
     /// A request of a session, whose sync is the number of its claim word.
     fn submit(&mut self, session: u32, kind: Kind, body: &[u8]) -> RequestId {
+        self.submit_as(session, kind, Repeat::Write, body)
+    }
+
+    fn submit_as(&mut self, session: u32, kind: Kind, repeat: Repeat, body: &[u8]) -> RequestId {
         let id = self.claims.queue(self.next);
         let forward = Forward {
             id,
-            key: key(session, 0),
+            repeat,
             code: RequestType::Call as u16,
-            kind,
-            step: StreamStep::Nothing,
-            sync: u64::from(self.next),
-            schema_version: 0,
+            ..forward(session, u64::from(self.next), kind)
         };
         self.next += 1;
         (self.link).submit(forward, ForwardBody::Part(body), &self.claims);
@@ -143,6 +146,11 @@ impl Model {
         self.receive(&bytes).unwrap();
         self.link.pump(&self.claims);
     }
+}
+
+/// What was not sent, or may be sent twice.
+fn unsent(end: &EndedLink) -> Vec<RequestId> {
+    end.again.iter().map(|own| own.forward.id).collect()
 }
 
 #[test]
@@ -193,7 +201,7 @@ fn a_login_that_is_refused_ends_the_link_with_the_refusal() {
     let fault = own.receive(&bytes).unwrap_err();
     assert_eq!(fault, LinkFault::Refused(Refusal::Login(refusal)));
     let ended = own.link.end();
-    assert_eq!((ended.unsent, ended.sent), (vec![id], Vec::new()));
+    assert_eq!((unsent(&ended), ended.sent), (vec![id], Vec::new()));
     assert!(own.claims.revoke(id), "it was not begun");
 }
 
@@ -273,9 +281,63 @@ fn at_its_end_everything_is_told_once_and_its_credits_are_others() {
     assert!(!own.credits.has(Kind::Other));
     let mut ended = own.link.end();
     ended.sent.sort_by_key(|id| id.index);
-    assert_eq!((ended.unsent, ended.sent), (vec![waiting], sent));
+    assert_eq!((unsent(&ended), ended.sent), (vec![waiting], sent));
     assert!(own.credits.has(Kind::Other) && own.link.is_idle());
-    assert_eq!(own.link.end(), EndedLink::default());
+    let ended = own.link.end();
+    assert!(ended.again.is_empty() && ended.sent.is_empty());
+}
+
+#[test]
+fn what_may_be_sent_twice_is_left_with_its_body_when_the_link_ends() {
+    let mut own = Model::greeted();
+    let kinds = [
+        (Repeat::Read, true),
+        (Repeat::Write, false),
+        (Repeat::Call, false),
+        (Repeat::HarmlessCall, true),
+        (Repeat::InStream, false),
+    ];
+    let ids = kinds.map(|(repeat, _)| own.submit_as(1, Kind::Other, repeat, b"body"));
+    assert_eq!(own.written().len(), kinds.len());
+    let end = own.link.end();
+    let of = |is_again| {
+        let all = kinds.iter().zip(ids);
+        all.filter(move |((_, own), _)| *own == is_again)
+            .map(|(_, id)| id)
+    };
+    assert!(end.sent.iter().copied().eq(of(false)));
+    assert!(end.again.iter().map(|own| own.forward.id).eq(of(true)));
+    let is_whole = |own: &KeptRequest| own.was_sent && &*own.body == b"body";
+    assert!(end.again.iter().all(is_whole));
+}
+
+#[test]
+fn what_is_refused_for_the_time_being_is_kept_and_other_errors_are_answers() {
+    let mut own = Model::greeted();
+    let error = |code: ErrorCode| CODE_ERROR | u32::from(code.0);
+    let read_only = error(ErrorCode::READONLY);
+    own.submit_as(1, Kind::Other, Repeat::Write, b"write");
+    own.submit_as(1, Kind::Call, Repeat::Call, b"call");
+    own.submit_as(1, Kind::Other, Repeat::Write, b"other");
+    let syncs: Vec<u64> = own.written().iter().map(|own| own.0.sync).collect();
+    own.reply(syncs[0], read_only, b"read-only");
+    own.reply(syncs[1], read_only, b"it says so");
+    own.reply(syncs[2], error(ErrorCode::TUPLE_FOUND), b"found");
+    let told: Vec<_> = own.told.all.iter().map(|own| own.0).collect();
+    assert_eq!(told, [1, 2]);
+    assert!(own.link.is_idle(), "nothing is owed for what was refused");
+    let refused = own.link.take_refused();
+    assert_eq!(refused.len(), 1);
+    let told = (refused[0].code, &*refused[0].body);
+    assert_eq!(told, (read_only, &b"read-only"[..]));
+    assert_eq!(&*refused[0].request.body, b"write");
+    assert!(own.link.take_refused().is_empty());
+    // Nothing is asked again for those who do not wait any more.
+    own.told.is_abandoned = true;
+    own.submit_as(1, Kind::Other, Repeat::Write, b"write");
+    let sync = own.written()[0].0.sync;
+    own.reply(sync, read_only, b"read-only");
+    assert!(own.link.take_refused().is_empty());
 }
 
 #[test]
@@ -305,10 +367,9 @@ impl Model {
             id,
             key: key(1, stream),
             code: request as u16,
-            kind: Kind::Other,
             step,
-            sync: u64::from(self.next),
-            schema_version: 0,
+            repeat: Repeat::InStream,
+            ..forward(1, u64::from(self.next), Kind::Other)
         };
         self.next += 1;
         (self.link).submit(forward, ForwardBody::Part(&[]), &self.claims);
@@ -332,7 +393,8 @@ fn what_a_session_that_has_left_may_have_begun_is_rolled_back_behind_it() {
     assert_eq!(asked(&mut own), sent);
     assert!(own.link.leave(1, 101, &own.claims).is_empty(), "no more");
     assert!(asked(&mut own).is_empty());
-    let ours = own.link.owed.iter().filter(|own| own.id == RequestId::NONE);
+    let owed = std::mem::take(&mut own.link.owed).into_all();
+    let ours = owed.filter(|own| own.forward.id == RequestId::NONE);
     assert_eq!(ours.count(), 1);
 }
 
@@ -379,7 +441,8 @@ fn requests_are_taken_back_and_rollbacks_of_ours_are_not() {
         own.credits.take(Kind::Other);
     }
     let write = own.submit_in(7, RequestType::Replace, StreamStep::Nothing);
-    assert_eq!(own.link.take_back(), [write]);
+    let taken = own.link.take_back();
+    assert!(taken.iter().map(|own| own.forward.id).eq([write]));
     let lost = own.link.leave_all(&own.claims);
     let begins: Vec<_> = lost.iter().map(|own| own.begin).collect();
     assert_eq!(begins, [Some(begin)]);

@@ -1,0 +1,336 @@
+//! Requests that are sent again, or later than they came: those of a link that is lost, those that
+//! an upstream refuses which takes no changes any more, and those that come while none does.
+//!
+//! ```text
+//!   link lost, taken back ──┬────▶ parked ── an upstream serves, a link can be had ─▶ link
+//!   none to send to ────────┘       ▲  └──── solo is declared: its policy ─▶ told
+//!   refused with 7, 116, 279 ─▶ in doubt ─── its upstream takes changes all the same ─▶ told
+//! ```
+//!
+//! All of them are queued again: what takes queued requests back answers them as not done.
+
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+
+use futures::future::{Either, select};
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use vestibule_wire::Error;
+use vestibule_wire::reply::ReplyHeader;
+
+use super::cell::LinkCell;
+use super::hub::Links;
+use super::refusals::{NoLink, not_there};
+use crate::cells::claims::{RequestId, RequestPhase};
+use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
+use crate::messages::tx::ReplyHead;
+use crate::resources::WorkerCell;
+use crate::upstream::{
+    Destination, ForwardBody, Incarnation, KeptRequest, LinkClient, Parked, ParkedRequest,
+    RefusedRequest,
+};
+
+/// What is to be sent again, of one worker.
+pub(super) struct Again {
+    parked: Parked,
+    /// What an upstream has refused, since it was asked how it is.
+    refused: Vec<Doubtful>,
+    /// Before it was asked, which it has not answered.
+    asked: Vec<Doubtful>,
+    is_asking: bool,
+    /// Wakes who looks at it when there is something.
+    look: Rc<Notify>,
+}
+
+/// A request in doubt: its upstream has refused it, and may take no changes any more.
+struct Doubtful {
+    own: RefusedRequest,
+    client: LinkClient,
+    incarnation: Incarnation,
+}
+
+impl Again {
+    /// Nothing yet, of one of this number of workers.
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            parked: Parked::new(FAILOVER_BYTES_MAX / workers.max(1)),
+            refused: Vec::new(),
+            asked: Vec::new(),
+            is_asking: false,
+            look: Rc::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parked.is_empty() && self.refused.is_empty() && self.asked.is_empty()
+    }
+
+    /// Takes out what an upstream has refused to which requests do not go any more.
+    fn take_resolved(&mut self, destination: Destination) -> Vec<Doubtful> {
+        let is_over = |own: &Doubtful| destination != Destination::To(own.incarnation);
+        let asked = self.asked.extract_if(.., |own| is_over(own));
+        let mut taken: Vec<_> = asked.collect();
+        taken.extend(self.refused.extract_if(.., |own| is_over(own)));
+        taken
+    }
+}
+
+/// Does what follows from where requests go, when that changes, and looks at what is to be sent
+/// again, as long as there is something.
+pub(super) async fn follow(links: Weak<Links>, mut destinations: watch::Receiver<Destination>) {
+    loop {
+        let Some((look, is_empty)) = links.upgrade().map(|own| own.watched()) else {
+            return;
+        };
+        let is_over = {
+            let changed = pin!(destinations.changed());
+            let look = pin!(async {
+                match is_empty {
+                    true => look.notified().await,
+                    false => sleep(PARKED_LOOK_PERIOD).await,
+                }
+            });
+            matches!(select(changed, look).await, Either::Left((Err(_), _)))
+        };
+        let Some(links) = links.upgrade().filter(|_| !is_over) else {
+            return;
+        };
+        match *destinations.borrow_and_update() {
+            Destination::To(target) => links.state.borrow().follow(Some(target)),
+            Destination::Held => links.state.borrow().follow(None),
+            // It may come back.
+            Destination::Nowhere => {}
+        }
+        if let Some(worker) = links.worker.upgrade() {
+            links.settle(&worker);
+            links.ask();
+        }
+    }
+}
+
+impl Links {
+    /// What wakes who looks at what is to be sent again, and whether there is nothing.
+    fn watched(&self) -> (Rc<Notify>, bool) {
+        let again = self.again.borrow();
+        (again.look.clone(), again.is_empty())
+    }
+
+    /// Keeps a request that goes over no link now, if that may change soon.
+    ///
+    /// # Errors
+    ///
+    /// Why it goes over none.
+    pub(super) fn park(
+        &self,
+        worker: &WorkerCell,
+        why: NoLink,
+        client: LinkClient,
+        request: KeptRequest,
+    ) -> Result<(), (RequestId, NoLink)> {
+        let id = request.forward.id;
+        let is_for_now = matches!(why, NoLink::Held | NoLink::Paused);
+        let may_wait = is_for_now && self.gateway.holds() && request.forward.repeat.may_move();
+        match may_wait && self.keep(worker, client, request) {
+            true => Ok(()),
+            false => Err((id, why)),
+        }
+    }
+
+    /// Keeps a request that is queued; false if there is no room for it.
+    fn keep(&self, worker: &WorkerCell, client: LinkClient, request: KeptRequest) -> bool {
+        let since = worker.shared.clock.now();
+        let own = ParkedRequest {
+            request,
+            client,
+            since,
+        };
+        let mut again = self.again.borrow_mut();
+        again.look.notify_one();
+        again.parked.push(own, |id| is_queued(worker, id))
+    }
+
+    /// What a link has not sent, or what may be sent twice, goes elsewhere; what may not is
+    /// answered with this error.
+    pub(super) fn send_again(
+        &self,
+        worker: &Rc<WorkerCell>,
+        client: &LinkClient,
+        requests: Vec<KeptRequest>,
+        error: &Error,
+    ) {
+        let is_possible =
+            self.gateway.holds() && self.gateway.destination() != Destination::Nowhere;
+        let claims = &worker.shared.counters[worker.index].claims;
+        let mut told = Vec::new();
+        for own in requests {
+            let forward = &own.forward;
+            let id = forward.id;
+            let may = forward.repeat.may_move() && forward.links < LINKS_PER_REQUEST_MAX;
+            if !is_possible || !may {
+                told.push(id);
+            } else if own.was_sent && !claims.requeue(id) {
+                // Nobody waits for it any more.
+            } else if !self.keep(worker, client.clone(), own) {
+                told.push(id);
+            }
+        }
+        self.tell_over(worker, told, Vec::new(), error.clone(), "");
+        self.settle(worker);
+    }
+
+    /// Sends what waits as far as there are links for it.
+    pub(super) fn settle(&self, worker: &Rc<WorkerCell>) {
+        let destination = self.gateway.destination();
+        self.park_resolved(worker, destination);
+        let Destination::To(target) = destination else {
+            let parked = &mut self.again.borrow_mut().parked;
+            return parked.sweep(|id| is_queued(worker, id));
+        };
+        let now = worker.shared.clock.now();
+        let hold = self.gateway.config.failover_hold;
+        let claims = &worker.shared.counters[worker.index].claims;
+        let (mut refused, mut stale) = (Vec::new(), Vec::new());
+        let parked = self.again.borrow_mut().parked.take_all();
+        let mut hub = self.state.borrow_mut();
+        for own in parked {
+            let forward = own.request.forward;
+            if !is_queued(worker, forward.id) {
+                continue;
+            }
+            if ![0, worker.shared.schema_version()].contains(&forward.catalog) {
+                stale.push(forward);
+                continue;
+            }
+            match self.find_link(&mut hub, &own.client, target, worker) {
+                Ok(link) => {
+                    let body = ForwardBody::Own(own.request.body);
+                    self.submit(&mut hub, &link, forward, body, claims);
+                }
+                Err(NoLink::Paused) if now.saturating_duration_since(own.since) < hold => {
+                    // There was room for it.
+                    let parked = &mut self.again.borrow_mut().parked;
+                    let _ = parked.push(own, |id| is_queued(worker, id));
+                }
+                Err(why) => refused.push((forward.id, why)),
+            }
+        }
+        drop(hub);
+        self.flush();
+        self.refuse(worker, refused);
+        for forward in stale {
+            let current = worker.shared.schema_version();
+            let error = Error::wrong_schema_version(current, forward.catalog);
+            self.tell_over(worker, vec![forward.id], Vec::new(), error, "");
+        }
+    }
+
+    /// An upstream has refused requests that may be sent again. If it takes changes all the same,
+    /// these are its answers.
+    pub(super) fn on_refused(
+        &self,
+        worker: &Rc<WorkerCell>,
+        cell: &LinkCell,
+        refused: Vec<RefusedRequest>,
+    ) {
+        if refused.is_empty() {
+            return;
+        }
+        let claims = &worker.shared.counters[worker.index].claims;
+        let waited_for = refused
+            .into_iter()
+            .filter(|own| claims.requeue(own.request.forward.id));
+        let doubtful = waited_for.map(|own| Doubtful {
+            own,
+            client: cell.client(),
+            incarnation: cell.incarnation,
+        });
+        self.again.borrow_mut().refused.extend(doubtful);
+        self.settle(worker);
+        self.ask();
+    }
+
+    /// Asks the upstream that has refused requests how it is.
+    fn ask(&self) {
+        let mut again = self.again.borrow_mut();
+        let Some(upstream) = again.refused.first().map(|own| own.incarnation.upstream) else {
+            return;
+        };
+        if std::mem::replace(&mut again.is_asking, true) {
+            return;
+        }
+        again.asked = std::mem::take(&mut again.refused);
+        drop(again);
+        let (answered, me) = (self.gateway.doubt(upstream), self.me.clone());
+        actix_rt::spawn(async move {
+            let is_known = answered.await.is_ok();
+            if let Some(links) = me.upgrade() {
+                links.on_answered(is_known);
+            }
+        });
+    }
+
+    /// The upstream that was asked has answered, or is lost.
+    fn on_answered(&self, is_known: bool) {
+        let Some(worker) = self.worker.upgrade() else {
+            return;
+        };
+        self.park_resolved(&worker, self.gateway.destination());
+        {
+            let mut again = self.again.borrow_mut();
+            again.is_asking = false;
+            let asked = std::mem::take(&mut again.asked);
+            if is_known {
+                drop(again);
+                self.tell_refused(&worker, &asked);
+                self.ask();
+            } else {
+                // What follows from its loss is done in a moment.
+                again.refused.splice(0..0, asked);
+            }
+        }
+        self.settle(&worker);
+    }
+
+    /// Where requests go has changed: what was refused before goes there.
+    fn park_resolved(&self, worker: &Rc<WorkerCell>, destination: Destination) {
+        let resolved = self.again.borrow_mut().take_resolved(destination);
+        for Doubtful { own, client, .. } in resolved {
+            let id = own.request.forward.id;
+            let may = own.request.forward.links < LINKS_PER_REQUEST_MAX;
+            if !may || !self.keep(worker, client, own.request) {
+                let error = not_there(worker, "requests go to another upstream by now");
+                self.tell_over(worker, vec![id], Vec::new(), error, "");
+            }
+        }
+    }
+
+    /// What was refused is answered by that.
+    fn tell_refused(&self, worker: &WorkerCell, refused: &[Doubtful]) {
+        let claims = &worker.shared.counters[worker.index].claims;
+        let mut replies = worker.state.borrow_mut().outgoing.spare_replies();
+        for Doubtful { own, .. } in refused {
+            let (id, sync) = (own.request.forward.id, own.request.forward.sync);
+            if claims.claim(id) {
+                let schema_version = worker.shared.schema_version();
+                let header = ReplyHeader {
+                    sync,
+                    schema_version,
+                };
+                header.pass_on(&mut replies.bytes, own.code, &own.body);
+                let end = replies.bytes.len();
+                replies.heads.push(ReplyHead { id, sync, end });
+            }
+        }
+        self.mailbox.replies.do_send(replies);
+    }
+}
+
+fn is_queued(worker: &WorkerCell, id: RequestId) -> bool {
+    let claims = &worker.shared.counters[worker.index].claims;
+    claims.phase(id) == Some(RequestPhase::Queued)
+}

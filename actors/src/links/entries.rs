@@ -1,0 +1,143 @@
+//! Requests of a batch, as a link takes them.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::request::{self, Body};
+
+use crate::admission::Class;
+use crate::messages::tx::{BatchEntry, LargeRequest};
+use crate::upstream::{ClientStream, Forward, ForwardBody, Kind, Repeat, StreamStep};
+
+/// The number of the type of CALL.
+const CALL: u16 = RequestType::Call as u16;
+
+/// The request of an entry with this body, but for its number and the catalog that it knows.
+#[inline]
+pub(super) fn forward_of(
+    entry: &BatchEntry,
+    key: ClientStream,
+    body: &[u8],
+    harmless: &HashSet<String>,
+) -> Forward {
+    Forward {
+        id: entry.id,
+        number: 0,
+        key,
+        stream: 0,
+        code: entry.code,
+        kind: match entry.class {
+            Class::Call => Kind::Call,
+            _ => Kind::Other,
+        },
+        step: step(entry.meaning),
+        sync: entry.sync,
+        repeat: repeat_of(entry, body, harmless),
+        links: 0,
+        catalog: 0,
+        schema_version: 0,
+    }
+}
+
+/// What a request does to the transaction of its stream.
+pub(super) fn step(meaning: RequestType) -> StreamStep {
+    use RequestType::{Begin, Call, Call16, Commit, Eval, Execute, Rollback};
+    match meaning {
+        Begin => StreamStep::Begin,
+        Commit => StreamStep::Commit,
+        Rollback => StreamStep::Rollback,
+        Call | Call16 | Eval | Execute => StreamStep::MayBegin,
+        _ => StreamStep::Nothing,
+    }
+}
+
+/// Whether a request may be sent twice; `harmless` are the procedures of which that is declared.
+#[inline]
+fn repeat_of(entry: &BatchEntry, body: &[u8], harmless: &HashSet<String>) -> Repeat {
+    match entry.class {
+        _ if entry.stream != 0 => Repeat::InStream,
+        Class::Read => Repeat::Read,
+        Class::Call if harmless.is_empty() || entry.code != CALL => Repeat::Call,
+        Class::Call => match request::decode(RequestType::Call, body) {
+            Ok(Body::Call(call)) if harmless.contains(call.name) => Repeat::HarmlessCall,
+            _ => Repeat::Call,
+        },
+        _ => Repeat::Write,
+    }
+}
+
+/// The body of an entry.
+pub(super) fn body_of<'a>(
+    bytes: &'a [u8],
+    entry: &BatchEntry,
+    large: Option<LargeRequest>,
+) -> ForwardBody<'a> {
+    let (start, end) = (entry.start as usize, entry.end as usize);
+    match large {
+        Some(LargeRequest { mut frame, .. }) => {
+            frame.truncate(end);
+            ForwardBody::Own(Bytes::from(frame).slice(start..))
+        }
+        None => ForwardBody::Part(&bytes[start..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cells::claims::RequestId;
+    use crate::serving::{Admitted, Role, Serving, State};
+
+    fn entry(request: RequestType, class: Class) -> BatchEntry {
+        BatchEntry {
+            id: RequestId::NONE,
+            session: 1,
+            request,
+            code: request as u16,
+            meaning: request,
+            class,
+            sync: 1,
+            stream: 0,
+            admitted: Admitted::under(Serving {
+                state: State::Assist,
+                role: Role::Primary,
+                drain_target: None,
+                epoch: 1,
+            }),
+            is_versioned: false,
+            is_large: false,
+            start: 0,
+            end: 0,
+        }
+    }
+
+    #[test]
+    fn a_call_is_harmless_by_its_name_and_eval_never_is() {
+        let harmless = HashSet::from(["count".to_owned()]);
+        let call = |name: &[u8]| {
+            let head = [0x82, 0x22, 0xa0 | name.len() as u8];
+            [&head, name, &[0x21, 0x90][..]].concat()
+        };
+        let of = |request, body: &[u8]| repeat_of(&entry(request, Class::Call), body, &harmless);
+        assert_eq!(of(RequestType::Call, &call(b"count")), Repeat::HarmlessCall);
+        assert_eq!(of(RequestType::Call, &call(b"counts")), Repeat::Call);
+        assert_eq!(of(RequestType::Call, &[0xc0]), Repeat::Call);
+        assert_eq!(of(RequestType::Eval, &call(b"count")), Repeat::Call);
+        let mut in_stream = entry(RequestType::Call, Class::Call);
+        in_stream.stream = 7;
+        assert_eq!(
+            repeat_of(&in_stream, &call(b"count"), &harmless),
+            Repeat::InStream
+        );
+    }
+
+    #[test]
+    fn what_is_no_read_and_no_call_is_a_write() {
+        let of = |class| repeat_of(&entry(RequestType::Select, class), &[], &HashSet::new());
+        assert_eq!(of(Class::Read), Repeat::Read);
+        for class in [Class::Write, Class::Begin, Class::Finish] {
+            assert_eq!(of(class), Repeat::Write);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests that wait for an upstream to take over, or for a link: in the order in which they came,
+//! of all sessions of a worker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use vestibule_wire::features::Features;
+
+use super::waiting::KeptRequest;
+use crate::cells::claims::RequestId;
+
+/// As whom a request is asked, and how values are written in its reply: what a link is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkClient {
+    pub(crate) user: Arc<str>,
+    /// What its client can read, of what changes that.
+    pub(crate) format: Features,
+}
+
+/// One of them, and as whom it is asked.
+#[derive(Debug)]
+pub(crate) struct ParkedRequest {
+    pub(crate) request: KeptRequest,
+    pub(crate) client: LinkClient,
+    /// Since when it waits.
+    pub(crate) since: Instant,
+}
+
+/// What waits in one worker.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    requests: BTreeMap<u64, ParkedRequest>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Parked {
+    /// Nothing yet, and at most this number of bytes of bodies.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            requests: BTreeMap::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// One more waits. `is_wanted` tells of one that waits whether somebody waits for it: for room,
+    /// the others are dropped. False if there is no room for it.
+    pub(crate) fn push(
+        &mut self,
+        own: ParkedRequest,
+        is_wanted: impl Fn(RequestId) -> bool,
+    ) -> bool {
+        let size = own.request.body.len();
+        if size > self.bytes_max - self.bytes {
+            self.sweep(is_wanted);
+        }
+        if size > self.bytes_max - self.bytes {
+            return false;
+        }
+        self.bytes += size;
+        self.requests.insert(own.request.forward.number, own);
+        true
+    }
+
+    /// Drops those for whom nobody waits.
+    pub(crate) fn sweep(&mut self, is_wanted: impl Fn(RequestId) -> bool) {
+        self.requests
+            .retain(|_, own| is_wanted(own.request.forward.id));
+        let sizes = self.requests.values().map(|own| own.request.body.len());
+        self.bytes = sizes.sum();
+    }
+
+    /// Takes out all of them, in their order.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = ParkedRequest> + use<> {
+        self.bytes = 0;
+        std::mem::take(&mut self.requests).into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::upstream::Kind;
+    use crate::upstream::waiting::tests::forward;
+
+    fn parked(number: u64, size: usize) -> ParkedRequest {
+        ParkedRequest {
+            request: KeptRequest {
+                forward: forward(1, number, Kind::Other),
+                body: Bytes::from(vec![0; size]),
+                was_sent: false,
+            },
+            client: LinkClient {
+                user: "guest".into(),
+                format: Features::NONE,
+            },
+            since: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn they_go_in_the_order_in_which_they_came_whenever_they_came_back() {
+        let mut own = Parked::new(100);
+        for number in [5, 2, 9, 1] {
+            assert!(own.push(parked(number, 1), |_| true));
+        }
+        let numbers = own.take_all().map(|own| own.request.forward.number);
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 5, 9]);
+        assert!(own.is_empty());
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_those_of_whom_nobody_waits_for_make_room() {
+        let mut own = Parked::new(100);
+        for number in 0..10 {
+            assert!(own.push(parked(number, 10), |_| true));
+        }
+        assert!(!own.push(parked(10, 1), |_| true));
+        assert!(own.push(parked(11, 0), |_| true));
+        assert!(own.push(parked(12, 20), |id| id.index > 1));
+        assert!(!own.push(parked(13, 1), |_| true));
+        let count = own.take_all().count();
+        assert_eq!(count, 10, "but two of the first, and two more");
+        assert!(own.push(parked(14, 100), |_| true));
+    }
+}
