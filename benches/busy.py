@@ -7,7 +7,7 @@
 
 Every 20 ms a new client connects, is greeted and pings; after a second the thread that owns the
 data is blocked for three. How long each client took is kept in benches/measured/busy.json, and the
-pictures beside it are made of that and of nothing else (tests/packages.rs compares). Who is not
+pictures beside it are made of that and of nothing else (tests/benches.rs compares). Who is not
 answered within five seconds has given up. Needs Debian's tarantool.
 """
 
@@ -172,10 +172,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vestibule", default="target/release/vestibule", metavar="PATH")
     parser.add_argument("--tarantool", default="tarantool", metavar="PATH")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, and nothing else")
     parser.add_argument("--draw", action="store_true", help="measure nothing")
     parser.add_argument("--check", action="store_true",
                         help="write nothing, and fail if a picture is not that of the figures")
     options = parser.parse_args()
+    if options.json:
+        text = json.dumps(measure_all(options)) + "\n"
+        pathlib.Path(options.json).write_text(text, encoding="utf-8")
+        return
     if not (options.draw or options.check):
         MEASURED.mkdir(exist_ok=True)
         FIGURES.write_text(json.dumps(measure_all(options)) + "\n", encoding="utf-8")

@@ -22,7 +22,10 @@ import tempfile
 import time
 from pathlib import Path
 
-OPS = ["ping", "replace", "select"]
+OPS = ["ping", "replace", "select", "update", "upsert", "range", "mixed", "replace-second",
+       "select-second", "replace-fsync"]
+# Each acknowledged row is on the disk, on both sides.
+FSYNC = "replace-fsync"
 SHAPES = ["1x1", "1x64", "16x16", "50x32", "256x4"]
 OURS, FLOOR = "vestibule", "floor"
 TUNED, DEFAULT = "tarantool", "tarantool defaults"
@@ -31,7 +34,7 @@ STOP_SECONDS = 5
 
 # Rights first, then the port: nobody can connect to a server that is not ready.
 TARANTOOL_LUA = """
-box.cfg{{wal_mode = 'write', log_level = 3{extra}}}
+box.cfg{{wal_mode = '{wal_mode}', log_level = 3, memtx_memory = 1024 * 1024 * 1024{extra}}}
 box.schema.user.grant('guest', 'super', nil, nil, {{if_not_exists = true}})
 box.cfg{{listen = '127.0.0.1:{port}'}}
 """
@@ -45,7 +48,7 @@ class Failure(Exception):
 class Server:
     """A server process on a free port of the loopback interface."""
 
-    def __init__(self, name, directory, command, port):
+    def __init__(self, name, directory, command, port, cores=None):
         self.name = name
         self.port = port
         self.log = directory / "log"
@@ -53,7 +56,7 @@ class Server:
             # A session of its own: Ctrl-C comes to us alone, and we stop it by its id.
             self.process = subprocess.Popen(
                 command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True)
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=pinned(cores))
 
     def wait(self):
         """Waits for a greeting."""
@@ -82,29 +85,43 @@ class Server:
             self.process.wait()
 
 
+def pinned(cores):
+    """What keeps a new process on these cores; none if it may use all."""
+    return cores and (lambda: os.sched_setaffinity(0, cores))
+
+
+def cores_of(shape):
+    """With one request in flight, one core for both sides: else the time that the kernel takes to
+    wake a thread on another core is all that is measured."""
+    return {min(os.sched_getaffinity(0))} if shape == "1x1" else None
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def start_vestibule(options, directory):
+def start_vestibule(options, directory, op, shape):
     port = free_port()
+    sync = "turn" if op == FSYNC else "never"
     command = [options.vestibule, "serve", "--listen", f"127.0.0.1:{port}",
-               "--data", str(directory / "data"), "--journal-sync", "never"]
+               "--data", str(directory / "data"), "--journal-sync", sync]
     (directory / "data").mkdir()
-    return Server(OURS, directory, command, port)
+    return Server(OURS, directory, command, port, cores_of(shape))
 
 
-def start_tarantool(options, directory, name):
+def start_tarantool(options, directory, name, op, shape):
     port = free_port()
     script = directory / "init.lua"
-    script.write_text(TARANTOOL_LUA.format(port=port, extra=TUNING if name == TUNED else ""))
-    return Server(name, directory, [options.tarantool, str(script)], port)
+    script.write_text(TARANTOOL_LUA.format(
+        port=port, extra=TUNING if name == TUNED else "",
+        wal_mode="fsync" if op == FSYNC else "write"))
+    return Server(name, directory, [options.tarantool, str(script)], port, cores_of(shape))
 
 
 @contextlib.contextmanager
-def servers(options):
+def servers(options, op, shape):
     """All servers of a cell, by name; stopped and their data removed in any case."""
     with tempfile.TemporaryDirectory(prefix="vestibule-compare-") as top:
         running = {}
@@ -115,9 +132,9 @@ def servers(options):
                 directory = Path(top) / name.replace(" ", "-")
                 directory.mkdir()
                 if name == OURS:
-                    running[name] = start_vestibule(options, directory)
+                    running[name] = start_vestibule(options, directory, op, shape)
                 else:
-                    running[name] = start_tarantool(options, directory, name)
+                    running[name] = start_tarantool(options, directory, name, op, shape)
             for server in running.values():
                 server.wait()
             yield running
@@ -140,11 +157,13 @@ def measure(options, op, shape, server):
     """One run of the generator; None if it failed."""
     connections, depth = shape.split("x")
     target = ["--floor"] if server is None else ["--addr", f"127.0.0.1:{server.port}"]
-    command = [options.generator, "bench", *target, "--op", op, "--connections", connections,
+    sent = "replace" if op == FSYNC else op
+    command = [options.generator, "bench", *target, "--op", sent, "--connections", connections,
                "--depth", depth, "--seconds", str(options.seconds),
                "--warmup-seconds", str(options.warmup), "--keys", str(options.keys), "--json"]
     # The standard error is ours too, so that the reason of a failure is seen at once.
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False,
+                            preexec_fn=pinned(cores_of(shape)))
     if result.returncode != 0:
         who = FLOOR if server is None else server.name
         print(f"  the run against {who} failed", file=sys.stderr)
@@ -155,7 +174,7 @@ def measure(options, op, shape, server):
 def run_cell(options, op, shape):
     names = contenders(options)
     runs = {name: [] for name in names}
-    with servers(options) as running:
+    with servers(options, op, shape) as running:
         for turn in range(options.rounds):
             shift = turn % len(names)
             for name in names[shift:] + names[:shift]:
@@ -288,8 +307,8 @@ def parse():
     parser.add_argument("--warmup", type=float, default=0.5, metavar="SECONDS",
                         help="before each run; default: 0.5")
     parser.add_argument("--keys", type=int, default=100_000, help="default: %(default)s")
-    parser.add_argument("--only-op", action="append", choices=[*OPS, "mixed"],
-                        help="may be repeated; default: ping, replace and select")
+    parser.add_argument("--only-op", action="append", choices=OPS,
+                        help="may be repeated; default: all")
     parser.add_argument("--only-shape", action="append", type=shape, metavar="CxD",
                         help="connections x depth, may be repeated; default: " + ", ".join(SHAPES))
     parser.add_argument("--json", metavar="FILE", help="write everything there as JSON too")

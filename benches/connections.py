@@ -41,7 +41,7 @@ def start(options, name, directory):
         return compare.Server(name, directory, command, port)
     port = compare.free_port()
     script = directory / "init.lua"
-    text = compare.TARANTOOL_LUA.format(port=port, extra=compare.TUNING)
+    text = compare.TARANTOOL_LUA.format(port=port, extra=compare.TUNING, wal_mode="write")
     script.write_text(BLOCK_LUA + text)
     return compare.Server(name, directory, [options.tarantool, str(script)], port)
 

@@ -108,7 +108,8 @@ def vestibule_transaction(options, directory):
 def tarantool_blocked(options, directory):
     port = compare.free_port()
     script = directory / "init.lua"
-    script.write_text(BLOCK_LUA + compare.TARANTOOL_LUA.format(port=port, extra=""))
+    lua = compare.TARANTOOL_LUA.format(port=port, extra="", wal_mode="write")
+    script.write_text(BLOCK_LUA + lua)
     server = compare.Server("tarantool", directory, [options.tarantool, str(script)], port)
     server.wait()
     with connect(server) as peer:

@@ -94,9 +94,16 @@ fn every_mode_tells_rate_latency_and_errors_by_the_same_names() {
         "--keys",
         "100",
     ];
-    let runs: [(&str, &[&str]); 6] = [
+    let runs: [(&str, &[&str]); 13] = [
         ("ping", &["--op", "ping"]),
+        ("select", &["--op", "select", "--depth", "4"]),
         ("replace", &["--op", "replace", "--depth", "4"]),
+        ("update", &["--op", "update", "--depth", "4"]),
+        ("upsert", &["--op", "upsert", "--depth", "4"]),
+        ("range", &["--op", "range", "--depth", "4"]),
+        ("mixed", &["--op", "mixed", "--depth", "4"]),
+        ("replace-second", &["--op", "replace-second"]),
+        ("select-second", &["--op", "select-second"]),
         ("accept", &["--mode", "accept"]),
         ("idle", &["--mode", "idle"]),
         ("broadcast", &["--mode", "broadcast"]),

@@ -1,5 +1,4 @@
-//! What comes with the sources for those who run it: the Debian package, files for containers, and
-//! the picture of a measurement.
+//! What comes with the sources for those who run it: the Debian package, and files for containers.
 //!
 //! `tests/run` installs what these tests need. Without it they fail and say so; they are left out
 //! only by `VESTIBULE_TEST_SKIP_INTEROP=1`, loudly.
@@ -177,17 +176,5 @@ fn container_files_say_what_the_binary_takes() {
         Command::new(tool("VESTIBULE_TEST_PROMTOOL"))
             .args(["check", "config"])
             .arg(directory.path().join("prometheus.yml")),
-    );
-}
-
-#[test]
-fn pictures_show_what_was_measured() {
-    if is_skipped("pictures of measurements") {
-        return;
-    }
-    well(
-        Command::new(tool("VESTIBULE_TEST_PYTHON"))
-            .arg(tree("benches/busy.py"))
-            .arg("--check"),
     );
 }

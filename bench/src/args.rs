@@ -79,8 +79,8 @@ pub struct BenchArgs {
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub warmup_seconds: Duration,
 
-    /// The space that select, replace and mixed work on; created when missing. Bulk makes one of
-    /// its own, without a journal: this name and `_bulk`
+    /// The space that the operations work on; created when missing. Those with a second index have
+    /// one of their own, this name and `_second`, and so has bulk, without a journal: `_bulk`
     #[arg(long, default_value = "bench")]
     pub space: String,
 
@@ -159,8 +159,18 @@ pub enum Op {
     Select,
     /// REPLACE of one row of 24 bytes
     Replace,
+    /// UPDATE of one row by its key: another value for its second field
+    Update,
+    /// UPSERT of one row that is there, with the same operation
+    Upsert,
+    /// SELECT of ten rows, from a key upward
+    Range,
     /// 90 % select, 10 % replace
     Mixed,
+    /// REPLACE of one row in a space that has a second, non-unique index
+    ReplaceSecond,
+    /// SELECT of one row by that index
+    SelectSecond,
     /// Large values: down as rows of up to 1 MB that one SELECT asks for, up in an UPDATE of a row
     /// that is not there, which stores nothing
     Bulk,
@@ -226,13 +236,23 @@ impl Op {
             Op::Ping => "ping",
             Op::Select => "select",
             Op::Replace => "replace",
+            Op::Update => "update",
+            Op::Upsert => "upsert",
+            Op::Range => "range",
             Op::Mixed => "mixed",
+            Op::ReplaceSecond => "replace-second",
+            Op::SelectSecond => "select-second",
             Op::Bulk => "bulk",
         }
     }
 
     pub(crate) fn needs_space(self) -> bool {
         !matches!(self, Op::Ping | Op::Bulk)
+    }
+
+    /// Whether its space has a second index.
+    pub(crate) fn has_second_index(self) -> bool {
+        matches!(self, Op::ReplaceSecond | Op::SelectSecond)
     }
 }
 

@@ -51,7 +51,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
     let mut client = BlockingClient::open(&endpoint)?;
     let mut space_id = None;
     if args.op.needs_space() && null_server.is_none() {
-        let id = space::find_or_create(&mut client, &args.space)?;
+        let id = if args.op.has_second_index() {
+            space::find_or_create_indexed(&mut client, &format!("{}_second", args.space))?
+        } else {
+            space::find_or_create(&mut client, &args.space)?
+        };
         space::preload(&mut client, id, args.keys)?;
         space_id = Some(id);
     }

@@ -5,7 +5,9 @@
 
 use vestibule_wire::client::{RequestHeader, Template};
 use vestibule_wire::msgpack::{write_array_len, write_str};
-use vestibule_wire::request::{After, Body, Call, IdOrName, IteratorType, Select, Store};
+use vestibule_wire::request::{
+    After, Body, Call, IdOrName, IteratorType, Select, Store, Update, Upsert,
+};
 
 use crate::args::Op;
 
@@ -15,10 +17,11 @@ const PADDING: &str = "vestibul";
 
 /// Bytes of a row.
 const ROW_SIZE: usize = 24;
-/// Where a row has its key, behind the head of the array and the marker of the number.
-const KEY_AT: usize = 2;
-/// Where a row has the product.
-const PRODUCT_AT: usize = 7;
+/// The key that templates are made for: neither its bytes nor those of its product are elsewhere in
+/// a request.
+const MARK: u32 = 0xa1b2_c3d4;
+/// The operations `[["+", 1, 1]]`: 1 is added to the second field.
+const ADD_ONE: &[u8] = &[0x91, 0x93, 0xa1, b'+', 1, 1];
 
 /// A request as bytes, with sync 1.
 pub(crate) fn frame(body: &Body<'_>) -> Vec<u8> {
@@ -66,12 +69,32 @@ pub(crate) fn select(space: u32, index: u32, key: &[u8]) -> Body<'_> {
 fn row(key: u32) -> Vec<u8> {
     let mut row = Vec::with_capacity(ROW_SIZE);
     write_array_len(&mut row, 3);
-    row.push(0xce);
-    row.extend_from_slice(&key.to_be_bytes());
-    row.push(0xcf);
-    row.extend_from_slice(&product(key).to_be_bytes());
+    push_key(&mut row, key);
+    push_product(&mut row, key);
     write_str(&mut row, PADDING);
     row
+}
+
+fn key_array(key: u32) -> Vec<u8> {
+    let mut array = vec![0x91];
+    push_key(&mut array, key);
+    array
+}
+
+fn product_array(key: u32) -> Vec<u8> {
+    let mut array = vec![0x91];
+    push_product(&mut array, key);
+    array
+}
+
+fn push_key(out: &mut Vec<u8>, key: u32) {
+    out.push(0xce);
+    out.extend_from_slice(&key.to_be_bytes());
+}
+
+fn push_product(out: &mut Vec<u8>, key: u32) {
+    out.push(0xcf);
+    out.extend_from_slice(&product(key).to_be_bytes());
 }
 
 fn product(key: u32) -> u64 {
@@ -87,36 +110,75 @@ pub(crate) struct KeyedTemplate {
 }
 
 impl KeyedTemplate {
-    pub(crate) fn ping() -> Self {
+    /// The template of a body that was made for [`MARK`], which is looked for in it.
+    fn new(body: &Body<'_>) -> Self {
+        let template = Template::new(body);
+        let mut request = Vec::new();
+        template.append(&mut request, 0);
+        let find = |mark: &[u8]| {
+            let mut places = request.windows(mark.len());
+            places.position(|bytes| bytes == mark)
+        };
         Self {
-            template: Template::new(&Body::Ping),
-            key_at: None,
-            product_at: None,
+            key_at: find(&MARK.to_be_bytes()),
+            product_at: find(&product(MARK).to_be_bytes()),
+            template,
         }
+    }
+
+    pub(crate) fn ping() -> Self {
+        Self::new(&Body::Ping)
     }
 
     pub(crate) fn select(space: u32) -> Self {
-        let template = Template::new(&select(space, 0, &[0x91, 0xce, 0, 0, 0, 0]));
-        Self {
-            // The key comes last.
-            key_at: Some(template.size() - 4),
-            product_at: None,
-            template,
-        }
+        Self::new(&select(space, 0, &key_array(MARK)))
+    }
+
+    /// Ten rows from a key on.
+    pub(crate) fn range(space: u32) -> Self {
+        Self::new(&Body::Select(Select {
+            space: IdOrName::Id(space),
+            index: IdOrName::Id(0),
+            limit: 10,
+            offset: 0,
+            iterator: IteratorType::Ge as u64,
+            key: &key_array(MARK),
+            fetch_position: false,
+            after: After::Start,
+        }))
+    }
+
+    /// One row by the product, which the second index is over.
+    pub(crate) fn select_second(space: u32) -> Self {
+        Self::new(&select(space, 1, &product_array(MARK)))
     }
 
     pub(crate) fn replace(space: u32) -> Self {
-        let template = Template::new(&Body::Replace(Store {
+        Self::new(&Body::Replace(Store {
             space: IdOrName::Id(space),
-            tuple: &row(0),
-        }));
-        // The row comes last.
-        let row_at = template.size() - ROW_SIZE;
-        Self {
-            key_at: Some(row_at + KEY_AT),
-            product_at: Some(row_at + PRODUCT_AT),
-            template,
-        }
+            tuple: &row(MARK),
+        }))
+    }
+
+    /// Adds 1 to the product.
+    pub(crate) fn update(space: u32) -> Self {
+        Self::new(&Body::Update(Update {
+            space: IdOrName::Id(space),
+            index: IdOrName::Id(0),
+            key: &key_array(MARK),
+            ops: ADD_ONE,
+            index_base: 0,
+        }))
+    }
+
+    /// The same of a row that would be stored if it was not there.
+    pub(crate) fn upsert(space: u32) -> Self {
+        Self::new(&Body::Upsert(Upsert {
+            space: IdOrName::Id(space),
+            tuple: &row(MARK),
+            ops: ADD_ONE,
+            index_base: 0,
+        }))
     }
 
     /// Appends the request for this sync and key.
@@ -149,6 +211,11 @@ impl Requests {
             Op::Ping | Op::Bulk => (KeyedTemplate::ping(), None),
             Op::Select => (KeyedTemplate::select(space), None),
             Op::Replace => (KeyedTemplate::replace(space), None),
+            Op::Update => (KeyedTemplate::update(space), None),
+            Op::Upsert => (KeyedTemplate::upsert(space), None),
+            Op::Range => (KeyedTemplate::range(space), None),
+            Op::ReplaceSecond => (KeyedTemplate::replace(space), None),
+            Op::SelectSecond => (KeyedTemplate::select_second(space), None),
             Op::Mixed => (
                 KeyedTemplate::select(space),
                 Some(KeyedTemplate::replace(space)),
@@ -219,6 +286,30 @@ mod tests {
         assert_eq!(reader.read_uint(), Ok(3 * FACTOR));
         assert_eq!(reader.read_str(), Ok(PADDING));
         assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn every_template_is_the_request_of_its_key() {
+        fn body(of: fn(u32) -> KeyedTemplate, sync: u32, key: u32) -> Vec<u8> {
+            made(&of(512), sync, key)
+        }
+        let ops = [
+            KeyedTemplate::select,
+            KeyedTemplate::range,
+            KeyedTemplate::select_second,
+            KeyedTemplate::replace,
+            KeyedTemplate::update,
+            KeyedTemplate::upsert,
+        ];
+        for of in ops {
+            let (low, high) = (body(of, 1, 7), body(of, 1, 0x0102_0304));
+            assert_eq!(low.len(), high.len());
+            assert_ne!(low, high, "the key is in it");
+            assert!(!low.windows(4).any(|own| own == MARK.to_be_bytes()));
+            assert!(!low.windows(8).any(|own| own == product(MARK).to_be_bytes()));
+        }
+        let by_second = body(KeyedTemplate::select_second, 1, 3);
+        assert_eq!(*by_second.last_chunk().unwrap(), product(3).to_be_bytes());
     }
 
     #[test]

@@ -45,13 +45,25 @@ fn find_or_create_as(
             BenchError::Protocol(format!("space '{name}' was created and does not exist"))
         }));
     };
-    if !has_primary(client, space)? {
-        let refused = create_index(client, name).err();
-        if !has_primary(client, space)? {
+    if !has_index(client, space, 0)? {
+        let refused = create_index(client, name, "primary", 1, true).err();
+        if !has_index(client, space, 0)? {
             return Err(refused.unwrap_or_else(|| {
                 BenchError::Protocol(format!("space '{name}' still has no primary index"))
             }));
         }
+    }
+    Ok(space)
+}
+
+/// The same with a second, non-unique index over the second field.
+pub(crate) fn find_or_create_indexed(
+    client: &mut BlockingClient,
+    name: &str,
+) -> Result<u32, BenchError> {
+    let space = find_or_create(client, name)?;
+    if !has_index(client, space, 1)? {
+        create_index(client, name, "second", 2, false)?;
     }
     Ok(space)
 }
@@ -89,13 +101,13 @@ fn find(client: &mut BlockingClient, name: &str) -> Result<Option<u32>, BenchErr
     first_field(&rows).map_err(|()| unreadable(&doing))
 }
 
-fn has_primary(client: &mut BlockingClient, space: u32) -> Result<bool, BenchError> {
-    let mut primary = Vec::new();
-    write_array_len(&mut primary, 2);
-    write_uint(&mut primary, u64::from(space));
-    write_uint(&mut primary, 0);
-    let doing = "looking up the primary index";
-    let body = select(VINDEX, 0, &primary);
+fn has_index(client: &mut BlockingClient, space: u32, index: u32) -> Result<bool, BenchError> {
+    let mut key = Vec::new();
+    write_array_len(&mut key, 2);
+    write_uint(&mut key, u64::from(space));
+    write_uint(&mut key, u64::from(index));
+    let doing = "looking up an index";
+    let body = select(VINDEX, 0, &key);
     let rows = client.request(&body, doing).map_err(explain)?;
     first_field(&rows)
         .map(|found| found.is_some())
@@ -134,24 +146,33 @@ fn create_space(
     )
 }
 
-fn create_index(client: &mut BlockingClient, name: &str) -> Result<(), BenchError> {
+/// An index over one field, which is an unsigned number.
+fn create_index(
+    client: &mut BlockingClient,
+    space: &str,
+    name: &str,
+    field: u64,
+    is_unique: bool,
+) -> Result<(), BenchError> {
     let mut arguments = Vec::new();
     write_array_len(&mut arguments, 2);
-    write_str(&mut arguments, "primary");
-    write_map_len(&mut arguments, 2);
+    write_str(&mut arguments, name);
+    write_map_len(&mut arguments, 3);
+    write_str(&mut arguments, "unique");
+    write_bool(&mut arguments, is_unique);
     write_str(&mut arguments, "parts");
     write_array_len(&mut arguments, 1);
     write_array_len(&mut arguments, 2);
-    write_uint(&mut arguments, 1);
+    write_uint(&mut arguments, field);
     write_str(&mut arguments, "unsigned");
     write_str(&mut arguments, "if_not_exists");
     write_bool(&mut arguments, true);
-    let function = format!("box.space.{name}:create_index");
+    let function = format!("box.space.{space}:create_index");
     call(
         client,
         &function,
         &arguments,
-        &format!("creating the index of the space '{name}'"),
+        &format!("creating the index '{name}' of the space '{space}'"),
     )
 }
 

@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+"""Every comparison of rates in one run: measured, told in docs/performance.md, and drawn.
+
+  cargo build --release
+  benches/performance.py              # about 25 minutes; nothing else should run meanwhile
+  benches/performance.py --draw       # tells and draws the figures again that are kept
+
+It runs compare.py (all operations and shapes) and the throughput of groups.py, and keeps their
+medians in benches/measured/performance.json. The tables of docs/performance.md and the pictures
+beside the figures are made of that and of nothing else (tests/benches.rs compares). Who is not
+installed is said to be missing, there too.
+"""
+
+import argparse
+import html
+import json
+import math
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import compare
+import groups
+from busy import MEASURED, THEMES
+
+HERE = pathlib.Path(__file__).resolve().parent
+FIGURES = MEASURED / "performance.json"
+PAGE = HERE.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- figures: made by benches/performance.py -->", "<!-- end of figures -->"
+RIVALS = (compare.TUNED, compare.DEFAULT)
+
+OP_TITLES = {
+    "ping": "ping", "replace": "replace", "select": "select by key", "update": "update",
+    "upsert": "upsert", "range": "ten rows from a key on",
+    "mixed": "mixed, 9 selects to a replace", "replace-second": "replace with a second index",
+    "select-second": "select by a second, non-unique index",
+    "replace-fsync": "replace, on the disk when answered",
+}
+DRAWN = ("ping", "replace", "select")
+KINDS = {
+    "rate": ("Requests per second", "rate", ("1 k", "10 k", "100 k", "1 M", "10 M"),
+             (1e3, 1e4, 1e5, 1e6, 1e7)),
+    "p99": ("99th percentile of the latency", "p99_us",
+            ("10 µs", "100 µs", "1 ms", "10 ms", "100 ms"), (1e1, 1e2, 1e3, 1e4, 1e5)),
+}
+WIDTH, LEFT, TOP, PANEL, GAP, HEIGHT = 760, 52, 66, 216, 22, 176
+
+
+def child(script, *arguments):
+    command = [sys.executable, str(HERE / script), *arguments]
+    print("+ " + " ".join(command[1:]), flush=True)
+    if subprocess.run(command, check=False).returncode != 0:
+        raise compare.Failure(f"{script} failed")
+
+
+def measure_all(options):
+    """Runs the comparisons; their medians."""
+    missing = []
+    for name, path in (("vestibule", options.vestibule), ("tarantool", options.tarantool)):
+        if shutil.which(path) is None:
+            missing.append(name)
+    if "vestibule" in missing:
+        raise compare.Failure(f"{options.vestibule} is missing: `cargo build --release`")
+    given = ["--vestibule", options.vestibule, "--rounds", str(options.rounds)]
+    without = ["--no-tarantool"] if missing else ["--tarantool", options.tarantool]
+    only = [part for op in options.only_op or [] for part in ("--only-op", op)]
+    only += [part for shape in options.only_shape or [] for part in ("--only-shape", shape)]
+    with tempfile.TemporaryDirectory(prefix="vestibule-performance-") as top:
+        small, large = f"{top}/small.json", f"{top}/large.json"
+        child("compare.py", *given, *without, "--seconds", str(options.seconds),
+              "--warmup", "0.3", "--keys", str(options.keys), "--json", small, *only)
+        sizes = [part for size in options.sizes or [] for part in ("--size", str(size))]
+        without = ["--without", "tarantool"] if missing else ["--tarantool", options.tarantool]
+        child("groups.py", *given, *without, "--without", "yamux", "--only", "throughput",
+              "--direction", "down", "--seconds", str(options.seconds), "--json", large, *sizes)
+        return kept(json.loads(pathlib.Path(small).read_text(encoding="utf-8")),
+                    json.loads(pathlib.Path(large).read_text(encoding="utf-8")), missing)
+
+
+def kept(small, large, missing):
+    """What is kept of both: medians, without the single runs."""
+    cells = [{"op": cell["op"], "shape": cell["shape"],
+              "contenders": {name: {key: round(row[key], 1) for key in
+                                    ("rate", "rate_min", "rate_max", "p50_us", "p99_us")}
+                             for name, row in cell["contenders"].items()},
+              "ratios": {key: value and round(value, 3) for key, value in cell["ratios"].items()}}
+             for cell in small["cells"]]
+    replies = [{"bytes": int(title.split()[1]),
+                "mb_per_second": {name: round(statistics.median(
+                    run["bytes_per_second"] for run in runs) / 1e6) for name, runs in of.items()}}
+               for title, of in large["runs"]["throughput"].items()]
+    about = {key: small[key] for key in ("machine", "versions", "seconds", "rounds", "keys")}
+    return {**about, "missing": missing, "cells": cells, "replies": replies}
+
+
+def cell_of(figures, op, shape):
+    for cell in figures["cells"]:
+        if (cell["op"], cell["shape"]) == (op, shape):
+            return cell
+    return None
+
+
+def table(figures, key, note):
+    """A table of a ratio, with a row for each operation."""
+    shapes = [shape for shape in compare.SHAPES
+              if any(cell["shape"] == shape for cell in figures["cells"])]
+    lines = ["| " + " | ".join([note, *shapes]) + " |", "|---" * (len(shapes) + 1) + "|"]
+    for op in compare.OPS:
+        cells = [cell_of(figures, op, shape) for shape in shapes]
+        values = [cell and cell["ratios"].get(key) for cell in cells]
+        if any(value is not None for value in values):
+            texts = ["–" if value is None else f"{value:.2f}" for value in values]
+            lines.append("| " + " | ".join([OP_TITLES[op], *texts]) + " |")
+    return lines if len(lines) > 2 else ["Tarantool was not installed."]
+
+
+def absolute(figures):
+    """Rates of ours, and the spread of the rounds."""
+    lines = ["| | shape | requests/s | lowest to highest round | p50, µs | p99, µs |",
+             "|---|---|---|---|---|---|"]
+    for cell in figures["cells"]:
+        row = cell["contenders"].get(compare.OURS)
+        if row:
+            spread = f"{row['rate_min']:,.0f} to {row['rate_max']:,.0f}"
+            lines.append(f"| {OP_TITLES[cell['op']]} | {cell['shape']} | {row['rate']:,.0f}"
+                         f" | {spread} | {row['p50_us']:,.1f} | {row['p99_us']:,.1f} |")
+    return lines
+
+
+def replies(figures):
+    names = [groups.WHOLE, groups.CHUNKED, groups.TARANTOOL]
+    lines = ["| MB/s | whole | in chunks | Tarantool | whole / Tarantool |", "|---" * 5 + "|"]
+    for row in figures["replies"]:
+        rates = [row["mb_per_second"].get(name) for name in names]
+        texts = ["missing" if rate is None else f"{rate:,}" for rate in rates]
+        share = f"{rates[0] / rates[2]:.2f}" if rates[0] and rates[2] else "–"
+        lines.append("| " + " | ".join([f"{row['bytes'] / 1e6:g} MB", *texts, share]) + " |")
+    return lines
+
+
+def told(figures):
+    """The part of the page that is made of figures."""
+    machine, versions = figures["machine"], figures["versions"]
+    missing = "".join(f" {name} was missing." for name in figures["missing"])
+    return "\n".join([
+        BEGIN,
+        f"{machine['cpu'] or 'Unknown processor'}, {machine['cores']} cores, {machine['kernel']};"
+        f" {', '.join(versions.values())}. Medians of {figures['rounds']} rounds of"
+        f" {figures['seconds']:g} s; {figures['keys']:,} keys.{missing}", "",
+        "### Rate, ours to Tarantool's", "",
+        *table(figures, "rate_to_tarantool", "above 1 is faster"), "",
+        "### 99th percentile, ours to Tarantool's", "",
+        *table(figures, "p99_to_tarantool", "below 1 is better"), "",
+        "### Rate, ours to the floor's", "",
+        *table(figures, "rate_to_floor", "1 would be perfection"), "",
+        "### Large replies over one connection", "", *replies(figures), "",
+        "### Ours by itself", "", *absolute(figures), END])
+
+
+def y_of(value, lowest, highest):
+    share = math.log(min(max(value, lowest), highest) / lowest) / math.log(highest / lowest)
+    return TOP + HEIGHT * (1 - share)
+
+
+def panel(figures, op, key, left, ticks, parts, colors):
+    """A panel with a dot for each shape and contender."""
+    def text(x, y, words, color="text", anchor="middle", weight="normal"):
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" fill="{colors[color]}"'
+                     f' text-anchor="{anchor}" font-weight="{weight}">{html.escape(words)}</text>')
+
+    lowest, highest = ticks[1][0], ticks[1][-1]
+    text(left, TOP - 10, OP_TITLES[op], anchor="start", weight="bold")
+    for words, value in zip(*ticks):
+        y = y_of(value, lowest, highest)
+        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + PANEL}" y2="{y:.1f}"'
+                     f' stroke="{colors["line"]}"/>')
+        if left == LEFT:
+            text(left - 6, y + 4, words, "faint", "end")
+    step = PANEL / len(compare.SHAPES)
+    for number, shape in enumerate(compare.SHAPES):
+        x = left + step * (number + 0.5)
+        text(x, TOP + HEIGHT + 18, shape, "faint")
+        found = (cell_of(figures, op, shape) or {"contenders": {}})["contenders"]
+        best = max if key == "rate" else min
+        rivals = [found[name][key] for name in RIVALS if name in found]
+        dots = [("tarantool", best(rivals))] if rivals else []
+        if compare.OURS in found:
+            dots.append(("vestibule", found[compare.OURS][key]))
+        for name, value in dots:
+            parts.append(f'<circle cx="{x:.1f}" cy="{y_of(value, lowest, highest):.1f}" r="4.5"'
+                         f' fill="{colors[name]}"><title>{name}, {shape}: {value:,.0f}'
+                         f'{"/s" if key == "rate" else " µs"}</title></circle>')
+
+
+def draw(figures, kind, theme):
+    title, key, names, values = KINDS[kind]
+    colors, parts = THEMES[theme], []
+    parts.append(f'<text x="0" y="16" fill="{colors["text"]}" font-weight="bold">{title}</text>')
+    for at, (name, words) in enumerate((("vestibule", "vestibule"), ("tarantool", "Tarantool"))):
+        parts.append(f'<circle cx="{5 + at * 90}" cy="31" r="4.5" fill="{colors[name]}"/>'
+                     f'<text x="{14 + at * 90}" y="35" fill="{colors["faint"]}">{words}</text>')
+    parts.append(f'<text x="{WIDTH}" y="35" text-anchor="end" fill="{colors["faint"]}">'
+                 'connections × requests in flight on each</text>')
+    for number, op in enumerate(DRAWN):
+        panel(figures, op, key, LEFT + number * (PANEL + GAP), (names, values), parts, colors)
+    machine, height = figures["machine"], TOP + HEIGHT + 48
+    parts.append(f'<text x="0" y="{height - 6}" fill="{colors["faint"]}">'
+                 + html.escape(f"{machine['cpu'] or 'unknown processor'}, {machine['cores']} cores;"
+                               f" {', '.join(figures['versions'].values())}") + "</text>")
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'
+            f' viewBox="0 0 {WIDTH} {height}" role="img" font-size="12"'
+            ' font-family="system-ui, sans-serif">\n'
+            f"<title>{title}, vestibule beside Tarantool</title>\n" + "\n".join(parts)
+            + "\n</svg>\n")
+
+
+def results(figures):
+    """Every file that is made of the figures, with its text."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN, 1)
+    made = {PAGE: before + told(figures) + rest.split(END, 1)[1]}
+    for kind in KINDS:
+        for theme in THEMES:
+            made[MEASURED / f"{kind}-{theme}.svg"] = draw(figures, kind, theme)
+    return made
+
+
+def main(options):
+    if not (options.draw or options.check):
+        figures = measure_all(options)
+        if options.json:
+            pathlib.Path(options.json).write_text(json.dumps(figures) + "\n", encoding="utf-8")
+            return
+        FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    for path, text in results(json.loads(FIGURES.read_text(encoding="utf-8"))).items():
+        if not options.check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            raise compare.Failure(f"{path} is not made of {FIGURES}: benches/performance.py --draw")
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vestibule", default="target/release/vestibule", metavar="PATH")
+    parser.add_argument("--tarantool", default="tarantool", metavar="PATH")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of a run; default: 1.5")
+    parser.add_argument("--keys", type=int, default=100_000, help="default: %(default)s")
+    parser.add_argument("--only-op", action="append", choices=compare.OPS, help="may be repeated")
+    parser.add_argument("--only-shape", action="append", type=compare.shape, metavar="CxD",
+                        help="may be repeated")
+    parser.add_argument("--size", action="append", type=int, dest="sizes", metavar="BYTES",
+                        help="of large replies; may be repeated")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, and nothing else")
+    parser.add_argument("--draw", action="store_true", help="measure nothing")
+    parser.add_argument("--check", action="store_true",
+                        help="write nothing, and fail if page or pictures are not of the figures")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(compare.run(main, parse()))
