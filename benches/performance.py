@@ -157,7 +157,22 @@ def told(figures):
         "### Rate, ours to the floor's", "",
         *table(figures, "rate_to_floor", "1 would be perfection"), "",
         "### Large replies over one connection", "", *replies(figures), "",
-        "### Ours by itself", "", *absolute(figures), END])
+        "### Ours by itself", "", *absolute(figures), "",
+        "### Instructions and allocations of a request", "", *costs(), END])
+
+
+def costs():
+    """What benches/cost.py has counted."""
+    kept = json.loads((MEASURED / "cost.json").read_text(encoding="utf-8"))
+    lines = ["By `benches/cost.py`, on one thread, the client's part included;"
+             f" {kept['compiler']}.", "", "| | instructions, one at a time | allocations | instructions, 16 at a time"
+             " | allocations |", "|---" * 5 + "|"]
+    for op in compare.OPS:
+        one, many = (kept["costs"].get(f"{op} x{depth}") for depth in (1, 16))
+        if one and many:
+            lines.append(f"| {OP_TITLES[op]} | {one['instructions']:,} | {one['allocations']:g}"
+                         f" | {many['instructions']:,} | {many['allocations']:g} |")
+    return lines
 
 
 def y_of(value, lowest, highest):

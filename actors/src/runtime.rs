@@ -44,7 +44,7 @@ use crate::engine::{Engine, EngineFactory};
 pub(crate) use accepting::is_accepted_here;
 #[cfg(feature = "testing")]
 pub(crate) use assemble::Timing;
-#[cfg(test)]
+#[cfg(feature = "testing")]
 pub(crate) use assemble::{Mailboxes, follow_cell, spawner};
 pub use builder::RuntimeBuilder;
 pub use gateway::{Gateway, GatewayBuilder, start_gateway};

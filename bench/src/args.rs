@@ -250,8 +250,9 @@ impl Op {
         !matches!(self, Op::Ping | Op::Bulk)
     }
 
-    /// Whether its space has a second index.
-    pub(crate) fn has_second_index(self) -> bool {
+    /// Whether its space has a second, non-unique index, over the second field.
+    #[must_use]
+    pub fn has_second_index(self) -> bool {
         matches!(self, Op::ReplaceSecond | Op::SelectSecond)
     }
 }

@@ -53,6 +53,7 @@ use std::io::{Write, stdout};
 
 pub use args::{BenchArgs, Beside, Direction, Mode, Op, Switch};
 pub use error::BenchError;
+pub use requests::Requests;
 
 /// Runs one measurement and prints its result on the standard output.
 ///

@@ -194,8 +194,9 @@ impl KeyedTemplate {
     }
 }
 
-/// Makes the stream of requests of a run: which template, which key.
-pub(crate) struct Requests {
+/// The stream of requests of a run: which template, which key.
+#[derive(Debug)]
+pub struct Requests {
     usual: KeyedTemplate,
     /// Used for one request in ten, when there is a mix.
     rare: Option<KeyedTemplate>,
@@ -204,8 +205,10 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// `space` and `keys` are ignored by pings.
-    pub(crate) fn new(op: Op, space: u32, keys: u32) -> Self {
+    /// The same requests for the same operation, space and number of keys. Pings ignore both, and
+    /// [`Op::Bulk`] gives pings: its values are not made here.
+    #[must_use]
+    pub fn new(op: Op, space: u32, keys: u32) -> Self {
         let (usual, rare) = match op {
             // What a bulk transfer sends is made elsewhere.
             Op::Ping | Op::Bulk => (KeyedTemplate::ping(), None),
@@ -230,9 +233,9 @@ impl Requests {
         }
     }
 
-    /// Appends the next request.
+    /// Appends the next request, with this sync.
     #[inline]
-    pub(crate) fn append(&mut self, out: &mut Vec<u8>, sync: u32) {
+    pub fn append(&mut self, out: &mut Vec<u8>, sync: u32) {
         let random = self.random.u64(..);
         let key = ((random >> 32) * u64::from(self.keys)) >> 32;
         let template = match &self.rare {
@@ -240,6 +243,12 @@ impl Requests {
             _ => &self.usual,
         };
         template.append(out, sync, key as u32);
+    }
+
+    /// Appends a REPLACE of each row that the requests ask for, in the order of their keys.
+    pub fn append_rows(out: &mut Vec<u8>, space: u32, keys: u32) {
+        let template = KeyedTemplate::replace(space);
+        (0..keys).for_each(|key| template.append(out, key, key));
     }
 }
 

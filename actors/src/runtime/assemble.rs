@@ -421,7 +421,7 @@ pub(crate) fn spawner<E: Engine>(
                 generation,
             )
         };
-        let address = Tx::start_in_arbiter(&arbiter.handle(), start);
+        let address = Tx::start_in_arbiter(arbiter, start);
         jobs.attach(address.clone().recipient());
         TxHandle::new(
             address.clone().recipient(),

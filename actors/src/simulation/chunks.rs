@@ -15,9 +15,9 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{self, Body, Id};
 
 use super::engine::pattern;
-use super::pipe::ClientEnd;
 use super::random::Random;
 use crate::admission::Class;
+use crate::testing::pipe::ClientEnd;
 
 /// Picks at a time.
 const PICKS: usize = 3;

@@ -13,7 +13,7 @@ use super::chunks::{Came, Chunked, Chunks, is_of_key};
 use super::clock;
 use super::engine::pattern;
 use super::ledger::{Ledger, Verdict};
-use super::pipe::ClientEnd;
+use crate::testing::pipe::ClientEnd;
 use crate::testing::{Frame, RequestBuilder};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

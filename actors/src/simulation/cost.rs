@@ -20,13 +20,10 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, Recipient};
 use vestibule_wire::Error;
-use vestibule_wire::frame::read_prefix;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::{ReplyHeader, Rows};
 use vestibule_wire::request::Select;
 
-use super::pipe::{ClientEnd, pipe};
-use super::worker::Connect;
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -38,7 +35,9 @@ use crate::runtime::{Mailboxes, follow_cell};
 use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
-use crate::testing::RequestBuilder;
+use crate::testing::connect::Connect;
+use crate::testing::pipe::{ClientEnd, pipe};
+use crate::testing::{RequestBuilder, count_frames};
 use crate::worker::Worker;
 
 /// Requests that are sent at a time.
@@ -185,19 +184,6 @@ impl OneWorker {
         }
         end
     }
-}
-
-/// How many whole frames these bytes are.
-pub(super) fn count_frames(mut bytes: &[u8]) -> usize {
-    let mut count = 0;
-    while let Ok(Some(prefix)) = read_prefix(bytes, u64::MAX) {
-        if bytes.len() < prefix.frame_size() {
-            break;
-        }
-        bytes = &bytes[prefix.frame_size()..];
-        count += 1;
-    }
-    count
 }
 
 /// The bytes of a number of requests, and how they are cut: `usize::MAX` for not at all.

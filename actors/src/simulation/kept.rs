@@ -7,10 +7,10 @@ use vestibule_wire::ErrorCode;
 use super::clock;
 use super::cost::start_with;
 use super::lockstep::paused_runtime;
-use super::pipe::ClientEnd;
 use crate::clock::Clock;
 use crate::config::{Config, HoldLimits, SoloPolicy};
 use crate::limits::TIMER_TICK;
+use crate::testing::pipe::ClientEnd;
 use crate::testing::{Frame, RequestBuilder};
 
 const MS: Duration = Duration::from_millis(1);

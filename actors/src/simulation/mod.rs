@@ -16,8 +16,8 @@
 //! | Supervisor, Workers, Sessions, Tx as actors: all their code, messages and timers | |
 //! | admission, in-flight table, claims, fence, streams, reservations, procedures | |
 //! | watchdog, transitions | |
-//! | | for sockets: pipes in memory, with a bounded buffer to the client (`pipe`) |
-//! | | for the Acceptor: a message with a pipe and a slot (`worker`) |
+//! | | for sockets: pipes in memory, with a bounded buffer to the client (`testing::pipe`) |
+//! | | for the Acceptor: a message with a pipe and a slot (`testing::connect`) |
 //! | | for the engine: one that writes keys to a ledger, stands still, fails and dies (`engine`) |
 //! | | for the clock: tokio's, paused, which goes on when nothing else is to do (`clock`) |
 //! | | for threads: the actors but Tx share one; Tx has its own; one of them runs (`lockstep`) |
@@ -66,13 +66,11 @@ mod engine;
 mod kept;
 mod ledger;
 mod lockstep;
-mod pipe;
 mod random;
 mod stats;
 mod stop;
 mod storm;
 mod turns;
-mod worker;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -8,11 +8,11 @@ use vestibule_wire::{ErrorCode, events};
 
 use super::cost::{OneWorker, start};
 use super::kept::replies;
-use super::pipe::ClientEnd;
 use crate::clock::Clock;
 use crate::limits::SHUTDOWN_NOTICE;
 use crate::serving::TransitionView;
 use crate::testing::RequestBuilder;
+use crate::testing::pipe::ClientEnd;
 
 /// More than is read in one go.
 const MANY: u64 = 20_000;

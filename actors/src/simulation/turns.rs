@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use vestibule_wire::keys::RequestType;
 
-use super::cost::{count_frames, start};
-use super::pipe::ClientEnd;
+use super::cost::start;
 use crate::clock::Clock;
 use crate::limits::{SESSION_TURN_TIME_MAX, SESSION_TURN_WORK_PER_LOOK};
 use crate::testing::RequestBuilder;
+use crate::testing::count_frames;
+use crate::testing::pipe::ClientEnd;
 
 /// Pings of one turn: it is begun with one look at the clock, and there are more of them.
 const TURN: usize = 5 * SESSION_TURN_WORK_PER_LOOK as usize;

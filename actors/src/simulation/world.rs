@@ -14,10 +14,8 @@ use super::client::Client;
 use super::engine::{EngineShared, SimulatedEngine, procedures};
 use super::ledger::Ledger;
 use super::lockstep::{Halt, TxThread};
-use super::pipe::pipe;
 use super::random::Random;
 use super::stats::Stats;
-use super::worker::Connect;
 use super::{clock, config};
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
@@ -31,6 +29,8 @@ use crate::serving::ServingCell;
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::Supervisor;
+use crate::testing::connect::Connect;
+use crate::testing::pipe::pipe;
 use crate::transitions::{
     AskedTimes, StopReport, TransitionOutcome, TransitionRequest, TransitionTarget,
 };
@@ -117,7 +117,9 @@ impl World {
             // Threads of which nothing is asked but to be there.
             (0..WORKERS).map(|_| Arbiter::new()).collect(),
             TRANSITION_SLACK,
-            Some(Box::new(move |_, generation| spawn(&arbiter, generation))),
+            Some(Box::new(move |_, generation| {
+                spawn(&arbiter.handle(), generation)
+            })),
             told,
         );
         Context::with_receiver(mailboxes.supervisor).run(supervisor);

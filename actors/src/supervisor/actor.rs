@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
-use actix_rt::Arbiter;
+use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::sync::watch;
 
 use super::watchdog::{Alarm, TxObservation, Watchdog};
@@ -27,7 +27,7 @@ const THREADS_GONE: &str = "the actix System was stopped before the runtime: req
      were cut off; stop the runtime first, and wait for it";
 
 /// Starts a Tx of a given generation on the arbiter that is Tx's own.
-pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64) -> TxHandle>;
+pub(crate) type SpawnTx = Box<dyn Fn(&ArbiterHandle, u64) -> TxHandle>;
 
 /// The actor that watches over the others, on the System arbiter.
 pub(crate) struct Supervisor {
@@ -123,7 +123,7 @@ impl Supervisor {
         };
         self.generation += 1;
         self.missing = self.peers.workers.len() + 1;
-        let tx = spawn_tx(&self.tx_arbiter, self.generation);
+        let tx = spawn_tx(&self.tx_arbiter.handle(), self.generation);
         // Before it can be ready: nothing is forwarded while it loads.
         for worker in &self.peers.workers {
             worker.tx_ready(tx.clone());

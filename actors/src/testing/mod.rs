@@ -42,15 +42,20 @@
 //! | `wind` | its clock, wound by hand |
 //! | `harness` | the same with the scripted engine |
 //! | `peer`, `async_peer` | a client that sends and reads raw frames; the same for async tests |
+//! | `one_thread` | a worker, Tx and any engine on the thread of the test: what requests cost |
+//! | `pipe`, `connect` | its connections: in memory, without an Acceptor |
 //! | `request` | the requests that it sends |
 //!
 //! Nothing here sleeps: a test waits for replies, for the script's log, or for the runtime's state.
 
 mod async_peer;
 mod check_engine;
+pub(crate) mod connect;
 mod engine;
 mod harness;
+mod one_thread;
 mod peer;
+pub(crate) mod pipe;
 mod request;
 mod server;
 mod wind;
@@ -63,6 +68,9 @@ pub use async_peer::AsyncPeer;
 pub use check_engine::{EngineCheck, check_engine};
 pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
+#[cfg(test)]
+pub(crate) use one_thread::count_frames;
+pub use one_thread::{OneThread, PipePeer};
 pub use peer::{Frame, Peer};
 pub use request::RequestBuilder;
 pub use server::{TestServer, block_on};

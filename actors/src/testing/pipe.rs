@@ -80,7 +80,7 @@ impl Both {
 }
 
 /// A new connection whose server may write `room` bytes ahead of its client.
-pub(super) fn pipe(room: usize) -> (ClientEnd, ServerEnd) {
+pub(crate) fn pipe(room: usize) -> (ClientEnd, ServerEnd) {
     let buffers = Buffers {
         room,
         ..Buffers::default()
@@ -132,15 +132,15 @@ impl Drop for ServerEnd {
 
 /// The client's end: dropping it closes the connection.
 #[derive(Debug)]
-pub(super) struct ClientEnd(Both);
+pub(crate) struct ClientEnd(Both);
 
 impl ClientEnd {
-    pub(super) fn send(&self, bytes: &[u8]) {
+    pub(crate) fn send(&self, bytes: &[u8]) {
         self.0.change(|own| own.to_server.extend_from_slice(bytes));
     }
 
     /// Takes what has come, for ever out of the server's reach.
-    pub(super) fn receive(&self) -> Vec<u8> {
+    pub(crate) fn receive(&self) -> Vec<u8> {
         if self.0.lock().to_client.is_empty() {
             return Vec::new();
         }
@@ -148,12 +148,14 @@ impl ClientEnd {
     }
 
     /// Sends no more, and receives still.
-    pub(super) fn end(&self) {
+    #[cfg(test)]
+    pub(crate) fn end(&self) {
         self.0.change(|own| own.has_client_ended = true);
     }
 
     /// The server has closed; what it wrote before can still be received.
-    pub(super) fn is_over(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_over(&self) -> bool {
         self.0.lock().has_server_closed
     }
 }

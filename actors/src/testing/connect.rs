@@ -1,4 +1,4 @@
-//! How connections come in a simulated world: without an Acceptor.
+//! How connections in memory come to a worker: without an Acceptor.
 
 use actix::{Handler, Message};
 

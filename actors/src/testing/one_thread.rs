@@ -1,0 +1,155 @@
+//! A runtime on the thread of its test: the same bytes, the same instructions.
+//!
+//! ```text
+//!   PipePeer ═ pipe ═ session, worker ──▶ Tx ──▶ engine      one thread, no socket
+//! ```
+//!
+//! Between two runs nothing differs but when timers fire, so that callgrind can tell what a request
+//! costs by the difference of a short run and a long one.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix::{Addr, Context};
+use actix_rt::Arbiter;
+use tokio::sync::watch;
+use vestibule_wire::frame::read_prefix;
+
+use super::connect::Connect;
+use super::pipe::{ClientEnd, pipe};
+use crate::Procedures;
+use crate::cells::claims::Claims;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::{Engine, EngineFactory};
+use crate::jobs::JobTable;
+use crate::limits::{TRANSITION_SLACK, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::runtime::{Mailboxes, follow_cell, spawner};
+use crate::serving::{ServingCell, State};
+use crate::shared::Shared;
+use crate::slots::{ConnectionSlots, ListenerKind};
+use crate::supervisor::Supervisor;
+use crate::tx::with_locks;
+use crate::worker::Worker;
+
+/// Bytes that the server may write ahead of its client.
+const ROOM: usize = 64 << 20;
+
+/// A worker, Tx and an engine on the thread that made it, serving.
+pub struct OneThread {
+    worker: Addr<Worker>,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for OneThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneThread").finish_non_exhaustive()
+    }
+}
+
+impl OneThread {
+    /// On a running [`System`](actix::System), until that ends; returns when the engine serves. It
+    /// has one worker, whatever the configuration says, and listens nowhere.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration does not hold, or the engine cannot be made.
+    pub async fn start<E: Engine>(
+        config: Config,
+        engine: impl EngineFactory<E>,
+        procedures: Procedures<E>,
+    ) -> Self {
+        let clock = Clock::SYSTEM;
+        let config = Config {
+            session_threads: 1,
+            ..config
+        };
+        let serving = ServingCell::new(config.role, clock);
+        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
+        let slots = ConnectionSlots::new(&config, &[]).expect("the limits fit");
+        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
+        let (mailboxes, peers) = Mailboxes::new(1);
+        follow_cell(&shared, &peers);
+        let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
+        let worker = Worker::new(0, shared.clone(), peers.clone());
+        let worker = Context::with_receiver(mailbox).run(worker);
+        let spawn = spawner(
+            shared.clone(),
+            peers.clone(),
+            Arc::default(),
+            Arc::new(engine),
+            with_locks(procedures),
+        );
+        let this = Arbiter::current();
+        let supervisor = Supervisor::new(
+            shared.clone(),
+            peers.clone(),
+            JobTable::new(shared.clone(), peers.supervisor.clone()),
+            Vec::new(),
+            TRANSITION_SLACK,
+            Some(Box::new(move |_, generation| spawn(&this, generation))),
+            watch::channel(None).0,
+        );
+        Context::with_receiver(mailboxes.supervisor).run(supervisor);
+        while shared.serving.load().state == State::Loading {
+            actix_rt::task::yield_now().await;
+        }
+        Self { worker, shared }
+    }
+
+    /// A new connection, greeted.
+    ///
+    /// # Panics
+    ///
+    /// If there is no slot for it.
+    pub async fn connect(&self) -> PipePeer {
+        let kind = self.shared.slots.find(ListenerKind::Clients, true);
+        let slot = self.shared.slots.take(kind.expect("there is a slot"));
+        let (end, transport) = pipe(ROOM);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
+        self.worker.do_send(Connect {
+            transport,
+            peer,
+            slot,
+        });
+        while end.receive().is_empty() {
+            actix_rt::task::yield_now().await;
+        }
+        PipePeer(end)
+    }
+}
+
+/// A client whose connection is in memory.
+#[derive(Debug)]
+pub struct PipePeer(ClientEnd);
+
+impl PipePeer {
+    /// Sends bytes as they are.
+    pub fn send(&self, bytes: &[u8]) {
+        self.0.send(bytes);
+    }
+
+    /// Waits for this many whole frames, and returns them one after the other.
+    pub async fn receive(&self, frames: usize) -> Vec<u8> {
+        let mut received = Vec::new();
+        while count_frames(&received) < frames {
+            actix_rt::task::yield_now().await;
+            received.append(&mut self.0.receive());
+        }
+        received
+    }
+}
+
+/// How many whole frames these bytes are.
+pub(crate) fn count_frames(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Ok(Some(prefix)) = read_prefix(bytes, u64::MAX) {
+        if bytes.len() < prefix.frame_size() {
+            break;
+        }
+        bytes = &bytes[prefix.frame_size()..];
+        count += 1;
+    }
+    count
+}
