@@ -9,7 +9,7 @@ use tokio::io::ReadBuf;
 use crate::connection::transport::Transport;
 
 #[derive(Debug, Default)]
-struct Buffers {
+struct PipeBuffers {
     to_server: Vec<u8>,
     to_client: Vec<u8>,
     /// Bytes that `to_client` holds at most.
@@ -25,7 +25,7 @@ struct Buffers {
     writer: Option<Waker>,
 }
 
-impl Buffers {
+impl PipeBuffers {
     fn poll_read(&mut self, cx: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let size = self.to_server.len().min(buffer.remaining());
         if size == 0 && !self.has_client_ended && !self.has_client_closed {
@@ -60,15 +60,15 @@ impl Buffers {
 }
 
 #[derive(Debug, Clone)]
-struct Both(Arc<Mutex<Buffers>>);
+struct Both(Arc<Mutex<PipeBuffers>>);
 
 impl Both {
-    fn lock(&self) -> MutexGuard<'_, Buffers> {
+    fn lock(&self) -> MutexGuard<'_, PipeBuffers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes something and wakes what waited for it.
-    fn change<R>(&self, edit: impl FnOnce(&mut Buffers) -> R) -> R {
+    fn change<R>(&self, edit: impl FnOnce(&mut PipeBuffers) -> R) -> R {
         let (result, reader, writer) = {
             let mut buffers = self.lock();
             let result = edit(&mut buffers);
@@ -81,9 +81,9 @@ impl Both {
 
 /// A new connection whose server may write `room` bytes ahead of its client.
 pub(crate) fn pipe(room: usize) -> (ClientEnd, ServerEnd) {
-    let buffers = Buffers {
+    let buffers = PipeBuffers {
         room,
-        ..Buffers::default()
+        ..PipeBuffers::default()
     };
     let both = Both(Arc::new(Mutex::new(buffers)));
     (ClientEnd(both.clone()), ServerEnd(both))
