@@ -30,7 +30,6 @@ import drain
 MEASURED = pathlib.Path(__file__).resolve().parent / "measured"
 FIGURES = MEASURED / "busy.json"
 EVERY, BEFORE, BLOCKED, AFTER, PATIENCE = 0.02, 1.0, 3.0, 1.0, 5.0
-GREETING_SIZE = 128
 
 # Widths and places in the pictures.
 WIDTH, LEFT, RIGHT, TOP, PANEL, GAP, FOOT = 760, 72, 12, 58, 110, 44, 46
@@ -59,7 +58,7 @@ def receive(stream, size):
 def connect(port):
     stream = socket.create_connection(("127.0.0.1", port), PATIENCE)
     stream.settimeout(PATIENCE)
-    receive(stream, GREETING_SIZE)
+    receive(stream, compare.GREETING_SIZE)
     return stream
 
 

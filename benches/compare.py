@@ -41,6 +41,12 @@ box.cfg{{listen = '127.0.0.1:{port}'}}
 TUNING = ", net_msg_max = 20000, readahead = 1048576"
 
 
+# SELECT of one row of _vspace, and what a server answers that is loading.
+LOOK = bytes.fromhex("ce00000014 8200010101 8610cd011911001201130014022090")
+LOADING = 0x8000 + 116
+GREETING_SIZE = 128
+
+
 class Failure(Exception):
     """Something that ends the comparison with a message."""
 
@@ -59,18 +65,17 @@ class Server:
                 stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=pinned(cores))
 
     def wait(self):
-        """Waits for a greeting."""
+        """Waits until it serves: a greeting may come before that."""
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 code = self.process.returncode
                 raise Failure(f"{self.name} ended at once with code {code}:\n{self.tail()}")
             with contextlib.suppress(OSError):
-                with socket.create_connection(("127.0.0.1", self.port), 1) as peer:
-                    if peer.recv(128).startswith(b"Tarantool "):
-                        return
+                if serves("127.0.0.1", self.port):
+                    return
             time.sleep(0.05)
-        raise Failure(f"{self.name} did not greet within {START_SECONDS} s:\n{self.tail()}")
+        raise Failure(f"{self.name} did not serve within {START_SECONDS} s:\n{self.tail()}")
 
     def tail(self):
         lines = self.log.read_text(errors="replace").splitlines()
@@ -83,6 +88,21 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def serves(host, port):
+    """Whether a SELECT is answered, by whatever but that the server is loading."""
+    with socket.create_connection((host, port), 1) as peer:
+        peer.sendall(LOOK)
+        answer = b""
+        while len(answer) < GREETING_SIZE + 12:
+            part = peer.recv(65536)
+            if not part:
+                return False
+            answer += part
+    # Behind the length: a map that begins with the code, in four bytes.
+    code = answer[GREETING_SIZE + 8:GREETING_SIZE + 12]
+    return answer.startswith(b"Tarantool ") and int.from_bytes(code, "big") != LOADING
 
 
 def pinned(cores):

@@ -135,10 +135,12 @@ class Servers:
         return server
 
     def wait(self, server, what):
-        """Until somebody listens: asked from where the client is."""
-        probe = "import socket,sys;s=socket.create_connection((sys.argv[1],int(sys.argv[2])),1);" \
-                "sys.exit(0 if sys.argv[3]=='yamux' or s.recv(9)==b'Tarantool' else 1)"
-        command = [sys.executable, "-c", probe, self.link.address, str(server.port), what]
+        """Until it serves: asked from where the client is."""
+        looks = "socket.create_connection(peer, 1)" if what == YAMUX else "compare.serves(*peer)"
+        probe = "import socket, sys; sys.path.insert(0, sys.argv[1]); import compare; " \
+                f"peer = (sys.argv[2], int(sys.argv[3])); sys.exit(0 if {looks} else 1)"
+        here = str(Path(__file__).resolve().parent)
+        command = [sys.executable, "-c", probe, here, self.link.address, str(server.port)]
         for _ in range(100):
             if server.process.poll() is not None:
                 raise compare.Failure(f"{what} ended at once:\n{server.tail()}")
@@ -146,7 +148,7 @@ class Servers:
                                   check=False)
             if done.returncode == 0:
                 return
-        raise compare.Failure(f"{what} does not listen:\n{server.tail()}")
+        raise compare.Failure(f"{what} does not serve:\n{server.tail()}")
 
     def stop(self):
         for server in {id(server): server for server in self.running.values()}.values():
