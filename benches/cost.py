@@ -89,9 +89,9 @@ def count_all(program, ops, own, tolerance):
 
 
 def is_dearer(cost, own, tolerance):
-    # A buffer that grows once in a run is no allocation of each request.
+    # Replies come in more or fewer pieces: what is less than one in five requests is no difference.
     return (own is None or cost["instructions"] > own["instructions"] * (1 + tolerance)
-            or cost["allocations"] > own["allocations"] + 0.05)
+            or cost["allocations"] > own["allocations"] + 0.2)
 
 
 def judge(costs, kept, tolerance):
