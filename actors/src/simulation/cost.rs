@@ -15,10 +15,9 @@
 //! done
 //! ```
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, Context, Handler, Recipient};
+use actix::{Actor, Context, Handler, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::{ReplyHeader, Rows};
@@ -28,17 +27,9 @@ use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Caller, ReadView, ReplyBody, Scan, ViewStep};
-use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::messages::tx::TxHandle;
 use crate::messages::tx::{Batch, Control, Probe, Replies, ReplyHead, Stop};
-use crate::runtime::{Mailboxes, follow_cell};
-use crate::serving::{Role, ServingCell};
-use crate::shared::Shared;
-use crate::slots::{ConnectionSlots, ListenerKind};
-use crate::testing::connect::Connect;
-use crate::testing::pipe::{ClientEnd, pipe};
-use crate::testing::{RequestBuilder, count_frames};
-use crate::worker::Worker;
+use crate::testing::{OneWorker, RequestBuilder, count_frames};
 
 /// Requests that are sent at a time.
 const PIPELINE: usize = 64;
@@ -118,13 +109,7 @@ impl ReadView for OneRow {
     }
 }
 
-/// One worker, and Tx.
-pub(super) struct OneWorker {
-    worker: Addr<Worker>,
-    pub(super) shared: Arc<Shared>,
-}
-
-/// Starts them on this thread.
+/// One worker, and Tx, on this thread.
 pub(super) fn start(clock: Clock) -> OneWorker {
     start_with(clock, Config::default(), false)
 }
@@ -132,23 +117,11 @@ pub(super) fn start(clock: Clock) -> OneWorker {
 /// The same with a configuration, and with a Tx that answers nothing if it is blocked.
 pub(super) fn start_with(clock: Clock, config: Config, is_blocked: bool) -> OneWorker {
     let now = clock.now();
-    let serving = ServingCell::new(Role::Primary, clock);
-    let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-    let config = Config {
-        session_threads: 1,
-        ..config
-    };
-    let slots = ConnectionSlots::new(&config, &[]).expect("no limit is known");
-    let shared = Shared::new(config, serving, slots, vec![claims.clone()]);
-    let shared = Arc::new(shared);
-    let (mailboxes, peers) = Mailboxes::new(1);
-    follow_cell(&shared, &peers);
-    let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
-    let worker = Worker::new(0, shared.clone(), peers.clone());
-    let worker = Context::with_receiver(mailbox).run(worker);
+    let (own, _) = OneWorker::start(clock, config);
+    let handle = &own.peers.workers[0];
     let tx = EchoTx {
-        claims,
-        replies: peers.workers[0].replies(),
+        claims: own.shared.counters[0].claims.clone(),
+        replies: handle.replies(),
         is_blocked,
     }
     .start();
@@ -160,30 +133,10 @@ pub(super) fn start_with(clock: Clock, config: Config, is_blocked: bool) -> OneW
         tx.recipient(),
         1,
     );
-    peers.workers[0].tx_ready(tx);
-    shared.serving.ready(now);
-    shared.publish_view(Some(Arc::new(OneRow)));
-    OneWorker { worker, shared }
-}
-
-impl OneWorker {
-    /// A new connection, greeted.
-    pub(super) async fn connect(&self) -> ClientEnd {
-        let kind = self.shared.slots.find(ListenerKind::Clients, true);
-        let slot = self.shared.slots.take(kind.expect("there is room"));
-        let (end, transport) = pipe(64 << 20);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
-        let connect = Connect {
-            transport,
-            peer,
-            slot,
-        };
-        self.worker.do_send(connect);
-        while end.receive().is_empty() {
-            actix_rt::task::yield_now().await;
-        }
-        end
-    }
+    handle.tx_ready(tx);
+    own.shared.serving.ready(now);
+    own.shared.publish_view(Some(Arc::new(OneRow)));
+    own
 }
 
 /// The bytes of a number of requests, and how they are cut: `usize::MAX` for not at all.

@@ -6,11 +6,12 @@ use std::time::Instant;
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::{ErrorCode, events};
 
-use super::cost::{OneWorker, start};
+use super::cost::start;
 use super::kept::replies;
 use crate::clock::Clock;
 use crate::limits::SHUTDOWN_NOTICE;
 use crate::serving::TransitionView;
+use crate::testing::OneWorker;
 use crate::testing::RequestBuilder;
 use crate::testing::pipe::ClientEnd;
 

@@ -68,9 +68,9 @@ pub use async_peer::AsyncPeer;
 pub use check_engine::{EngineCheck, check_engine};
 pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
-#[cfg(test)]
-pub(crate) use one_thread::count_frames;
 pub use one_thread::{OneThread, PipePeer};
+#[cfg(test)]
+pub(crate) use one_thread::{OneWorker, count_frames};
 pub use peer::{Frame, Peer};
 pub use request::RequestBuilder;
 pub use server::{TestServer, block_on};

@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use actix::dev::channel::AddressReceiver;
 use actix::{Addr, Context};
 use actix_rt::Arbiter;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineFactory};
 use crate::jobs::JobTable;
 use crate::limits::{TRANSITION_SLACK, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::peers::Peers;
 use crate::runtime::{Mailboxes, follow_cell, spawner};
 use crate::serving::{ServingCell, State};
 use crate::shared::Shared;
@@ -36,11 +38,57 @@ use crate::worker::Worker;
 /// Bytes that the server may write ahead of its client.
 const ROOM: usize = 64 << 20;
 
-/// A worker, Tx and an engine on the thread that made it, serving.
-pub struct OneThread {
+/// A worker on the thread that made it, with nobody behind it yet.
+pub(crate) struct OneWorker {
     worker: Addr<Worker>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peers: Arc<Peers>,
 }
+
+impl OneWorker {
+    /// On a running System, with what a Supervisor of it would get. It is the only worker, whatever
+    /// the configuration says.
+    pub(crate) fn start(clock: Clock, config: Config) -> (Self, AddressReceiver<Supervisor>) {
+        let config = Config {
+            session_threads: 1,
+            ..config
+        };
+        let serving = ServingCell::new(config.role, clock);
+        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
+        let slots = ConnectionSlots::new(&config, &[]).expect("the limits fit");
+        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
+        let (mailboxes, peers) = Mailboxes::new(1);
+        follow_cell(&shared, &peers);
+        let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
+        let worker = Worker::new(0, shared.clone(), peers.clone());
+        let own = Self {
+            worker: Context::with_receiver(mailbox).run(worker),
+            shared,
+            peers,
+        };
+        (own, mailboxes.supervisor)
+    }
+
+    /// A new connection, greeted.
+    pub(crate) async fn connect(&self) -> ClientEnd {
+        let kind = self.shared.slots.find(ListenerKind::Clients, true);
+        let slot = self.shared.slots.take(kind.expect("there is a slot"));
+        let (end, transport) = pipe(ROOM);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
+        self.worker.do_send(Connect {
+            transport,
+            peer,
+            slot,
+        });
+        while end.receive().is_empty() {
+            actix_rt::task::yield_now().await;
+        }
+        end
+    }
+}
+
+/// A worker, Tx and an engine on the thread that made it, serving.
+pub struct OneThread(OneWorker);
 
 impl fmt::Debug for OneThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,20 +108,8 @@ impl OneThread {
         engine: impl EngineFactory<E>,
         procedures: Procedures<E>,
     ) -> Self {
-        let clock = Clock::SYSTEM;
-        let config = Config {
-            session_threads: 1,
-            ..config
-        };
-        let serving = ServingCell::new(config.role, clock);
-        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-        let slots = ConnectionSlots::new(&config, &[]).expect("the limits fit");
-        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
-        let (mailboxes, peers) = Mailboxes::new(1);
-        follow_cell(&shared, &peers);
-        let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
-        let worker = Worker::new(0, shared.clone(), peers.clone());
-        let worker = Context::with_receiver(mailbox).run(worker);
+        let (own, supervisor) = OneWorker::start(Clock::SYSTEM, config);
+        let (shared, peers) = (&own.shared, &own.peers);
         let spawn = spawner(
             shared.clone(),
             peers.clone(),
@@ -82,7 +118,7 @@ impl OneThread {
             with_locks(procedures),
         );
         let this = Arbiter::current();
-        let supervisor = Supervisor::new(
+        Context::with_receiver(supervisor).run(Supervisor::new(
             shared.clone(),
             peers.clone(),
             JobTable::new(shared.clone(), peers.supervisor.clone()),
@@ -90,12 +126,11 @@ impl OneThread {
             TRANSITION_SLACK,
             Some(Box::new(move |_, generation| spawn(&this, generation))),
             watch::channel(None).0,
-        );
-        Context::with_receiver(mailboxes.supervisor).run(supervisor);
+        ));
         while shared.serving.load().state == State::Loading {
             actix_rt::task::yield_now().await;
         }
-        Self { worker, shared }
+        Self(own)
     }
 
     /// A new connection, greeted.
@@ -104,19 +139,7 @@ impl OneThread {
     ///
     /// If there is no slot for it.
     pub async fn connect(&self) -> PipePeer {
-        let kind = self.shared.slots.find(ListenerKind::Clients, true);
-        let slot = self.shared.slots.take(kind.expect("there is a slot"));
-        let (end, transport) = pipe(ROOM);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
-        self.worker.do_send(Connect {
-            transport,
-            peer,
-            slot,
-        });
-        while end.receive().is_empty() {
-            actix_rt::task::yield_now().await;
-        }
-        PipePeer(end)
+        PipePeer(self.0.connect().await)
     }
 }
 
