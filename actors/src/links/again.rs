@@ -23,7 +23,6 @@ use super::hub::Links;
 use super::refusals::{NoLink, not_there};
 use crate::cells::claims::{RequestId, RequestPhase};
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
-use crate::messages::tx::ReplyHead;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Destination, ForwardBody, Incarnation, KeptRequest, LinkClient, Parked, ParkedRequest,
@@ -322,8 +321,7 @@ impl Links {
                     schema_version,
                 };
                 header.pass_on(&mut replies.bytes, own.code, &own.body);
-                let end = replies.bytes.len();
-                replies.heads.push(ReplyHead { id, sync, end });
+                replies.push_head(id, sync);
             }
         }
         self.mailbox.replies.do_send(replies);

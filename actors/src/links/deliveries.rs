@@ -9,7 +9,7 @@ use super::cell::LinkCell;
 use crate::cells::claims::RequestId;
 use crate::limits::TURN_SMALL_BYTES_MAX;
 use crate::memory::MemoryCharge;
-use crate::messages::tx::{LargeReply, Push, Replies, ReplyHead};
+use crate::messages::tx::{LargeReply, Push, Replies};
 use crate::resources::WorkerState;
 use crate::segments::Chain;
 use crate::shared::Shared;
@@ -82,10 +82,8 @@ impl Deliveries<'_> {
     /// The bytes of a reply are written.
     fn add_head(&mut self, to: &OwedRequest) {
         let replies = self.replies();
-        let end = replies.bytes.len();
-        let (id, sync) = (to.id, to.sync);
-        replies.heads.push(ReplyHead { id, sync, end });
-        if end >= TURN_SMALL_BYTES_MAX {
+        replies.push_head(to.id, to.sync);
+        if replies.bytes.len() >= TURN_SMALL_BYTES_MAX {
             self.send();
         }
     }

@@ -21,7 +21,7 @@ use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::connection::orphaned::OrphanFate;
 use crate::messages::tx::{
-    AbortedTransaction, Batch, BatchEntry, Cancel, Replies, ReplyHead, TransactionEffect,
+    AbortedTransaction, Batch, BatchEntry, Cancel, Replies, TransactionEffect,
 };
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::TakeBatch;
@@ -107,8 +107,7 @@ impl Links {
                 Ok(()) => header.write_empty(&mut replies.bytes),
                 Err(error) => header.write_error(&mut replies.bytes, &error),
             }
-            let end = replies.bytes.len();
-            replies.heads.push(ReplyHead { id, sync, end });
+            replies.push_head(id, sync);
         }
         self.mailbox.replies.do_send(replies);
     }

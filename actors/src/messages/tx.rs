@@ -195,6 +195,15 @@ pub(crate) struct Replies {
     pub(crate) charge: Option<MemoryCharge>,
 }
 
+impl Replies {
+    /// The bytes that were added since the last head are the reply to this request.
+    #[inline]
+    pub(crate) fn push_head(&mut self, id: RequestId, sync: u64) {
+        let end = self.bytes.len();
+        self.heads.push(ReplyHead { id, sync, end });
+    }
+}
+
 /// What a request that Tx has put aside waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitKind {

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Caller, ReadView, ReplyBody, Scan, ViewStep};
 use crate::messages::tx::TxHandle;
-use crate::messages::tx::{Batch, Control, Probe, Replies, ReplyHead, Stop};
+use crate::messages::tx::{Batch, Control, Probe, Replies, Stop};
 use crate::testing::{OneWorker, RequestBuilder, count_frames};
 
 /// Requests that are sent at a time.
@@ -61,11 +61,7 @@ impl Handler<Box<Batch>> for EchoTx {
                 schema_version: 0,
             };
             header.write_empty(&mut replies.bytes);
-            replies.heads.push(ReplyHead {
-                id: entry.id,
-                sync: entry.sync,
-                end: replies.bytes.len(),
-            });
+            replies.push_head(entry.id, entry.sync);
         }
         replies.spent.push(batch);
         self.replies.do_send(replies);

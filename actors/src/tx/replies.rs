@@ -144,7 +144,7 @@ impl ReplyBuffer {
             self.finish_large();
         }
         self.large.clear();
-        self.push_head(entry.id, entry.sync);
+        self.out.push_head(entry.id, entry.sync);
     }
 
     fn wrap_results(&mut self) {
@@ -177,13 +177,7 @@ impl ReplyBuffer {
     /// Answers with an error.
     pub(super) fn error(&mut self, id: RequestId, header: ReplyHeader, error: &Error) {
         header.write_error(&mut self.out.bytes, error);
-        self.push_head(id, header.sync);
-    }
-
-    #[inline]
-    fn push_head(&mut self, id: RequestId, sync: u64) {
-        let end = self.out.bytes.len();
-        self.out.heads.push(ReplyHead { id, sync, end });
+        self.out.push_head(id, header.sync);
     }
 
     /// The session of a transaction is to hear that it was aborted.
