@@ -12,13 +12,10 @@ answered within five seconds has given up. Needs Debian's tarantool.
 """
 
 import argparse
-import html
 import json
-import math
 import pathlib
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -26,21 +23,15 @@ import time
 import compare
 import connections
 import drain
+from picture import MEASURED, THEMES, WIDTH, Picture, share, write
 
-MEASURED = pathlib.Path(__file__).resolve().parent / "measured"
 FIGURES = MEASURED / "busy.json"
 EVERY, BEFORE, BLOCKED, AFTER, PATIENCE = 0.02, 1.0, 3.0, 1.0, 5.0
 
-# Widths and places in the pictures.
-WIDTH, LEFT, RIGHT, TOP, PANEL, GAP, FOOT = 760, 72, 12, 58, 110, 44, 46
+# Places in the pictures.
+LEFT, RIGHT, TOP, PANEL, GAP, FOOT = 72, 12, 58, 110, 44, 46
 # The axis of times, in seconds: from a tenth of a millisecond to ten seconds.
 LEAST, MOST = 1e-4, 10.0
-THEMES = {
-    "light": {"text": "#1f2328", "faint": "#59636e", "line": "#d1d9e0", "band": "#fff1e5",
-              "vestibule": "#0969da", "tarantool": "#57606a"},
-    "dark": {"text": "#e6edf3", "faint": "#9198a1", "line": "#3d444d", "band": "#3d2a1a",
-             "vestibule": "#4493f8", "tarantool": "#b1bac4"},
-}
 
 PING = drain.request(64, b"\x80")
 
@@ -120,17 +111,12 @@ def x_of(seconds):
 
 
 def y_of(top, took):
-    share = math.log(min(max(took, LEAST), MOST) / LEAST) / math.log(MOST / LEAST)
-    return top + PANEL * (1 - share)
+    return top + PANEL * (1 - share(took, LEAST, MOST))
 
 
 def draw(figures, theme):
-    colors, parts = THEMES[theme], []
-
-    def text(x, y, words, color="text", anchor="start", weight="normal"):
-        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" fill="{colors[color]}" text-anchor="{anchor}"'
-                     f' font-weight="{weight}">{html.escape(words)}</text>')
-
+    picture = Picture(theme)
+    colors, parts, text = picture.colors, picture.parts, picture.text
     text(0, 16, "New clients, one every 20 ms: how long until they were greeted and a ping answered",
          weight="bold")
     text(0, 35, "In the colored band the thread that owns the data is blocked for 3 s.", "faint")
@@ -141,8 +127,7 @@ def draw(figures, theme):
                      f' fill="{colors["band"]}"/>')
         for took, words in ((1e-4, "0.1 ms"), (1e-2, "10 ms"), (1.0, "1 s")):
             y = y_of(top, took)
-            parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"'
-                         f' stroke="{colors["line"]}"/>')
+            picture.line(LEFT, WIDTH - RIGHT, y)
             text(LEFT - 8, y + 4, words, "faint", "end")
         within = [took for sent, took in visits if BEFORE <= sent < BEFORE + BLOCKED]
         prompt = sum(1 for took in within if took is not None and took < 0.1)
@@ -157,14 +142,8 @@ def draw(figures, theme):
     bottom = TOP + 2 * (PANEL + GAP) - GAP + 14
     for second in range(6):
         text(x_of(second), bottom + 18, f"{second} s", "faint", "end" if second == 5 else "middle")
-    machine = figures["machine"]
-    text(0, bottom + 44, f"{machine['cpu'] or 'unknown processor'}, {machine['cores']} cores;"
-                         f" {', '.join(figures['versions'])}", "faint")
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'
-            f' viewBox="0 0 {WIDTH} {height}" role="img" font-size="12"'
-            ' font-family="system-ui, sans-serif">\n'
-            "<title>New clients while the server's thread is blocked</title>\n"
-            + "\n".join(parts) + "\n</svg>\n")
+    picture.machine(bottom + 44, figures["machine"], figures["versions"])
+    return picture.svg(height, "New clients while the server's thread is blocked")
 
 
 def main():
@@ -184,12 +163,8 @@ def main():
         MEASURED.mkdir(exist_ok=True)
         FIGURES.write_text(json.dumps(measure_all(options)) + "\n", encoding="utf-8")
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    for theme in THEMES:
-        path, text = MEASURED / f"busy-{theme}.svg", draw(figures, theme)
-        if not options.check:
-            path.write_text(text, encoding="utf-8")
-        elif path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path} is not the picture of {FIGURES}: benches/busy.py --draw")
+    made = {MEASURED / f"busy-{theme}.svg": draw(figures, theme) for theme in THEMES}
+    write(made, options.check, "benches/busy.py")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import subprocess
 import sys
 
 import compare
-from busy import MEASURED
+from picture import MEASURED
 
 KEPT = MEASURED / "cost.json"
 OPS = [op for op in compare.OPS if op != compare.FSYNC]

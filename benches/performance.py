@@ -12,9 +12,7 @@ installed is said to be missing, there too.
 """
 
 import argparse
-import html
 import json
-import math
 import pathlib
 import shutil
 import statistics
@@ -24,7 +22,7 @@ import tempfile
 
 import compare
 import groups
-from busy import MEASURED, THEMES
+from picture import MEASURED, THEMES, WIDTH, Picture, share, write
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIGURES = MEASURED / "performance.json"
@@ -46,7 +44,7 @@ KINDS = {
     "p99": ("99th percentile of the latency", "p99_us",
             ("10 µs", "100 µs", "1 ms", "10 ms", "100 ms"), (1e1, 1e2, 1e3, 1e4, 1e5)),
 }
-WIDTH, LEFT, TOP, PANEL, GAP, HEIGHT = 760, 52, 66, 216, 22, 176
+LEFT, TOP, PANEL, GAP, HEIGHT = 52, 66, 216, 22, 176
 
 
 def child(script, *arguments):
@@ -165,7 +163,8 @@ def costs():
     """What benches/cost.py has counted."""
     kept = json.loads((MEASURED / "cost.json").read_text(encoding="utf-8"))
     lines = ["By `benches/cost.py`, on one thread, the client's part included;"
-             f" {kept['compiler']}.", "", "| | instructions, one at a time | allocations | instructions, 16 at a time"
+             f" {kept['compiler']}.", "",
+             "| | instructions, one at a time | allocations | instructions, 16 at a time"
              " | allocations |", "|---" * 5 + "|"]
     for op in compare.OPS:
         one, many = (kept["costs"].get(f"{op} x{depth}") for depth in (1, 16))
@@ -176,28 +175,22 @@ def costs():
 
 
 def y_of(value, lowest, highest):
-    share = math.log(min(max(value, lowest), highest) / lowest) / math.log(highest / lowest)
-    return TOP + HEIGHT * (1 - share)
+    return TOP + HEIGHT * (1 - share(value, lowest, highest))
 
 
-def panel(figures, op, key, left, ticks, parts, colors):
+def panel(figures, op, key, left, ticks, picture):
     """A panel with a dot for each shape and contender."""
-    def text(x, y, words, color="text", anchor="middle", weight="normal"):
-        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" fill="{colors[color]}"'
-                     f' text-anchor="{anchor}" font-weight="{weight}">{html.escape(words)}</text>')
-
     lowest, highest = ticks[1][0], ticks[1][-1]
-    text(left, TOP - 10, OP_TITLES[op], anchor="start", weight="bold")
+    picture.text(left, TOP - 10, OP_TITLES[op], weight="bold")
     for words, value in zip(*ticks):
         y = y_of(value, lowest, highest)
-        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + PANEL}" y2="{y:.1f}"'
-                     f' stroke="{colors["line"]}"/>')
+        picture.line(left, left + PANEL, y)
         if left == LEFT:
-            text(left - 6, y + 4, words, "faint", "end")
+            picture.text(left - 6, y + 4, words, "faint", "end")
     step = PANEL / len(compare.SHAPES)
     for number, shape in enumerate(compare.SHAPES):
         x = left + step * (number + 0.5)
-        text(x, TOP + HEIGHT + 18, shape, "faint")
+        picture.text(x, TOP + HEIGHT + 18, shape, "faint", "middle")
         found = (cell_of(figures, op, shape) or {"contenders": {}})["contenders"]
         best = max if key == "rate" else min
         rivals = [found[name][key] for name in RIVALS if name in found]
@@ -205,31 +198,27 @@ def panel(figures, op, key, left, ticks, parts, colors):
         if compare.OURS in found:
             dots.append(("vestibule", found[compare.OURS][key]))
         for name, value in dots:
-            parts.append(f'<circle cx="{x:.1f}" cy="{y_of(value, lowest, highest):.1f}" r="4.5"'
-                         f' fill="{colors[name]}"><title>{name}, {shape}: {value:,.0f}'
-                         f'{"/s" if key == "rate" else " µs"}</title></circle>')
+            unit = "/s" if key == "rate" else " µs"
+            picture.parts.append(
+                f'<circle cx="{x:.1f}" cy="{y_of(value, lowest, highest):.1f}" r="4.5"'
+                f' fill="{picture.colors[name]}">'
+                f'<title>{name}, {shape}: {value:,.0f}{unit}</title></circle>')
 
 
 def draw(figures, kind, theme):
     title, key, names, values = KINDS[kind]
-    colors, parts = THEMES[theme], []
-    parts.append(f'<text x="0" y="16" fill="{colors["text"]}" font-weight="bold">{title}</text>')
+    picture = Picture(theme)
+    picture.text(0, 16, title, weight="bold")
     for at, (name, words) in enumerate((("vestibule", "vestibule"), ("tarantool", "Tarantool"))):
-        parts.append(f'<circle cx="{5 + at * 90}" cy="31" r="4.5" fill="{colors[name]}"/>'
-                     f'<text x="{14 + at * 90}" y="35" fill="{colors["faint"]}">{words}</text>')
-    parts.append(f'<text x="{WIDTH}" y="35" text-anchor="end" fill="{colors["faint"]}">'
-                 'connections × requests in flight on each</text>')
+        picture.parts.append(
+            f'<circle cx="{5 + at * 90}" cy="31" r="4.5" fill="{picture.colors[name]}"/>')
+        picture.text(14 + at * 90, 35, words, "faint")
+    picture.text(WIDTH, 35, "connections × requests in flight on each", "faint", "end")
     for number, op in enumerate(DRAWN):
-        panel(figures, op, key, LEFT + number * (PANEL + GAP), (names, values), parts, colors)
-    machine, height = figures["machine"], TOP + HEIGHT + 48
-    parts.append(f'<text x="0" y="{height - 6}" fill="{colors["faint"]}">'
-                 + html.escape(f"{machine['cpu'] or 'unknown processor'}, {machine['cores']} cores;"
-                               f" {', '.join(figures['versions'].values())}") + "</text>")
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'
-            f' viewBox="0 0 {WIDTH} {height}" role="img" font-size="12"'
-            ' font-family="system-ui, sans-serif">\n'
-            f"<title>{title}, vestibule beside Tarantool</title>\n" + "\n".join(parts)
-            + "\n</svg>\n")
+        panel(figures, op, key, LEFT + number * (PANEL + GAP), (names, values), picture)
+    height = TOP + HEIGHT + 48
+    picture.machine(height - 6, figures["machine"], figures["versions"].values())
+    return picture.svg(height, f"{title}, vestibule beside Tarantool")
 
 
 def results(figures):
@@ -250,11 +239,8 @@ def main(options):
             pathlib.Path(options.json).write_text(json.dumps(figures) + "\n", encoding="utf-8")
             return
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for path, text in results(json.loads(FIGURES.read_text(encoding="utf-8"))).items():
-        if not options.check:
-            path.write_text(text, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise compare.Failure(f"{path} is not made of {FIGURES}: benches/performance.py --draw")
+    made = results(json.loads(FIGURES.read_text(encoding="utf-8")))
+    write(made, options.check, "benches/performance.py")
 
 
 def parse():
