@@ -79,10 +79,7 @@ impl SessionCaller {
         let LostStream { key, begin } = lost;
         self.lost.add(key.stream, OrphanFate::Aborted(error));
         aborted.extend(begin.map(|begin| AbortedTransaction {
-            session: SessionId {
-                index: key.session,
-                connection: key.connection,
-            },
+            session: session_of(key),
             stream: key.stream,
             begin,
         }));
@@ -199,8 +196,7 @@ impl SessionCallers {
         aborted: &mut Vec<AbortedTransaction>,
     ) {
         for own in lost {
-            let caller = self.get_mut(own.key.session);
-            if let Some(caller) = caller.filter(|caller| caller.connection == own.key.connection) {
+            if let Some(caller) = self.of(session_of(own.key)) {
                 caller.lose(own, error.clone(), aborted);
             }
         }
@@ -209,13 +205,20 @@ impl SessionCallers {
     /// Nobody knows what became of these COMMITs, which are answered with this.
     pub(super) fn lose_commits(&mut self, committing: Vec<ClientStream>, error: &Error) {
         for key in committing {
-            let caller = self.get_mut(key.session);
-            if let Some(caller) = caller.filter(|caller| caller.connection == key.connection) {
+            if let Some(caller) = self.of(session_of(key)) {
                 caller
                     .lost
                     .add(key.stream, OrphanFate::Unknown(error.clone()));
             }
         }
+    }
+}
+
+/// The session of a stream.
+fn session_of(key: ClientStream) -> SessionId {
+    SessionId {
+        index: key.session,
+        connection: key.connection,
     }
 }
 
