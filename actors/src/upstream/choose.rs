@@ -26,12 +26,7 @@ pub(crate) fn count_writable(conditions: &[Condition]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const W: Condition = Condition::Serving { is_writable: true };
-    const R: Condition = Condition::Serving { is_writable: false };
-    const S: Condition = Condition::Silent;
-    const A: Condition = Condition::Absent;
-    const L: Condition = Condition::Loading;
+    use crate::upstream::scout::in_a_letter::{A, L, R, S, W};
 
     #[test]
     fn whoever_takes_changes_is_chosen_and_stays_as_long_as_it_does() {

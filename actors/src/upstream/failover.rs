@@ -115,12 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const W: Condition = Condition::Serving { is_writable: true };
-    const R: Condition = Condition::Serving { is_writable: false };
-    const S: Condition = Condition::Silent;
-    const A: Condition = Condition::Absent;
-    const L: Condition = Condition::Loading;
+    use crate::upstream::scout::in_a_letter::{A, L, R, S, W};
 
     const HOLD: Duration = Duration::from_secs(1);
 

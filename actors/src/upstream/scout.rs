@@ -45,6 +45,18 @@ impl Condition {
     }
 }
 
+/// Conditions for tables in tests.
+#[cfg(test)]
+pub(super) mod in_a_letter {
+    use super::Condition;
+
+    pub(crate) const W: Condition = Condition::Serving { is_writable: true };
+    pub(crate) const R: Condition = Condition::Serving { is_writable: false };
+    pub(crate) const S: Condition = Condition::Silent;
+    pub(crate) const A: Condition = Condition::Absent;
+    pub(crate) const L: Condition = Condition::Loading;
+}
+
 /// What one scout knows of its upstream.
 #[derive(Debug)]
 pub(crate) struct Scout {
