@@ -3,14 +3,16 @@
 //! One request of HTTP by hand: the door answers each connection once, and closes it.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
+use vestibule_client::TlsOptions;
 
 use crate::asking;
 use crate::cli::EXIT_USAGE;
-use crate::cli::probe::{DoorAddress, ProbeArgs};
+use crate::cli::probe::{DoorAddress, HostPort, ProbeArgs};
 use crate::terminal::one_line;
 
 /// Most bytes of an answer that are read. Those of probes have some hundreds.
@@ -18,14 +20,14 @@ const ANSWER_SIZE_MAX: u64 = 64 << 10;
 
 /// Asks, writes what was said, and tells by the exit code.
 pub(crate) fn probe(args: &ProbeArgs) -> ExitCode {
-    let path = match args.path() {
-        Ok(path) => path,
+    let (path, door) = match args.path().and_then(|path| Ok((path, door(args)?))) {
+        Ok(asked) => asked,
         Err(text) => {
             eprintln!("vestibule: {text}");
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    match asked(args, &path) {
+    match asked(args, door, &path) {
         Ok(Answer { status: 200, text }) => {
             // That is told by the exit code as well.
             let _ = writeln!(io::stdout(), "{text}");
@@ -50,9 +52,35 @@ struct Answer {
     text: String,
 }
 
-fn asked(args: &ProbeArgs, path: &str) -> io::Result<Answer> {
+/// A side door, and what it is known by.
+enum DoorTo<'a> {
+    Tcp(&'a str),
+    Tls(&'a HostPort, TlsOptions),
+    Unix(&'a Path),
+}
+
+/// What is asked, with the files that it takes.
+///
+/// # Errors
+///
+/// By https it is not told what to trust, or that cannot be used.
+fn door(args: &ProbeArgs) -> Result<DoorTo<'_>, String> {
+    Ok(match &args.http {
+        DoorAddress::Tcp(name) => DoorTo::Tcp(name),
+        DoorAddress::Unix(path) => DoorTo::Unix(path),
+        DoorAddress::Tls(own) => {
+            let tls = args.tls.options()?;
+            DoorTo::Tls(
+                own,
+                tls.ok_or("https needs --tls-ca: what to trust is told")?,
+            )
+        }
+    })
+}
+
+fn asked(args: &ProbeArgs, door: DoorTo<'_>, path: &str) -> io::Result<Answer> {
     asking::wait_for(async {
-        let answer = tokio::time::timeout(args.timeout, ask(&args.http, path));
+        let answer = tokio::time::timeout(args.timeout, ask(door, path));
         answer.await.unwrap_or_else(|_| {
             let text = format!("nothing within {:?}", args.timeout);
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
@@ -60,10 +88,14 @@ fn asked(args: &ProbeArgs, path: &str) -> io::Result<Answer> {
     })?
 }
 
-async fn ask(address: &DoorAddress, path: &str) -> io::Result<Answer> {
-    let bytes = match address {
-        DoorAddress::Tcp(name) => exchange(TcpStream::connect(name).await?, path).await?,
-        DoorAddress::Unix(socket) => exchange(UnixStream::connect(socket).await?, path).await?,
+async fn ask(door: DoorTo<'_>, path: &str) -> io::Result<Answer> {
+    let bytes = match door {
+        DoorTo::Tcp(name) => exchange(TcpStream::connect(name).await?, path).await?,
+        DoorTo::Unix(socket) => exchange(UnixStream::connect(socket).await?, path).await?,
+        DoorTo::Tls(own, tls) => {
+            let stream = TcpStream::connect(&own.name).await?;
+            exchange(tls.connect(stream, &own.host).await?, path).await?
+        }
     };
     read(&bytes).ok_or_else(|| io::Error::other("what answers is no side door"))
 }

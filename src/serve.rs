@@ -191,6 +191,7 @@ async fn run<E: 'static>(
     // Closed last: it tells how far a stop is.
     let sources = sources(&configuration, served.guest_may_do_everything);
     let is_there = !side_door.listen.is_empty() || !side_door.bound.is_empty();
+    let is_over_tls = side_door.tls.is_some();
     let side_door = is_there.then(|| vestibule_http::serve(&runtime, side_door, sources));
     let side_door = match side_door.transpose() {
         Ok(side_door) => side_door,
@@ -200,8 +201,9 @@ async fn run<E: 'static>(
         }
     };
     let addresses = side_door.as_ref().map_or(&[][..], HttpHandle::addresses);
+    let side_door_lines = side_door_lines(addresses, is_over_tls);
     // A server whose output nobody reads serves all the same.
-    let _ = io::stdout().write_all(welcome(&runtime, addresses, &served.line).as_bytes());
+    let _ = io::stdout().write_all(welcome(&runtime, side_door_lines, &served.line).as_bytes());
     let manager = ServiceManager::of_process();
     actix_rt::spawn(manager.clone().follow(runtime.clone()));
     let parts = parts(&runtime, served.parts, side_door.as_ref());
@@ -292,12 +294,19 @@ fn join(addresses: &[impl ToString]) -> String {
     texts.join(", ")
 }
 
+/// Where the side door is. By TLS are addresses of the network only.
+fn side_door_lines(addresses: &[ListenAddress], is_over_tls: bool) -> Vec<String> {
+    let is_by_tls = |own: &&ListenAddress| is_over_tls && own.network().is_some();
+    let (by_tls, in_plain): (Vec<_>, Vec<_>) = addresses.iter().partition(is_by_tls);
+    [("HTTP by TLS at", by_tls), ("HTTP at", in_plain)]
+        .into_iter()
+        .filter(|(_, own)| !own.is_empty())
+        .map(|(what, own)| format!("{what} {}", join(&own)))
+        .collect()
+}
+
 /// What the first-time user needs next. Tests read the first line.
-fn welcome<E: 'static>(
-    runtime: &RuntimeHandle<E>,
-    side_door: &[ListenAddress],
-    line: &str,
-) -> String {
+fn welcome<E: 'static>(runtime: &RuntimeHandle<E>, side_door: Vec<String>, line: &str) -> String {
     let at = |is_meant: fn(&BoundListener) -> bool| -> Vec<_> {
         let listeners = runtime.listeners().iter();
         let meant = listeners.filter(|own| is_meant(own));
@@ -317,9 +326,7 @@ fn welcome<E: 'static>(
     if !over_tls.is_empty() {
         lines.push(format!("TLS at {}", join(&over_tls)));
     }
-    if !side_door.is_empty() {
-        lines.push(format!("HTTP at {}", join(side_door)));
-    }
+    lines.extend(side_door);
     lines.push(line.to_owned());
     if let Some(connect) = clients.first().and_then(connect_call) {
         lines.push("connect with any Tarantool connector, for example:".to_owned());

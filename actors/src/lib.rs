@@ -315,7 +315,8 @@ pub use runtime::{
 pub use serving::Events;
 #[cfg(feature = "tls")]
 pub use tls::{
-    ServerNameError, TlsError, TlsFile, TlsFiles, TlsIdentity, UpstreamTls, UpstreamTlsFiles,
+    AcceptedTls, ServerNameError, TlsError, TlsFile, TlsFiles, TlsIdentity, UpstreamTls,
+    UpstreamTlsFiles,
 };
 pub use transitions::{
     Counts, Phases, RecordedResult, StopReport, TransitionOutcome, TransitionRecord,

@@ -144,7 +144,7 @@ pub use sql::{Column, Prepared, SqlReply};
 pub use stream::{Begin, Isolation, Stream, Transaction};
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-pub use tls::TlsOptions;
+pub use tls::{ConnectedTls, TlsOptions};
 pub use update::{FieldRef, Update};
 pub use values::{Adjust, Datetime, Decimal, Interval, ParseDecimalError, UuidValue, Value};
 pub use vestibule_wire::error::{ErrorCode, Field};

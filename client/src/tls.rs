@@ -6,12 +6,16 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::{TlsConnector, client};
 
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
@@ -116,6 +120,26 @@ impl TlsOptions {
         Ok(self)
     }
 
+    /// Agrees on TLS over a stream that is connected to `host`, for another protocol than IPROTO:
+    /// HTTP, for example. What is told by [`server_name`](Self::server_name) is asked for in place
+    /// of `host`. How long it takes is bounded by its caller, who may drop it at any time.
+    ///
+    /// # Errors
+    ///
+    /// `host` is no name, the other side is not who it has to be, or it is gone.
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        host: &str,
+    ) -> io::Result<ConnectedTls<S>> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => checked_name(host).map_err(io::Error::other)?,
+        };
+        let connector = TlsConnector::from(self.config());
+        connector.connect(name, stream).await.map(ConnectedTls)
+    }
+
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
     }
@@ -130,6 +154,38 @@ impl TlsOptions {
                 "TLS: a server at a unix socket needs the name that its certificate has",
             )),
         }
+    }
+}
+
+/// A stream that is agreed on by [`TlsOptions::connect`].
+#[derive(Debug)]
+pub struct ConnectedTls<S>(client::TlsStream<S>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ConnectedTls<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ConnectedTls<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use vestibule_actors::ListenAddress;
+#[cfg(feature = "tls")]
+use vestibule_actors::TlsIdentity;
 use vestibule_actors::limits::UNIX_SOCKET_MODE_DEFAULT;
 
 use crate::limits::{
@@ -32,6 +34,10 @@ pub struct HttpConfig {
     pub bound: Vec<HttpListener>,
     /// The mode of unix sockets.
     pub unix_mode: u32,
+    /// By whose certificate TLS is spoken at addresses of the network, if it is: at all of them,
+    /// and nothing else. Unix sockets are not concerned.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsIdentity>,
     /// How often it looks at the runtime for the charts of the page, which show the last
     /// [`SAMPLES_MAX`](crate::limits::SAMPLES_MAX) looks: [`SAMPLE_PERIOD_MIN`] to
     /// [`SAMPLE_PERIOD_MAX`].
@@ -107,6 +113,8 @@ impl HttpConfig {
             listen: listen.into_iter().collect(),
             bound: Vec::new(),
             unix_mode: UNIX_SOCKET_MODE_DEFAULT,
+            #[cfg(feature = "tls")]
+            tls: None,
             sample_period: SAMPLE_PERIOD_DEFAULT,
             settings: HttpSettings::default(),
         }
@@ -152,6 +160,17 @@ impl HttpConfig {
     #[must_use]
     pub fn unix_mode(mut self, mode: u32) -> Self {
         self.unix_mode = mode;
+        self
+    }
+
+    /// Has TLS spoken at addresses of the network: sets [`tls`](Self::tls). Files that are renewed
+    /// are taken as soon as the identity has them, which a runtime looks after to which it is given
+    /// as well (`RuntimeBuilder::tls`, if need be without an address). Who shows a certificate that
+    /// the identity trusts sees what those see who have the token.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, identity: TlsIdentity) -> Self {
+        self.tls = Some(identity);
         self
     }
 

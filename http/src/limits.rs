@@ -34,6 +34,9 @@ pub const HEAD_SIZE_MAX: usize = 16 << 10;
 pub(crate) const HEADERS_MAX: usize = 64;
 /// How long the head of a request may take.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long it may take to agree on TLS, before the head of a request.
+#[cfg(feature = "tls")]
+pub(crate) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a connection may last: one request, and its answer. Streams of events last as long as
 /// their client takes something of them within this time.
 pub const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);

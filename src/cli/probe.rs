@@ -8,6 +8,7 @@ use clap::Args;
 use vestibule_actors::ListenAddress;
 
 use crate::cli::choices::{Described, one_of};
+use crate::cli::secured::SecuredArgs;
 use crate::cli::values::{duration, some_time, time_text};
 
 /// How long a server has to answer, unless told otherwise: what Docker and Kubernetes give a probe
@@ -19,6 +20,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3);
 #[command(after_help = "Examples:
   vestibule probe ready --writes
   vestibule probe live --tx-stalled 1m --http unix:/run/vestibule/http.sock
+  vestibule probe ready --http https://localhost:8443 --tls-ca /etc/vestibule/tls/ca.crt
 
 It asks the address of the server's --http-listen, and writes what that says. For images without \
 curl: HEALTHCHECK CMD [\"vestibule\", \"probe\", \"ready\"].
@@ -28,7 +30,8 @@ pub(crate) struct ProbeArgs {
     /// What is asked.
     #[arg(value_parser = one_of(Probe::ALL, Probe::described))]
     pub(crate) probe: Probe,
-    /// The server's side door: HOST:PORT or unix:/PATH.
+    /// The server's side door: HOST:PORT, https://HOST:PORT or unix:/PATH. By https, --tls-ca has
+    /// to be given; otherwise options of TLS count for nothing.
     #[arg(
         long,
         env = "VESTIBULE_PROBE_HTTP",
@@ -52,13 +55,25 @@ pub(crate) struct ProbeArgs {
         default_value = time_text(TIMEOUT_DEFAULT),
     )]
     pub(crate) timeout: Duration,
+    /// How a server is known by TLS.
+    #[command(flatten)]
+    pub(crate) tls: SecuredArgs,
+}
+
+/// A name with a port, and the host in it without brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostPort {
+    pub(crate) name: String,
+    pub(crate) host: String,
 }
 
 /// Where a side door is. What its name leads to is found when it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DoorAddress {
-    /// `HOST:PORT`
+    /// `HOST:PORT`, with or without `http://` before it.
     Tcp(String),
+    /// `https://HOST:PORT`
+    Tls(HostPort),
     Unix(PathBuf),
 }
 
@@ -66,6 +81,7 @@ impl fmt::Display for DoorAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(name) => f.write_str(name),
+            Self::Tls(own) => write!(f, "https://{}", own.name),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -79,10 +95,24 @@ fn door_address(text: &str) -> Result<DoorAddress, String> {
             Err(fault) => Err(fault.to_string()),
         };
     }
-    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    match parts.map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(1..)) => Ok(DoorAddress::Tcp(text.to_owned())),
-        _ => Err("an address is HOST:PORT or unix:/PATH".to_owned()),
+    let is_over_tls = text.starts_with("https://");
+    let name = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let name = name
+        .map_or(text, |rest| rest.trim_end_matches('/'))
+        .to_owned();
+    let parts = name.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match parts.map(|(host, port)| (host, port.parse::<u16>())) {
+        Some((host, Ok(1..))) if is_over_tls => {
+            let host = host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned();
+            Ok(DoorAddress::Tls(HostPort { name, host }))
+        }
+        Some((_, Ok(1..))) => Ok(DoorAddress::Tcp(name)),
+        _ => Err("an address is HOST:PORT, https://HOST:PORT or unix:/PATH".to_owned()),
     }
 }
 
@@ -171,11 +201,29 @@ mod tests {
             "localhost:8081",
             "[::1]:8081",
             "unix:/run/http.sock",
+            "https://localhost:8443",
+            "https://[::1]:8443",
         ] {
             let address = door_address(text).map(|own| own.to_string());
             assert_eq!(address.as_deref(), Ok(text));
         }
-        for wrong in ["", "db1", ":8081", "db1:0", "db1:99999", "db1:", "unix:"] {
+        let with_scheme = door_address("http://localhost:8081/").map(|own| own.to_string());
+        assert_eq!(with_scheme.as_deref(), Ok("localhost:8081"));
+        match door_address("https://[::1]:8443") {
+            Ok(DoorAddress::Tls(own)) => assert_eq!(own.host, "::1"),
+            other => panic!("{other:?}"),
+        }
+        for wrong in [
+            "",
+            "db1",
+            ":8081",
+            "db1:0",
+            "db1:99999",
+            "db1:",
+            "unix:",
+            "https://db1",
+            "https://:8443",
+        ] {
             assert!(door_address(wrong).is_err(), "{wrong}");
         }
     }

@@ -12,7 +12,7 @@ use vestibule_client::TlsOptions;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct SecuredArgs {
-    /// File with the certificates (PEM) that the server's has to lead to. With it TLS is spoken,
+    /// File with the certificates (PEM) that the server's has to lead to. With it `ctl` speaks TLS,
     /// and nothing else: the address is one of the server's --tls-listen.
     #[arg(
         long,

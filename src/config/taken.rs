@@ -73,6 +73,7 @@ const TABLE: &[(&str, Taken)] = &[
     ("grace_auto_max", OnReload),
     ("lameduck", OnReload),
     ("http_listen", AtStart),
+    ("http_tls", AtStart),
     ("http_host", OnReload),
     ("http_token_file", OnReload),
     ("metrics_tarantool", OnReload),

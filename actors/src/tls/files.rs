@@ -7,7 +7,7 @@ use tokio_rustls::rustls::crypto::ring::{Ticketer, default_provider};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::followed::{Loaded, Source};
 use super::pem::{PemFile, TlsError, TlsFile};
@@ -98,7 +98,7 @@ pub(super) fn not_a_pair(
 }
 
 impl Source for TlsFiles {
-    type Made = Arc<ServerConfig>;
+    type Made = Servers;
 
     fn paths(&self) -> Vec<&Path> {
         let always: [&Path; 2] = [&self.certificate, &self.key];
@@ -108,35 +108,62 @@ impl Source for TlsFiles {
             .collect()
     }
 
-    fn load(&self) -> Result<Loaded<Arc<ServerConfig>>, TlsError> {
+    fn load(&self) -> Result<Loaded<Servers>, TlsError> {
         let certificate = self.certificate_file();
         let chain = certificate.certificates()?;
         let mut ends = vec![certificate.end(&chain)?];
-        let verifier = match &self.client_ca {
-            None => None,
-            Some(path) => {
-                let file = PemFile {
-                    file: TlsFile::ClientCa,
-                    path,
-                };
-                let authorities = file.certificates()?;
-                ends.push(file.end(&authorities)?);
-                Some(verifier(file, authorities)?)
-            }
-        };
         let key = self.key_file().private_key()?;
-        let made = Arc::new(self.server(chain, key, verifier)?);
+        let Some(path) = &self.client_ca else {
+            let made = Servers::same(self.server(chain, key, None)?);
+            return Ok(Loaded { made, ends });
+        };
+        let file = PemFile {
+            file: TlsFile::ClientCa,
+            path,
+        };
+        let authorities = file.certificates()?;
+        ends.push(file.end(&authorities)?);
+        let roots = Arc::new(file.roots(authorities)?);
+        let verifier = |is_needed| verifier(file, roots.clone(), is_needed).map(Some);
+        let of_all = self.server(chain.clone(), key.clone_key(), verifier(false)?)?;
+        let of_clients = self.server(chain, key, verifier(true)?)?;
+        let made = Servers {
+            of_clients: Arc::new(of_clients),
+            of_all: Arc::new(of_all),
+        };
         Ok(Loaded { made, ends })
+    }
+}
+
+/// What handshakes go by.
+#[derive(Clone)]
+pub(super) struct Servers {
+    /// Of those who have to show a certificate, if one is asked for.
+    pub(super) of_clients: Arc<ServerConfig>,
+    /// Of those who need not.
+    pub(super) of_all: Arc<ServerConfig>,
+}
+
+impl Servers {
+    fn same(server: ServerConfig) -> Self {
+        let server = Arc::new(server);
+        Self {
+            of_clients: server.clone(),
+            of_all: server,
+        }
     }
 }
 
 fn verifier(
     file: PemFile<'_>,
-    authorities: Vec<CertificateDer<'static>>,
+    roots: Arc<RootCertStore>,
+    is_needed: bool,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let roots = file.roots(authorities)?;
     let provider = default_provider().into();
-    WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
-        .build()
-        .map_err(|fault| file.fault(fault))
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+    let builder = match is_needed {
+        true => builder,
+        false => builder.allow_unauthenticated(),
+    };
+    builder.build().map_err(|fault| file.fault(fault))
 }

@@ -144,7 +144,12 @@ impl TlsIdentity {
 
     /// What a handshake that begins now goes by.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        self.0.followed.made()
+        self.0.followed.made().of_clients
+    }
+
+    /// The same where clients need not show a certificate.
+    pub(super) fn server_for_all(&self) -> Arc<ServerConfig> {
+        self.0.followed.made().of_all
     }
 
     pub(crate) fn count(&self, result: HandshakeResult) {

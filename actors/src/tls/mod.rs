@@ -17,8 +17,11 @@
 //! | `upstream` | those by which upstreams are connected to, and what is in use of them |
 //! | `followed` | what is in use, and read again |
 //! | `identity` | that of the server, and what its handshakes have come to |
+//! | `accepted` | connections by it that are no session's |
 //! | `validity` | until when a certificate is valid |
 
+#[cfg(feature = "tls")]
+mod accepted;
 #[cfg(feature = "tls")]
 mod files;
 #[cfg(feature = "tls")]
@@ -32,6 +35,8 @@ mod upstream;
 #[cfg(feature = "tls")]
 mod validity;
 
+#[cfg(feature = "tls")]
+pub use accepted::AcceptedTls;
 #[cfg(feature = "tls")]
 pub use files::TlsFiles;
 #[cfg(feature = "tls")]

@@ -1,7 +1,7 @@
 //! The server: its listeners, its connections, and the way of a request.
 //!
 //! ```text
-//!   listener ─▶ place ─▶ head, 5 s ─▶ method, host, who ─▶ route ─▶ page ─▶ answer, and closed
+//!   listener ─▶ place ─▶ [TLS] ─▶ head, 5 s ─▶ method, host, who ─▶ route ─▶ page ─▶ answer
 //!                 └ none: the oldest that has asked nothing, or does not read, gives its own
 //! ```
 //!
@@ -14,12 +14,15 @@
 //! | `places` | who is connected, and who has to go |
 //! | `request` | what may be asked, by whom |
 //! | `routes` | the table of paths |
+//! | `secured` | TLS, before the head of a request |
 //! | `serve` | the thread |
 
 mod listen;
 mod places;
 mod request;
 mod routes;
+#[cfg(feature = "tls")]
+mod secured;
 mod serve;
 
 pub use serve::{HttpControl, HttpError, HttpHandle, serve};

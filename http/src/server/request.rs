@@ -15,14 +15,24 @@ use crate::door::Answer;
 pub(super) enum Peer {
     Address(IpAddr),
     Unix,
+    /// Somebody, wherever, whose certificate is trusted.
+    #[cfg(feature = "tls")]
+    Certified,
+    /// Somebody who asks in plain where TLS is spoken.
+    #[cfg(feature = "tls")]
+    Unsecured,
 }
 
 impl Peer {
-    /// Whether it is on this machine.
-    fn is_local(self) -> bool {
+    /// Whether it is on this machine, or is known otherwise.
+    fn is_trusted(self) -> bool {
         match self {
             Self::Address(address) => address.to_canonical().is_loopback(),
             Self::Unix => true,
+            #[cfg(feature = "tls")]
+            Self::Certified => true,
+            #[cfg(feature = "tls")]
+            Self::Unsecured => false,
         }
     }
 }
@@ -38,6 +48,10 @@ pub(super) fn check<B: Body>(
     peer: Peer,
     config: &HttpSettings,
 ) -> Result<(), Answer> {
+    #[cfg(feature = "tls")]
+    if peer == Peer::Unsecured {
+        return Err(Answer::text(400, "TLS is spoken here: ask by https\n"));
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Answer::text(405, "Only GET and HEAD: nothing is changed here\n").allow());
     }
@@ -90,7 +104,7 @@ pub(super) fn check_private(
     peer: Peer,
     token: Option<&Token>,
 ) -> Result<(), Answer> {
-    if peer.is_local() {
+    if peer.is_trusted() {
         return Ok(());
     }
     let Some(token) = token else {
@@ -225,5 +239,21 @@ mod tests {
         ] {
             assert_eq!(private(ELSEWHERE, token, Some(shown)), 401, "{shown}");
         }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_certificate_stands_for_the_token_and_what_is_plain_is_sent_to_https() {
+        let token = Token::new("0123456789abcdef").ok();
+        assert_eq!(private(Peer::Certified, token.as_ref(), None), 200);
+        let config = HttpSettings::default();
+        let checked = |peer, host| {
+            let request = request("GET", &[("host", host)]);
+            check(&request, peer, &config).map_or_else(|answer| answer.status(), |()| 200)
+        };
+        assert_eq!(checked(Peer::Certified, "10.0.0.1"), 200);
+        // The certificate is its own, and the page that asks may be somebody else's.
+        assert_eq!(checked(Peer::Certified, "evil.example.com"), 421);
+        assert_eq!(checked(Peer::Unsecured, "10.0.0.1"), 400);
     }
 }

@@ -26,6 +26,8 @@ use super::listen::{Listener, Stream};
 use super::places::{Number, Places};
 use super::request::{Peer, check, check_private};
 use super::routes::{Audience, OTHER, Page, Route, find, not_found};
+#[cfg(feature = "tls")]
+use super::secured::{self, Agreed};
 use crate::config::{HttpConfig, HttpListener, HttpSettings, LiveSettings};
 use crate::door::{Answer, Content, Door, Patience, Question};
 use crate::limits::{
@@ -337,7 +339,7 @@ async fn accept_from(listener: Listener, door: Rc<Door>, connected: Connected) {
                 continue;
             }
         };
-        let (close, closed) = oneshot::channel();
+        let (close, mut closed) = oneshot::channel();
         // Without a place it is closed.
         let Some((number, gone)) = connected.borrow_mut().take(close) else {
             continue;
@@ -350,8 +352,22 @@ async fn accept_from(listener: Listener, door: Rc<Door>, connected: Connected) {
         let door = door.clone();
         spawn_local(async move {
             match stream {
-                Stream::Tcp(stream) => converse(door, stream, peer, &place, closed).await,
-                Stream::Unix(stream) => converse(door, stream, peer, &place, closed).await,
+                #[cfg(feature = "tls")]
+                Stream::Tcp(stream) if door.config.tls.is_some() => {
+                    let agreed = secured::agree(&door.config, stream, peer, &mut closed).await;
+                    match agreed {
+                        Some(Agreed::Tls(own, peer)) => {
+                            converse(door, own, peer, &place, &mut closed).await;
+                        }
+                        Some(Agreed::Plain(own)) => {
+                            let peer = Peer::Unsecured;
+                            converse(door, own, peer, &place, &mut closed).await;
+                        }
+                        None => {}
+                    }
+                }
+                Stream::Tcp(stream) => converse(door, stream, peer, &place, &mut closed).await,
+                Stream::Unix(stream) => converse(door, stream, peer, &place, &mut closed).await,
             }
         });
     }
@@ -375,7 +391,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stream: S,
     peer: Peer,
     place: &Place,
-    closed: oneshot::Receiver<()>,
+    closed: &mut oneshot::Receiver<()>,
 ) {
     let patience = Rc::new(Patience::new());
     let service = service_fn(|request: Request<Incoming>| {

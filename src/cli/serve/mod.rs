@@ -164,7 +164,8 @@ impl ServeArgs {
             let others = self.tls.tls_listen.iter().copied();
             self.listening.check(others.chain(self.handed.network()))?;
         }
-        self.tls.check(&self.handed)?;
+        let is_over_tls = self.side_door.is_over_tls(&self.handed);
+        self.tls.check(&self.handed, is_over_tls)?;
         self.config().check().map_err(|fault| fault.to_string())
     }
 
@@ -211,12 +212,14 @@ impl ServeArgs {
         let password = password.map_err(about("admin_password_file"))?;
         let mode = self.listening.unix_socket_mode.0;
         let side_door = self.side_door.config(mode, &self.handed);
-        let side_door = side_door.map_err(about("http_token_file"))?;
+        let mut side_door = side_door.map_err(about("http_token_file"))?;
+        let tls = self.tls.identity()?;
+        side_door.tls = tls.clone().filter(|_| self.side_door.http_tls);
         Ok(ReadFiles {
             engine: self.engine_options().admin_password(password),
             upstreams,
             side_door,
-            tls: self.tls.identity()?,
+            tls,
             upstream_tls: self.gateway.tls()?,
         })
     }

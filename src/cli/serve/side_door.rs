@@ -26,6 +26,11 @@ pub(crate) struct SideDoorArgs {
         value_delimiter = ','
     )]
     pub(crate) http_listen: Vec<ListenAddress>,
+    /// Speak TLS at the side door's addresses of the network, by --tls-certificate and --tls-key,
+    /// and nothing else there; unix sockets stay plain. With --tls-client-ca, who shows a
+    /// certificate needs no token, and who shows none is told metrics and probes all the same.
+    #[arg(long, env = "VESTIBULE_HTTP_TLS", switch = false)]
+    pub(crate) http_tls: bool,
     /// Name by which others reach the side door, beside addresses and localhost; may be repeated.
     /// Requests for other names are refused with 421.
     #[arg(
@@ -54,6 +59,13 @@ impl SideDoorArgs {
             true => 0,
             false => DESCRIPTORS,
         }
+    }
+
+    /// Whether TLS is spoken somewhere.
+    pub(super) fn is_over_tls(&self, handed: &HandedOver) -> bool {
+        let said = handed.or(SocketUse::Http, &self.http_listen);
+        let mut all = said.iter().chain(handed.of(SocketUse::Http));
+        self.http_tls && all.any(|own| own.network().is_some())
     }
 
     /// What it is told.

@@ -96,7 +96,8 @@ fn another_value(option: &str) -> Option<&'static str> {
         "log" => "debug",
         "user_share" | "address_share" | "user_address_share" => "77",
         "connection_transactions_max" | "transactions_max" => "777",
-        "force_recovery" | "read_only" | "debug_procedures" | "metrics_tarantool" => return None,
+        "force_recovery" | "read_only" | "debug_procedures" => return None,
+        "metrics_tarantool" | "http_tls" => return None,
         option if option.ends_with("_max") && !option.starts_with("grace") => match option {
             "hold_time_max" => "77s",
             "login_delay_max" => "7s",

@@ -37,13 +37,16 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// Refuses what makes no sense together.
-    pub(super) fn check(&self, handed: &HandedOver) -> Result<(), String> {
-        let is_spoken = !self.tls_listen.is_empty() || handed.has(SocketUse::Tls);
+    /// Refuses what makes no sense together. `has_https`: whether the side door speaks it.
+    pub(super) fn check(&self, handed: &HandedOver, has_https: bool) -> Result<(), String> {
+        let has_listeners = !self.tls_listen.is_empty() || handed.has(SocketUse::Tls);
         let has_all = self.tls_certificate.is_some() && self.tls_key.is_some();
-        match !is_spoken || has_all {
-            true => Ok(()),
-            false => Err("--tls-listen needs --tls-certificate and --tls-key".to_owned()),
+        let needs = |option| Err(format!("{option} needs --tls-certificate and --tls-key"));
+        match (has_listeners, has_https) {
+            _ if has_all => Ok(()),
+            (true, _) => needs("--tls-listen"),
+            (false, true) => needs("--http-tls"),
+            (false, false) => Ok(()),
         }
     }
 
