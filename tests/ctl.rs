@@ -18,7 +18,7 @@ use vestibule_client::testing::{Answer, ScriptedServer};
 const CUT_OFF: Option<i32> = Some(3);
 
 /// What `vestibule.show` has.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 10] = [
     "connections",
     "requests",
     "reservations",
@@ -27,6 +27,8 @@ const SHOWN: [&str; 8] = [
     "limits",
     "descriptors",
     "threads",
+    "upstreams",
+    "links",
 ];
 
 fn vestibule(arguments: &[&str]) -> Command {

@@ -19,7 +19,7 @@ use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::{self, RequestType};
 
 /// Everything that is told to those on this machine.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "/",
     "/status.json?history",
     "/livez",
@@ -30,6 +30,7 @@ const PATHS: [&str; 12] = [
     "/status.json",
     "/connections.json",
     "/requests.json",
+    "/links.json",
     "/transitions.json",
     "/config.json",
 ];

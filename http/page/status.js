@@ -449,6 +449,11 @@ function fates(own) {
   return all.filter(([, count]) => count > 0).map(([name, count]) => count + " " + name).join(", ") || DASH;
 }
 
+function upstream(own) {
+  const writes = own.is_writable === null ? "" : own.is_writable ? ", takes changes" : ", read-only";
+  return own.state + writes + (own.is_target ? "; requests go there" : "");
+}
+
 const TABLES = [
   {
     id: "requests", title: "Requests under way", full: true, sort: [0, -1], about: "The oldest first. What they ask is not told.",
@@ -482,6 +487,23 @@ const TABLES = [
     }, columns: [
       text("name", "Name", { long: true }), number("rows", "Rows"), number("bytes", "With indexes", bytes), number("tuple_bytes", "Tuples", bytes),
       { label: "Indexes", text: (own) => own.indexes.map((index) => index.name + " " + bytes(index.bytes)).join(", ") || DASH, value: (own) => own.indexes.length, long: true },
+    ],
+  },
+  {
+    id: "upstreams", title: "Upstreams", full: true, sort: null, about: "How they are, and how often requests came to go to another one.",
+    isAbsent: (all) => !all.status.metrics.gateway, rows: (all) => all.status.metrics.gateway.upstreams, columns: [
+      text("name", "Name"), { label: "State", text: upstream, value: (own) => own.state },
+      number("since", "For", seconds), text("trouble", "Trouble", { long: true }), number("in_flight", "In flight"), number("links", "Links"),
+      number("failovers", "Fail-overs"), number("connects", "Connected"), number("retried", "Sent again"), number("unknown", "Outcome unknown"),
+      text("address", "Address"), text("version", "Version"),
+    ],
+  },
+  {
+    id: "links", title: "Links", full: true, sort: [4, -1], about: "Connections to upstreams, of one user each. The busiest first.",
+    isAbsent: (all) => !all.status.metrics.gateway, rows: (all) => all.links,
+    count: (all) => all.status.metrics.gateway.upstreams.reduce((sum, own) => sum + own.links, 0), columns: [
+      text("upstream", "Upstream"), text("user", "User"), number("thread", "Thread"), text("state", "State"), number("in_flight", "In flight"),
+      number("queued", "Queued"), number("transactions", "Transactions"), number("unsent_bytes", "Not taken", bytes), number("age", "Age", seconds),
     ],
   },
   { id: "journal", title: "Journal and checkpoints", rows: journal, pairs: true },
@@ -557,7 +579,9 @@ function makeTables() {
     }
     own.append(table.body);
     table.box = make("div", { class: "scroll", role: "region", tabindex: "0", "aria-labelledby": table.id + "-title" }, own);
-    $("tables").append(make("section", { id: table.id, class: table.full ? "full" : "", "aria-labelledby": table.id + "-title" }, title, table.note, table.box));
+    const section = make("section", { id: table.id, class: table.full ? "full" : "", "aria-labelledby": table.id + "-title" }, title, table.note, table.box);
+    section.hidden = Boolean(table.isAbsent);
+    $("tables").append(section);
   }
 }
 
@@ -619,9 +643,13 @@ async function refresh() {
     const all = { status: await get("status.json") };
     all.requests = await ask("requests.json?limit=" + ROWS_MAX);
     all.connections = await ask("connections.json?limit=" + ROWS_MAX);
+    if (all.status.metrics.gateway) all.links = await ask("links.json?limit=" + ROWS_MAX);
     all.transitions = await ask("transitions.json?limit=" + ROWS_MAX);
     all.settings = await ask("config.json");
     for (const table of TABLES) {
+      const isAbsent = Boolean(table.isAbsent && table.isAbsent(all));
+      $(table.id).hidden = isAbsent;
+      if (isAbsent) continue;
       table.told = table.rows(all);
       table.total = table.count ? table.count(all) : 0;
       fill(table);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use vestibule_actors::config::SoloPolicy;
 use vestibule_actors::monitoring::{
-    ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Metrics, RequestInfo, ServerStatus,
+    ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, LinkInfo, Metrics, RequestInfo,
+    ServerStatus,
 };
 use vestibule_actors::serving::Serving;
 use vestibule_actors::{RuntimeHandle, TransitionRecord};
@@ -28,6 +29,7 @@ pub(crate) trait Observed: Send {
     fn transitions(&self) -> Vec<TransitionRecord>;
     fn connections(&self, limit: usize) -> Told<ConnectionInfo>;
     fn requests(&self, limit: usize) -> Told<RequestInfo>;
+    fn links(&self, limit: usize) -> Told<LinkInfo>;
 }
 
 impl<E: 'static> Observed for RuntimeHandle<E> {
@@ -79,5 +81,10 @@ impl<E: 'static> Observed for RuntimeHandle<E> {
     fn requests(&self, limit: usize) -> Told<RequestInfo> {
         let runtime = self.clone();
         Box::pin(async move { runtime.requests(limit).await })
+    }
+
+    fn links(&self, limit: usize) -> Told<LinkInfo> {
+        let runtime = self.clone();
+        Box::pin(async move { runtime.links(limit).await })
     }
 }

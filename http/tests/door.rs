@@ -110,6 +110,7 @@ fn everything_is_answered_while_tx_is_blocked() {
         "/status.json",
         "/connections.json",
         "/requests.json",
+        "/links.json",
     ] {
         assert_eq!(get(address, path).status, 200, "{path}");
     }

@@ -197,10 +197,12 @@ pub(crate) enum Shown {
     Limits,
     Descriptors,
     Threads,
+    Upstreams,
+    Links,
 }
 
 impl Shown {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Connections,
         Self::Requests,
         Self::Reservations,
@@ -209,6 +211,8 @@ impl Shown {
         Self::Limits,
         Self::Descriptors,
         Self::Threads,
+        Self::Upstreams,
+        Self::Links,
     ];
 
     /// As the server knows it.
@@ -232,6 +236,8 @@ impl Shown {
             Self::Limits => ("limits", "Every bound, and what is used of it"),
             Self::Descriptors => ("descriptors", "Shares of the descriptors of the process"),
             Self::Threads => ("threads", "Session threads, and what each one holds"),
+            Self::Upstreams => ("upstreams", "Upstreams of a gateway, and how they are"),
+            Self::Links => ("links", "Connections of a gateway to its upstreams"),
         };
         Described { name, help }
     }

@@ -46,13 +46,27 @@ pub(super) fn columns(what: Shown) -> Option<&'static [&'static str]> {
             "requested_by",
             "reason",
         ]),
+        Shown::Upstreams => Some(&[
+            "name",
+            "state",
+            "is_writable",
+            "is_target",
+            "since",
+            "in_flight",
+            "links",
+            "failovers",
+            "connects",
+            "address",
+            "trouble",
+        ]),
         Shown::Connections
         | Shown::Requests
         | Shown::Reservations
         | Shown::Quotas
         | Shown::Limits
         | Shown::Descriptors
-        | Shown::Threads => None,
+        | Shown::Threads
+        | Shown::Links => None,
     }
 }
 

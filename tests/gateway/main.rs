@@ -1,8 +1,11 @@
 //! The gateway before real Tarantools.
 
+#[path = "../../http/tests/support/client.rs"]
+mod client;
 #[path = "../../actors/tests/gateway/relay.rs"]
 mod relay;
 mod secured;
+mod seen;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -8,6 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `browser` | the browser |
+//! | `gateway` | upstreams and links |
 //! | `looks` | screens, keyboards, those who do not see it, and the pictures of the README |
 //! | `long` | an hour of samples, hidden tabs |
 
@@ -17,6 +18,7 @@ mod client;
 mod support;
 
 mod browser;
+mod gateway;
 mod long;
 mod looks;
 

@@ -169,7 +169,7 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
             .args(arguments);
-        Self::spawn_with(command, false, false)
+        Self::spawn_with(command, false, arguments.contains(&"--http-listen"))
     }
 
     fn spawn_loading(mut command: Command, listen: &str, arguments: &[&str]) -> Self {

@@ -10,10 +10,10 @@ use super::args::text_argument;
 use super::call::{Answer, ControlCall, RunControl};
 use crate::limits::SHOW_ROWS_MAX;
 use crate::messages::FanOut;
-use crate::monitoring::{DescriptorInfo, LimitInfo, SessionThread};
+use crate::monitoring::{DescriptorInfo, LimitInfo, SessionThread, UpstreamInfo};
 
 /// What can be shown. The usage lists them in this order.
-const SHOWN: [(&str, RunControl); 8] = [
+const SHOWN: [(&str, RunControl); 10] = [
     ("connections", |_, _| {
         Ok(Answer::FanOut(FanOut::Connections(SHOW_ROWS_MAX)))
     }),
@@ -39,6 +39,12 @@ const SHOWN: [(&str, RunControl); 8] = [
     }),
     ("threads", |call, body| {
         write(&SessionThread::all(call.shared), body)
+    }),
+    ("upstreams", |call, body| {
+        write(&UpstreamInfo::all(call.shared, call.now), body)
+    }),
+    ("links", |_, _| {
+        Ok(Answer::FanOut(FanOut::Links(SHOW_ROWS_MAX)))
     }),
 ];
 
@@ -68,7 +74,8 @@ mod tests {
     #[test]
     fn the_usage_lists_what_can_be_shown() {
         let expected = "Usage: vestibule.show('connections'|'requests'|'reservations'|\
-                        'transitions'|'quotas'|'limits'|'descriptors'|'threads')";
+                        'transitions'|'quotas'|'limits'|'descriptors'|'threads'|\
+                        'upstreams'|'links')";
         assert_eq!(usage("vestibule.show").message(), expected);
     }
 }

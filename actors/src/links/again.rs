@@ -11,6 +11,7 @@
 
 use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use futures::future::{Either, select};
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,7 @@ use super::cell::LinkCell;
 use super::hub::Links;
 use super::refusals::{NoLink, not_there};
 use crate::cells::claims::{RequestId, RequestPhase};
+use crate::counting::counter::OwnCounter;
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
 use crate::resources::WorkerCell;
 use crate::upstream::{
@@ -49,10 +51,10 @@ struct Doubtful {
 }
 
 impl Again {
-    /// Nothing yet, of one of this number of workers.
-    pub(super) fn new(workers: usize) -> Self {
+    /// Nothing yet, of one of this number of workers, which tells how much is held.
+    pub(super) fn new(workers: usize, held: Arc<OwnCounter>) -> Self {
         Self {
-            parked: Parked::new(FAILOVER_BYTES_MAX / workers.max(1)),
+            parked: Parked::new(FAILOVER_BYTES_MAX / workers.max(1), held),
             refused: Vec::new(),
             asked: Vec::new(),
             is_asking: false,
@@ -158,7 +160,7 @@ impl Links {
     pub(super) fn send_again(
         &self,
         worker: &Rc<WorkerCell>,
-        client: &LinkClient,
+        cell: &LinkCell,
         requests: Vec<KeptRequest>,
         error: &Error,
     ) {
@@ -174,12 +176,22 @@ impl Links {
                 told.push(id);
             } else if own.was_sent && !claims.requeue(id) {
                 // Nobody waits for it any more.
-            } else if !self.keep(worker, client.clone(), own) {
-                told.push(id);
+            } else {
+                let was_sent = own.was_sent;
+                match self.keep(worker, cell.client(), own) {
+                    true if was_sent => self.count_retried(worker, cell.incarnation.upstream),
+                    true => {}
+                    false => told.push(id),
+                }
             }
         }
         self.tell_over(worker, told, Vec::new(), error.clone(), "");
         self.settle(worker);
+    }
+
+    fn count_retried(&self, worker: &WorkerCell, upstream: usize) {
+        let counters = &self.gateway.sight.upstreams()[upstream];
+        counters.links_on(worker.index).retried.add(1);
     }
 
     /// Sends what waits as far as there are links for it.
@@ -298,10 +310,17 @@ impl Links {
     /// Where requests go has changed: what was refused before goes there.
     fn park_resolved(&self, worker: &Rc<WorkerCell>, destination: Destination) {
         let resolved = self.again.borrow_mut().take_resolved(destination);
-        for Doubtful { own, client, .. } in resolved {
+        for own in resolved {
+            let Doubtful {
+                own,
+                client,
+                incarnation,
+            } = own;
             let id = own.request.forward.id;
             let may = own.request.forward.links < LINKS_PER_REQUEST_MAX;
-            if !may || !self.keep(worker, client, own.request) {
+            if may && self.keep(worker, client, own.request) {
+                self.count_retried(worker, incarnation.upstream);
+            } else {
                 let error = not_there(worker, "requests go to another upstream by now");
                 self.tell_over(worker, vec![id], Vec::new(), error, "");
             }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use tokio::io::ReadBuf;
 
@@ -18,6 +19,8 @@ use crate::upstream::{
 pub(super) struct LinkCell {
     pub(super) incarnation: Incarnation,
     pub(super) user: LinkUser,
+    /// When it was begun.
+    pub(super) since: Instant,
     pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
     transport: RefCell<Option<Box<dyn Transport>>>,
     waker: RefCell<Option<Waker>>,
@@ -34,10 +37,12 @@ impl LinkCell {
         incarnation: Incarnation,
         user: LinkUser,
         link: UpstreamLink<LargeAnswer>,
+        now: Instant,
     ) -> Self {
         Self {
             incarnation,
             user,
+            since: now,
             link: RefCell::new(link),
             transport: RefCell::default(),
             waker: RefCell::default(),

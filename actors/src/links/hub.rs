@@ -15,14 +15,14 @@ use super::deliveries::Mailbox;
 use super::pause::Pause;
 use super::refusals::{NoLink, not_there};
 use super::task::live;
-use crate::cells::claims::{Claims, RequestId};
+use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::engine::catalog::GUEST;
 use crate::limits::LINKS_PER_UPSTREAM_MAX;
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation, LinkClient,
-    LinkFault, LinkUser, Refusal, UpstreamLink,
+    LinkCounters, LinkFault, LinkUser, Refusal, UpstreamLink,
 };
 
 /// The links of one worker.
@@ -48,9 +48,11 @@ pub(super) struct Hub {
     /// By upstream, whether new links may be had.
     pauses: Vec<Pause>,
     pub(super) dirty: Vec<Rc<LinkCell>>,
-    /// By upstream, how many there are, with those that are only coming to their ends: such as one
+    /// By upstream, all that there are, with those that are only coming to their ends: such as one
     /// that says nothing keeps for long.
-    open: Vec<usize>,
+    pub(super) open: Vec<Vec<Rc<LinkCell>>>,
+    /// By upstream, what is counted for others to see.
+    counters: Vec<Arc<LinkCounters>>,
 }
 
 /// What a link is for: an upstream, a user, and what the clients that use it can do, of what
@@ -66,9 +68,9 @@ impl Links {
             replies: own.replies(),
             pushes: own.pushes(),
         };
-        let (upstreams, workers) = (gateway.config.upstreams.len(), shared.counters.len());
-        let state = RefCell::new(Hub::new(upstreams, workers, gateway.holds()));
-        let again = RefCell::new(Again::new(workers));
+        let state = RefCell::new(Hub::new(&gateway, worker.index, shared.counters.len()));
+        let held = gateway.sight.held_on(worker.index).clone();
+        let again = RefCell::new(Again::new(shared.counters.len(), held));
         let destinations = gateway.destinations();
         let own = Rc::new_cyclic(|me| Self {
             worker: Rc::downgrade(worker),
@@ -98,8 +100,9 @@ impl Links {
         let refused = cell.link.borrow_mut().take_refused();
         self.on_refused(&worker, cell, refused);
         let mut hub = self.state.borrow_mut();
-        hub.open[upstream] -= 1;
         let is_it = |own: &Rc<LinkCell>| Rc::ptr_eq(own, cell);
+        hub.open[upstream].retain(|own| !is_it(own));
+        hub.count_links(upstream);
         let key = (upstream, user.clone(), cell.user.format);
         if hub.links.get(&key).is_some_and(is_it) {
             hub.links.remove(&key);
@@ -125,6 +128,10 @@ impl Links {
         (hub.callers).lose(lost, &aborted_with_link(name), &mut aborted);
         let unknown = worker.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
         hub.callers.lose_commits(committing, &unknown);
+        let claims = &worker.shared.counters[worker.index].claims;
+        let is_waited_for = |id: &&RequestId| claims.phase(**id) == Some(RequestPhase::Started);
+        let lost = sent.iter().filter(is_waited_for).count();
+        hub.counters[upstream].unknown.add(lost as u64);
         drop(hub);
         match fault {
             Some(LinkFault::Refused(Refusal::Login(error))) if is_of_user => {
@@ -137,7 +144,7 @@ impl Links {
             _ => {
                 let error = not_there(&worker, &reason);
                 self.tell_over(&worker, Vec::new(), sent, error.clone(), &reason);
-                self.send_again(&worker, &cell.client(), again, &error);
+                self.send_again(&worker, cell, again, &error);
             }
         }
         self.tell_aborted(aborted);
@@ -167,7 +174,7 @@ impl Links {
         }
         if !unsent.is_empty() {
             let error = not_there(worker, "requests go to another upstream by now");
-            self.send_again(worker, &cell.client(), unsent, &error);
+            self.send_again(worker, cell, unsent, &error);
         }
     }
 
@@ -234,17 +241,31 @@ impl Links {
 
 impl Hub {
     /// None yet, of one of this number of workers.
-    fn new(upstreams: usize, workers: usize, keeps: bool) -> Self {
-        let credits = |_| Rc::new(Credits::of_one(workers, keeps));
+    fn new(gateway: &GatewayCell, worker: usize, workers: usize) -> Self {
+        let upstreams = gateway.sight.upstreams();
+        let counters = upstreams.iter().map(|own| own.links_on(worker).clone());
+        let counters: Vec<_> = counters.collect();
+        let upstreams = counters.len();
+        let keeps = gateway.holds();
+        let credits = |own: &Arc<LinkCounters>| {
+            let credits = Credits::of_one(workers, keeps, own.clone());
+            Rc::new(credits)
+        };
         Self {
             last: 0,
             callers: SessionCallers::default(),
             links: HashMap::new(),
-            credits: (0..upstreams).map(credits).collect(),
+            credits: counters.iter().map(credits).collect(),
             pauses: vec![Pause::default(); upstreams],
             dirty: Vec::new(),
-            open: vec![0; upstreams],
+            open: vec![Vec::new(); upstreams],
+            counters,
         }
+    }
+
+    fn count_links(&self, upstream: usize) {
+        let count = self.open[upstream].len() as u64;
+        self.counters[upstream].links.set(count);
     }
 
     /// Requests go to this one from now on, or to none yet: links elsewhere look at what they have
@@ -258,7 +279,7 @@ impl Hub {
     /// Whether there may be one more link to an upstream; the one that was used longest ago is
     /// closed for it, of those that nobody uses.
     fn make_room(&mut self, upstream: usize) -> bool {
-        if self.open[upstream] < LINKS_PER_UPSTREAM_MAX {
+        if self.open[upstream].len() < LINKS_PER_UPSTREAM_MAX {
             return true;
         }
         let idle_since = |own: &LinkCell| own.link.borrow().idle_since();
@@ -314,9 +335,11 @@ impl Links {
         };
         let credits = hub.credits[target.upstream].clone();
         let link = UpstreamLink::new(link_user.clone(), credits, now);
-        let cell = Rc::new(LinkCell::new(target, link_user, link));
+        let cell = Rc::new(LinkCell::new(target, link_user, link, now));
         hub.links.insert(key, cell.clone());
-        hub.open[target.upstream] += 1;
+        hub.open[target.upstream].push(cell.clone());
+        hub.count_links(target.upstream);
+        hub.counters[target.upstream].opened.add(1);
         if let Some(own) = self.me.upgrade() {
             actix_rt::spawn(live(own, cell.clone()));
         }

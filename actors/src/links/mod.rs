@@ -18,6 +18,7 @@
 //! | `again` | what is sent again, or later than it came |
 //! | `refusals` | what requests are told that go over no link |
 //! | `pause` | how long new links are left alone that did not come about |
+//! | `rows` | what operators see of them |
 //! | `task` | the life of a link: connecting, reading, its end |
 //! | `deliveries` | replies on their way to the worker |
 
@@ -29,6 +30,7 @@ mod entries;
 mod hub;
 mod pause;
 mod refusals;
+mod rows;
 mod taking;
 mod task;
 

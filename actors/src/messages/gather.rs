@@ -16,7 +16,7 @@ use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 
 use super::reply_to::ReplyTo;
-use crate::monitoring::{ConnectionInfo, Killed, RequestInfo};
+use crate::monitoring::{ConnectionInfo, Killed, LinkInfo, RequestInfo};
 
 /// What is asked of every worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(crate) enum FanOut {
     /// This many of each worker at most.
     Connections(usize),
     Requests(usize),
+    Links(usize),
     Kill(KillTarget),
 }
 
@@ -41,6 +42,7 @@ pub(crate) struct KillTarget {
 pub(crate) enum Row {
     Connection(ConnectionInfo),
     Request(RequestInfo),
+    Link(LinkInfo),
     Killed(Killed),
 }
 
@@ -209,7 +211,9 @@ impl Gathered {
     pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
         match self.question {
             FanOut::Kill(_) => write_value(body, &sum_of_killed(&self.rows)),
-            FanOut::Connections(_) | FanOut::Requests(_) => write_value(body, &self.rows),
+            FanOut::Connections(_) | FanOut::Requests(_) | FanOut::Links(_) => {
+                write_value(body, &self.rows)
+            }
         }
     }
 }

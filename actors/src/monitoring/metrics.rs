@@ -13,6 +13,7 @@ use super::states::StateTime;
 use super::threads::{Heartbeats, SessionThread};
 use super::tls::TlsMetrics;
 use super::tx::TxMetrics;
+use super::upstreams::GatewayMetrics;
 use crate::cells::traffic::{Counted, CountedType, Counter, LoginResult};
 use crate::cells::tx_counts::TransactionEnd;
 use crate::engine::{EngineNumbers, Progress};
@@ -103,6 +104,8 @@ pub struct Metrics {
     pub thread_traffic: Vec<TrafficMetrics>,
     /// What the engine tells of itself.
     pub engine: Option<EngineNumbers>,
+    /// Of a gateway, its upstreams.
+    pub gateway: Option<GatewayMetrics>,
 }
 
 /// What came and went since the start.
@@ -266,6 +269,7 @@ impl Metrics {
             heartbeats: Heartbeats::of(shared, now),
             thread_traffic: (shared.counters.chunks(1).map(TrafficMetrics::of_workers)).collect(),
             engine: shared.engine_numbers(),
+            gateway: GatewayMetrics::of(shared, now),
         }
     }
 }

@@ -18,6 +18,7 @@
 //! | `connections` | connections, requests, and what a kill has come to |
 //! | `bounds` | limits, descriptors |
 //! | `threads` | the session threads |
+//! | `upstreams` | the upstreams of a gateway, and its links |
 
 mod bounds;
 mod connections;
@@ -29,6 +30,7 @@ mod status;
 mod threads;
 mod tls;
 mod tx;
+mod upstreams;
 
 pub use bounds::{DescriptorInfo, DescriptorShare, LimitInfo};
 pub use connections::{ConnectionInfo, ConnectionPlace, Killed, RequestInfo, RequestState};
@@ -40,6 +42,7 @@ pub use status::ServerStatus;
 pub use threads::{Heartbeats, SessionThread};
 pub use tls::TlsMetrics;
 pub use tx::TxMetrics;
+pub use upstreams::{GatewayMetrics, LinkInfo, LinkState, UpstreamInfo, UpstreamState};
 
 pub use crate::cells::reservation_list::{ReservationInfo, ReservationKind};
 pub use crate::cells::traffic::{LoginResult, RequestPath};

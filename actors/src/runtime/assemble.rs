@@ -78,14 +78,16 @@ pub(super) fn assemble_gateway(
     (upstreams, tls): (Upstreams, Option<UpstreamTls>),
     additions: Additions,
 ) -> Result<RuntimeHandle<Gateway>, StartError> {
-    let gateway = GatewayCell::new(upstreams, SCHEMA_VERSION_MIN, timing.clock.now());
+    let threads = config.session_thread_count();
+    let now = timing.clock.now();
+    let gateway = GatewayCell::new(upstreams, threads, SCHEMA_VERSION_MIN, now);
     let gateway = Arc::new(gateway.with_tls(tls));
     let additions = Additions {
         authenticator: Some(Arc::new(UpstreamLogins::new(gateway.clone(), timing.clock))),
         ..additions
     };
     let mut config = config;
-    let links = LINKS_PER_UPSTREAM_MAX * config.session_thread_count();
+    let links = LINKS_PER_UPSTREAM_MAX * threads;
     // Each has a scout's besides.
     config.descriptors.reserved += (links + 1) * gateway.config.upstreams.len();
     let own = Some(gateway.clone());

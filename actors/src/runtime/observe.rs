@@ -10,8 +10,8 @@ use super::handle::RuntimeHandle;
 use crate::endpoints::BoundListener;
 use crate::messages::{FanOut, Gather, KillTarget, Row, sum_of_killed};
 use crate::monitoring::{
-    ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Killed, LimitInfo, Metrics,
-    QuotaInfo, RequestInfo, ReservationInfo, ServerStatus, SessionThread,
+    ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Killed, LimitInfo, LinkInfo, Metrics,
+    QuotaInfo, RequestInfo, ReservationInfo, ServerStatus, SessionThread, UpstreamInfo,
 };
 use crate::transitions::TransitionRecord;
 
@@ -174,7 +174,7 @@ impl<E: 'static> RuntimeHandle<E> {
         let rows = self.gather(FanOut::Connections(limit)).await.into_iter();
         let wanted = rows.filter_map(|row| match row {
             Row::Connection(own) => Some(own),
-            Row::Request(_) | Row::Killed(_) => None,
+            Row::Request(_) | Row::Link(_) | Row::Killed(_) => None,
         });
         wanted.take(limit).collect()
     }
@@ -184,7 +184,24 @@ impl<E: 'static> RuntimeHandle<E> {
         let rows = self.gather(FanOut::Requests(limit)).await.into_iter();
         let wanted = rows.filter_map(|row| match row {
             Row::Request(own) => Some(own),
-            Row::Connection(_) | Row::Killed(_) => None,
+            Row::Connection(_) | Row::Link(_) | Row::Killed(_) => None,
+        });
+        wanted.take(limit).collect()
+    }
+
+    /// The upstreams of a gateway, in the order in which they are configured; none of a runtime
+    /// with an engine.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<UpstreamInfo> {
+        UpstreamInfo::all(&self.shared, self.shared.clock.now())
+    }
+
+    /// Connections of a gateway to its upstreams, at most `limit`: each session thread is asked.
+    pub async fn links(&self, limit: usize) -> Vec<LinkInfo> {
+        let rows = self.gather(FanOut::Links(limit)).await.into_iter();
+        let wanted = rows.filter_map(|row| match row {
+            Row::Link(own) => Some(own),
+            Row::Connection(_) | Row::Request(_) | Row::Killed(_) => None,
         });
         wanted.take(limit).collect()
     }

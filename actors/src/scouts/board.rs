@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -10,7 +11,8 @@ use crate::limits::PROBE_INTERVAL_WITHOUT_PRIMARY;
 use crate::shared::Shared;
 use crate::throttle::Throttle;
 use crate::upstream::{
-    Condition, Decision, Destination, Failover, GatewayCell, Incarnation, Scout, count_writable,
+    Condition, Decision, Destination, Failover, GatewayCell, Incarnation, Scout, ScoutReport,
+    count_writable,
 };
 
 /// What is known of one upstream.
@@ -18,6 +20,8 @@ struct KnownUpstream {
     scout: Scout,
     /// How often it was connected to.
     run: u64,
+    /// How often it was asked how it is.
+    probes: u64,
     version: Option<(u32, u32, u32)>,
     /// The upstream's number of its catalog, as it was told last.
     schema_version: u64,
@@ -33,10 +37,26 @@ pub(super) struct ScoutBoard {
     pub(super) held: Notify,
     /// One of them has served since the start.
     has_served: Cell<bool>,
+    /// The one that requests went to last.
+    target_last: Cell<Option<usize>>,
     /// The one that requests go to takes no changes.
     is_read_only: Cell<bool>,
     /// Two say that they take changes.
     split: RefCell<Throttle>,
+}
+
+impl KnownUpstream {
+    /// As others see it.
+    fn report(&self, now: Instant) -> ScoutReport {
+        ScoutReport {
+            condition: self.scout.condition(),
+            since: now,
+            trouble: self.scout.trouble(now),
+            version: self.version,
+            connects: self.run,
+            probes: self.probes,
+        }
+    }
 }
 
 impl ScoutBoard {
@@ -46,6 +66,7 @@ impl ScoutBoard {
         let known = |_| KnownUpstream {
             scout: Scout::new(silent_after, now),
             run: 0,
+            probes: 0,
             version: None,
             schema_version: 0,
         };
@@ -58,6 +79,7 @@ impl ScoutBoard {
             failover,
             held: Notify::new(),
             has_served: Cell::new(false),
+            target_last: Cell::new(None),
             is_read_only: Cell::new(false),
             split: RefCell::default(),
         }
@@ -69,9 +91,20 @@ impl ScoutBoard {
 
     /// Tells what was found out of an upstream; what follows from it is done.
     pub(super) fn tell<T>(&self, index: usize, tell: impl FnOnce(&mut Scout) -> T) -> T {
-        let told = tell(&mut self.known.borrow_mut()[index].scout);
+        let now = self.now();
+        let told = {
+            let known = &mut self.known.borrow_mut()[index];
+            let told = tell(&mut known.scout);
+            self.gateway.sight.upstreams()[index].tell(known.report(now));
+            told
+        };
         self.decide();
         told
+    }
+
+    /// An upstream is asked how it is.
+    pub(super) fn on_probe(&self, index: usize) {
+        self.known.borrow_mut()[index].probes += 1;
     }
 
     /// Whether requests go to an upstream.
@@ -170,6 +203,7 @@ impl ScoutBoard {
     fn hold(&self, now: Instant) {
         if self.gateway.destination() != Destination::Held {
             log::warn!("requests are held: {}", self.trouble(now));
+            self.gateway.sight.holds.fetch_add(1, Ordering::Relaxed);
             self.gateway.set_destination(Destination::Held);
             self.held.notify_one();
         }
@@ -180,6 +214,10 @@ impl ScoutBoard {
         let target = Incarnation { upstream, number };
         if self.gateway.target() != Some(target) {
             log::info!("requests go to {}", self.gateway.upstream(upstream));
+            let before = self.target_last.replace(Some(upstream));
+            if before.is_some_and(|own| own != upstream) {
+                self.gateway.sight.upstreams()[upstream].on_failover();
+            }
             // Requests that are sent there are checked by its catalog.
             self.gateway.follow_schema(target);
             self.note_schema(target);

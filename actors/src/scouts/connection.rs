@@ -250,6 +250,7 @@ impl<'a> ScoutConnection<'a> {
     /// Asks how the upstream is.
     fn probe(&mut self, now: Instant) {
         self.doubters_of_probe.append(&mut self.doubters);
+        self.board.on_probe(self.index);
         let vote = RequestHeader::with_sync(VOTE_SYNC);
         vote.write_with(&mut self.out, REQUEST_VOTE, |_| ());
         self.note_asked(VOTE_SYNC, now);

@@ -7,8 +7,10 @@
 //! another one gives some back, and has its turn before that one takes more.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::task::Waker;
 
+use super::sight::LinkCounters;
 use crate::limits::{KEPT_BYTES_MAX, UPSTREAM_CALLS_MAX, UPSTREAM_REQUESTS_MAX};
 
 /// What a request takes of an upstream.
@@ -23,10 +25,10 @@ pub(crate) enum Kind {
 /// The credits of one worker at one upstream, for all its links there.
 #[derive(Debug)]
 pub(crate) struct Credits {
-    taken: Cell<usize>,
-    calls_taken: Cell<usize>,
-    max: usize,
-    calls_max: usize,
+    /// What is taken, for others to see.
+    counters: Arc<LinkCounters>,
+    max: u64,
+    calls_max: u64,
     /// Bytes that are kept of what was sent, so that it can be sent again.
     kept: Cell<usize>,
     kept_max: usize,
@@ -37,13 +39,12 @@ pub(crate) struct Credits {
 impl Credits {
     /// The part of one of this number of workers: at least one of each kind. `keeps`: whether
     /// anything is ever sent again.
-    pub(crate) fn of_one(workers: usize, keeps: bool) -> Self {
+    pub(crate) fn of_one(workers: usize, keeps: bool, counters: Arc<LinkCounters>) -> Self {
         let part = |all: usize| (all / workers.max(1)).max(1);
         Self {
-            taken: Cell::default(),
-            calls_taken: Cell::default(),
-            max: part(UPSTREAM_REQUESTS_MAX),
-            calls_max: part(UPSTREAM_CALLS_MAX),
+            counters,
+            max: part(UPSTREAM_REQUESTS_MAX) as u64,
+            calls_max: part(UPSTREAM_CALLS_MAX) as u64,
             kept: Cell::default(),
             kept_max: if keeps { part(KEPT_BYTES_MAX) } else { 0 },
             waiting: RefCell::default(),
@@ -53,25 +54,36 @@ impl Credits {
     /// Whether one more of this kind may be sent.
     #[inline]
     pub(crate) fn has(&self, kind: Kind) -> bool {
-        let has_any = self.taken.get() < self.max;
-        has_any && (kind == Kind::Other || self.calls_taken.get() < self.calls_max)
+        let (taken, calls) = (&self.counters.in_flight, &self.counters.calls);
+        let has_any = taken.get() < self.max;
+        has_any && (kind == Kind::Other || calls.get() < self.calls_max)
     }
 
     /// One more is sent.
     #[inline]
     pub(crate) fn take(&self, kind: Kind) {
-        self.taken.set(self.taken.get() + 1);
+        let LinkCounters {
+            in_flight,
+            calls,
+            sent,
+            ..
+        } = &*self.counters;
+        in_flight.add(1);
+        sent.add(1);
         if kind == Kind::Call {
-            self.calls_taken.set(self.calls_taken.get() + 1);
+            calls.add(1);
         }
     }
 
     /// One that was sent is not owed any more: those who wait are woken.
     #[inline]
     pub(crate) fn give_back(&self, kind: Kind) {
-        self.taken.set(self.taken.get() - 1);
+        let LinkCounters {
+            in_flight, calls, ..
+        } = &*self.counters;
+        in_flight.set(in_flight.get() - 1);
         if kind == Kind::Call {
-            self.calls_taken.set(self.calls_taken.get() - 1);
+            calls.set(calls.get() - 1);
         }
         if self.is_wanted() {
             self.waiting.take().into_iter().for_each(Waker::wake);
@@ -112,15 +124,18 @@ impl Credits {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     use super::*;
 
+    fn of_one(workers: usize, keeps: bool) -> Credits {
+        Credits::of_one(workers, keeps, Arc::default())
+    }
+
     #[test]
     fn calls_leave_room_for_others_and_all_leave_room_for_probes() {
-        let credits = Credits::of_one(2, true);
+        let credits = of_one(2, true);
         let take_all = |kind| {
             let mut count = 0;
             while credits.has(kind) {
@@ -140,7 +155,7 @@ mod tests {
             "its part of the bytes"
         );
         credits.let_go(half);
-        assert!(credits.keep(1) && !Credits::of_one(2, false).keep(0));
+        assert!(credits.keep(1) && !of_one(2, false).keep(0));
         credits.give_back(Kind::Other);
         assert!(credits.has(Kind::Other) && !credits.has(Kind::Call));
         credits.give_back(Kind::Call);
@@ -159,7 +174,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_once_by_what_is_given_back() {
-        let credits = Credits::of_one(1, true);
+        let credits = of_one(1, true);
         let links = [(); 2].map(|()| Arc::new(Woken::default()));
         let wakers = links.clone().map(Waker::from);
         credits.take(Kind::Call);
@@ -176,7 +191,7 @@ mod tests {
 
     #[test]
     fn every_worker_has_a_part_however_many_there_are() {
-        let credits = Credits::of_one(100_000, true);
+        let credits = of_one(100_000, true);
         assert!(credits.has(Kind::Call) && credits.has(Kind::Other));
     }
 }

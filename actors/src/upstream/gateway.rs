@@ -11,6 +11,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::config::{Upstream, Upstreams};
 use super::schema::{Incarnation, SchemaVersion};
+use super::sight::GatewaySight;
 use super::users::{Asking, Judgment, Users};
 use super::watched::WatchedKeys;
 use crate::tls::UpstreamTls;
@@ -68,6 +69,8 @@ pub(crate) struct GatewayCell {
     version: AtomicU64,
     /// What clients watch.
     pub(crate) watched: Arc<WatchedKeys>,
+    /// What is seen of the upstreams.
+    pub(crate) sight: GatewaySight,
     /// Whom to ask, by upstreams; set when the scouts are there.
     questions: OnceLock<Vec<mpsc::UnboundedSender<ScoutQuestion>>>,
 }
@@ -105,8 +108,15 @@ const VERSION_PART_BITS: u32 = 20;
 const VERSION_PART_MAX: u32 = (1 << VERSION_PART_BITS) - 1;
 
 impl GatewayCell {
-    pub(crate) fn new(config: Upstreams, schema_version: u64, now: Instant) -> Self {
+    /// Before these upstreams, with this number of session threads.
+    pub(crate) fn new(
+        config: Upstreams,
+        threads: usize,
+        schema_version: u64,
+        now: Instant,
+    ) -> Self {
         Self {
+            sight: GatewaySight::new(config.upstreams.len(), threads, now),
             config,
             tls: None,
             destination: AtomicU64::new(Destination::Nowhere.word()),
@@ -315,7 +325,12 @@ mod tests {
 
     fn gateway() -> GatewayCell {
         let upstreams = vec![Upstream::new("a", "h", 1), Upstream::new("b", "h", 2)];
-        GatewayCell::new(Upstreams::default().upstreams(upstreams), 1, Instant::now())
+        GatewayCell::new(
+            Upstreams::default().upstreams(upstreams),
+            1,
+            1,
+            Instant::now(),
+        )
     }
 
     #[test]
@@ -354,7 +369,7 @@ mod tests {
         let told = |told: Option<(u32, u32, u32)>, known: Option<(u32, u32, u32)>| {
             let upstreams = vec![Upstream::new("a", "h", 1)];
             let config = Upstreams::default().upstreams(upstreams);
-            let gateway = GatewayCell::new(config.server_version(told), 1, Instant::now());
+            let gateway = GatewayCell::new(config.server_version(told), 1, 1, Instant::now());
             known.into_iter().for_each(|own| gateway.set_version(own));
             (gateway.version(), gateway.ability())
         };

@@ -194,6 +194,26 @@ impl<L> UpstreamLink<L> {
         self.streams.open_of(connection)
     }
 
+    /// In how many streams a transaction may be open.
+    pub(crate) fn all_open(&self) -> usize {
+        self.streams.all_that_may_be_open().len()
+    }
+
+    /// How many requests are sent and not answered.
+    pub(crate) fn owed(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// How many are not sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Bytes that the kernel has not taken.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// Whether a transaction may be open in a stream.
     pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
         self.streams.may_be_open(key)

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `config` | what an embedder says of them |
 //! | `gateway` | what all threads share: where requests go, users, versions |
+//! | `sight` | what is seen of them, on any thread |
 //! | `schema` | the version of the catalog that clients are told |
 //! | `watched` | the keys of events that clients watch |
 //! | `users` | hashes of passwords, and the keys that logins have proven |
@@ -42,6 +43,7 @@ mod owed;
 mod parked;
 mod schema;
 mod scout;
+mod sight;
 mod streams;
 mod users;
 mod waiting;
@@ -61,6 +63,7 @@ pub(crate) use owed::OwedRequest;
 pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout};
+pub(crate) use sight::{LinkCounters, ScoutReport};
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub(crate) use users::{Asking, Judgment};
 pub(crate) use waiting::{Forward, ForwardBody, KeptRequest};

@@ -9,6 +9,7 @@ use vestibule_wire::features::Features;
 
 use super::waiting::KeptRequest;
 use crate::cells::claims::RequestId;
+use crate::counting::counter::OwnCounter;
 
 /// As whom a request is asked, and how values are written in its reply: what a link is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,16 +34,23 @@ pub(crate) struct Parked {
     requests: BTreeMap<u64, ParkedRequest>,
     bytes: usize,
     bytes_max: usize,
+    /// How many there are, for others to see.
+    count: Arc<OwnCounter>,
 }
 
 impl Parked {
     /// Nothing yet, and at most this number of bytes of bodies.
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize, count: Arc<OwnCounter>) -> Self {
         Self {
             requests: BTreeMap::new(),
             bytes: 0,
             bytes_max,
+            count,
         }
+    }
+
+    fn tell_count(&self) {
+        self.count.set(self.requests.len() as u64);
     }
 
     #[inline]
@@ -66,6 +74,7 @@ impl Parked {
         }
         self.bytes += size;
         self.requests.insert(own.request.forward.number, own);
+        self.tell_count();
         true
     }
 
@@ -75,11 +84,13 @@ impl Parked {
             .retain(|_, own| is_wanted(own.request.forward.id));
         let sizes = self.requests.values().map(|own| own.request.body.len());
         self.bytes = sizes.sum();
+        self.tell_count();
     }
 
     /// Takes out all of them, in their order.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = ParkedRequest> + use<> {
         self.bytes = 0;
+        self.count.set(0);
         std::mem::take(&mut self.requests).into_values()
     }
 }
@@ -109,7 +120,7 @@ mod tests {
 
     #[test]
     fn they_go_in_the_order_in_which_they_came_whenever_they_came_back() {
-        let mut own = Parked::new(100);
+        let mut own = Parked::new(100, Arc::default());
         for number in [5, 2, 9, 1] {
             assert!(own.push(parked(number, 1), |_| true));
         }
@@ -120,7 +131,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_those_of_whom_nobody_waits_for_make_room() {
-        let mut own = Parked::new(100);
+        let mut own = Parked::new(100, Arc::default());
         for number in 0..10 {
             assert!(own.push(parked(number, 10), |_| true));
         }

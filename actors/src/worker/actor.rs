@@ -68,6 +68,8 @@ pub(crate) struct Worker {
     pub(super) shortage: Cell<Option<Instant>>,
     /// For how much there was per second in the last few.
     pub(super) rates: RefCell<Rates>,
+    /// Of a gateway.
+    pub(super) links: Option<Rc<Links>>,
     /// The transition under way, as far as it is this worker's matter.
     pub(super) transition: Cell<Option<InTransition>>,
 }
@@ -85,8 +87,9 @@ impl Worker {
             shared.clock,
         );
         let cell = Rc::new(WorkerCell::new(index, shared, peers, state));
-        if let Some(gateway) = cell.shared.gateway.clone() {
-            let links = Links::new(&cell, gateway);
+        let gateway = cell.shared.gateway.clone();
+        let links = gateway.map(|own| Links::new(&cell, own));
+        if let Some(links) = links.clone() {
             cell.state.borrow_mut().outgoing.attach(Back::Links(links));
         }
         Self {
@@ -104,6 +107,7 @@ impl Worker {
             kept_until: Cell::default(),
             shortage: Cell::default(),
             rates: RefCell::default(),
+            links,
             transition: Cell::new(None),
         }
     }

@@ -108,6 +108,11 @@ impl Worker {
         rows
     }
 
+    fn link_rows(&self, now: Instant, limit: usize) -> Vec<Row> {
+        let links = self.links.iter().flat_map(|own| own.rows(now, limit));
+        links.map(Row::Link).collect()
+    }
+
     /// Has the session of that connection do it, if it is one of this worker's.
     fn kill(&self, target: KillTarget, contribution: Contribution) {
         let mut sessions = self.sessions.iter();
@@ -147,6 +152,7 @@ impl Handler<Contribute> for Worker {
         match contribution.question() {
             FanOut::Connections(limit) => contribution.give(self.connection_rows(now, limit)),
             FanOut::Requests(limit) => contribution.give(self.request_rows(now, limit)),
+            FanOut::Links(limit) => contribution.give(self.link_rows(now, limit)),
             FanOut::Kill(target) => self.kill(target, contribution),
         }
     }

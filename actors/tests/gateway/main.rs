@@ -4,6 +4,7 @@ mod failover;
 mod formats;
 mod relay;
 mod secured;
+mod seen;
 mod streams;
 mod upstream;
 mod watches;

@@ -13,6 +13,7 @@
 //! | `seen` | what the rows are read from |
 //! | `serving` | states, connections, requests |
 //! | `inside` | Tx, transitions, threads, the engine |
+//! | `upstreams` | the upstreams of a gateway |
 //! | `program` | the configuration of the program |
 //! | `process` | the standard numbers of a process |
 //! | `tarantool` | those that Tarantool's dashboard draws, by its names |
@@ -28,6 +29,7 @@ mod reference;
 mod seen;
 mod serving;
 mod tarantool;
+mod upstreams;
 
 use family::Family;
 
@@ -68,6 +70,11 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         title: "Transitions and threads",
         families: inside::THREADS,
+        is_tarantools: false,
+    },
+    Group {
+        title: "Upstreams of a gateway",
+        families: upstreams::UPSTREAMS,
         is_tarantools: false,
     },
     Group {

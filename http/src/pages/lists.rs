@@ -1,11 +1,11 @@
-//! Lists: connections, requests, transitions, options. All of them are bounded.
+//! Lists: connections, requests, links, transitions, options. All of them are bounded.
 
 use std::cmp::Reverse;
 use std::rc::Rc;
 
 use serde::Serialize;
 use tokio::time::timeout;
-use vestibule_actors::monitoring::{ConnectionInfo, RequestInfo};
+use vestibule_actors::monitoring::{ConnectionInfo, LinkInfo, RequestInfo};
 
 use crate::door::{Answer, Door, Later, Question};
 use crate::limits::{GATHER_TIME_MAX, ROWS_MAX};
@@ -57,6 +57,15 @@ pub(crate) fn connections(door: Rc<Door>, question: Question) -> Later {
 pub(crate) fn requests(door: Rc<Door>, question: Question) -> Later {
     let key = |own: &RequestInfo| (Reverse(own.age), own.connection);
     gathered(&question, key, move |limit| door.observed.requests(limit))
+}
+
+/// `/links.json`: the busiest first.
+pub(crate) fn links(door: Rc<Door>, question: Question) -> Later {
+    let key = |own: &LinkInfo| {
+        let busy = own.in_flight + own.queued;
+        (Reverse(busy), own.upstream.clone(), own.user.clone())
+    };
+    gathered(&question, key, move |limit| door.observed.links(limit))
 }
 
 /// `/transitions.json`

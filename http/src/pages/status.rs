@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
-use vestibule_actors::monitoring::{DescriptorInfo, InstanceInfo, Metrics, ServerStatus};
+use vestibule_actors::monitoring::{
+    DescriptorInfo, InstanceInfo, Metrics, ServerStatus, UpstreamInfo,
+};
 
 use super::events::Samples;
 use crate::door::{Answer, Door, Question};
@@ -127,5 +129,25 @@ fn rows(seen: &Seen, brief: &Brief) -> Vec<(&'static str, String)> {
     if let Some(data) = metrics.data_memory {
         rows.push(("data", format!("{} bytes", data.used_bytes)));
     }
+    let gateway = metrics.gateway.iter().flat_map(|own| &own.upstreams);
+    rows.extend(gateway.map(|own| ("upstream", upstream(own))));
     rows
+}
+
+fn upstream(own: &UpstreamInfo) -> String {
+    let changes = match own.is_writable {
+        Some(true) => ", takes changes",
+        Some(false) => ", read-only",
+        None => "",
+    };
+    let target = if own.is_target {
+        ", requests go there"
+    } else {
+        ""
+    };
+    let trouble = own.trouble.as_ref().map(|own| format!(": {own}"));
+    let (name, state) = (&own.name, own.state.name());
+    let (links, in_flight) = (own.links, own.in_flight);
+    let trouble = trouble.unwrap_or_default();
+    format!("{name}: {state}{changes}{target}; {links} links, {in_flight} in flight{trouble}")
 }

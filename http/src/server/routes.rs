@@ -103,6 +103,12 @@ pub(super) const ROUTES: &[Route] = &[
         about: "requests that somebody waits for; ?limit=N",
     },
     Route {
+        path: "/links.json",
+        audience: Audience::Private,
+        page: Page::Later(lists::links),
+        about: "connections of a gateway to its upstreams; ?limit=N",
+    },
+    Route {
         path: "/transitions.json",
         audience: Audience::Private,
         page: Page::Now(lists::transitions),

@@ -248,7 +248,7 @@ mod tests {
     fn gateway(version: (u32, u32, u32)) -> GatewayCell {
         let upstreams = vec![Upstream::new("a", "h", 1)];
         let config = Upstreams::default().upstreams(upstreams);
-        GatewayCell::new(config.server_version(Some(version)), 1, Instant::now())
+        GatewayCell::new(config.server_version(Some(version)), 1, 1, Instant::now())
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Model {
             key: None,
             format: Features::NONE,
         };
-        let credits = Rc::new(Credits::of_one(1, true));
+        let credits = Rc::new(Credits::of_one(1, true, Default::default()));
         Self {
             link: UpstreamLink::new(user, credits.clone(), Instant::now()),
             credits,

@@ -1,0 +1,40 @@
+//! What operators see of the links of a worker.
+
+use std::time::Instant;
+
+use super::cell::LinkCell;
+use super::hub::Links;
+use crate::monitoring::{LinkInfo, LinkState};
+
+impl Links {
+    /// All that there are, at most `limit`, with those that are only coming to their ends.
+    pub(crate) fn rows(&self, now: Instant, limit: usize) -> Vec<LinkInfo> {
+        let thread = self.worker.upgrade().map_or(0, |own| own.index);
+        let row = |cell: &LinkCell| {
+            let link = cell.link.borrow();
+            LinkInfo {
+                upstream: self
+                    .gateway
+                    .upstream(cell.incarnation.upstream)
+                    .name
+                    .clone(),
+                user: cell.user.name.to_string(),
+                features: cell.user.format.codes().collect(),
+                thread,
+                state: match link.is_ready() {
+                    _ if cell.is_retired.get() => LinkState::Ending,
+                    true => LinkState::Ready,
+                    false => LinkState::Connecting,
+                },
+                in_flight: link.owed(),
+                queued: link.waiting(),
+                transactions: link.all_open(),
+                unsent_bytes: link.unsent_bytes(),
+                age: now.saturating_duration_since(cell.since),
+            }
+        };
+        let hub = self.state.borrow();
+        let all = hub.open.iter().flatten();
+        all.take(limit).map(|own| row(own)).collect()
+    }
+}

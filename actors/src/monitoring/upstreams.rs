@@ -1,0 +1,209 @@
+//! The upstreams of a gateway and its links to them: `vestibule.show('upstreams')` and `('links')`.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::limits::UPSTREAM_REQUESTS_MAX;
+use crate::serialized::in_seconds;
+use crate::shared::Shared;
+use crate::upstream::{Condition, GatewayCell, LinkCounters};
+
+/// An upstream, as `vestibule.show('upstreams')` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UpstreamInfo {
+    /// What people call it.
+    pub name: String,
+    /// Where it listens.
+    pub address: String,
+    /// How it is.
+    pub state: UpstreamState,
+    /// How long it has been so. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub since: Duration,
+    /// Whether it takes changes of data: not known of one that does not serve.
+    pub is_writable: Option<bool>,
+    /// Whether requests go there.
+    pub is_target: bool,
+    /// What is wrong with it, if anything is.
+    pub trouble: Option<String>,
+    /// The version that it has greeted with last.
+    pub version: Option<String>,
+    /// Requests that were sent there and are not answered, of clients and of transactions that are
+    /// rolled back.
+    pub in_flight: u64,
+    /// How many of them there may be.
+    pub in_flight_max: u64,
+    /// Of those in flight, calls, EVAL and SQL.
+    pub calls: u64,
+    /// Links: connections for requests.
+    pub links: u64,
+    /// How many were begun since the start.
+    pub links_opened: u64,
+    /// Requests that were sent there since the start.
+    pub sent: u64,
+    /// Requests since the start that had been sent there, and were to be sent once more.
+    pub retried: u64,
+    /// Requests since the start of which nobody knows what became of them, for their link has
+    /// ended.
+    pub unknown: u64,
+    /// How often requests came to go there that had gone to another one.
+    pub failovers: u64,
+    /// How often its scout was greeted: by more than one, it was lost meanwhile.
+    pub connects: u64,
+    /// How often it was asked how it is.
+    pub probes: u64,
+}
+
+/// How an upstream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum UpstreamState {
+    /// The upstream cannot be connected to, or its connection has ended.
+    Absent,
+    /// The upstream has not all its data.
+    Loading,
+    /// The upstream takes changes of data, or reads only.
+    Serving,
+    /// The upstream owes an answer, and says nothing.
+    Silent,
+}
+
+impl UpstreamState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Absent, Self::Loading, Self::Serving, Self::Silent];
+
+    /// As operators see it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Loading => "loading",
+            Self::Serving => "serving",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+impl From<Condition> for UpstreamState {
+    fn from(condition: Condition) -> Self {
+        match condition {
+            Condition::Absent => Self::Absent,
+            Condition::Loading => Self::Loading,
+            Condition::Serving { .. } => Self::Serving,
+            Condition::Silent => Self::Silent,
+        }
+    }
+}
+
+impl UpstreamInfo {
+    /// All of a gateway, in the order in which they are configured; none without one.
+    pub(crate) fn all(shared: &Shared, now: Instant) -> Vec<Self> {
+        let gateway = shared.gateway.as_deref();
+        gateway.map_or_else(Vec::new, |own| Self::of(own, now))
+    }
+
+    fn of(gateway: &GatewayCell, now: Instant) -> Vec<Self> {
+        let target = gateway.target().map(|own| own.upstream);
+        let seen = gateway.config.upstreams.iter();
+        let seen = seen.zip(gateway.sight.upstreams()).enumerate();
+        let row = seen.map(|(index, (upstream, sight))| {
+            let report = sight.report();
+            let version = report.version;
+            let version = version.map(|(major, minor, patch)| format!("{major}.{minor}.{patch}"));
+            let condition = report.condition;
+            Self {
+                name: upstream.name.clone(),
+                address: upstream.address.to_string(),
+                state: condition.into(),
+                since: now.saturating_duration_since(report.since),
+                is_writable: (condition.is_serving()).then(|| condition.is_writable()),
+                is_target: target == Some(index),
+                trouble: report.trouble,
+                version,
+                in_flight: sight.sum(|own| &own.in_flight),
+                in_flight_max: UPSTREAM_REQUESTS_MAX as u64,
+                calls: sight.sum(|own| &own.calls),
+                links: sight.sum(|own| &own.links),
+                links_opened: sight.sum(|own| &own.opened),
+                sent: sight.sum(|own| &own.sent),
+                retried: sight.sum(|own| &own.retried),
+                unknown: sight.sum(|own: &LinkCounters| &own.unknown),
+                failovers: sight.failovers.load(Ordering::Relaxed),
+                connects: report.connects,
+                probes: report.probes,
+            }
+        });
+        row.collect()
+    }
+}
+
+/// What is counted of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GatewayMetrics {
+    /// The upstreams, in the order in which they are configured.
+    pub upstreams: Vec<UpstreamInfo>,
+    /// Requests that wait for an upstream to take over, or for a link.
+    pub held: u64,
+    /// How often requests began to be held since the start, because the upstream that they went to
+    /// was lost.
+    pub holds: u64,
+}
+
+impl GatewayMetrics {
+    /// Of a gateway.
+    pub(super) fn of(shared: &Shared, now: Instant) -> Option<Self> {
+        let gateway = shared.gateway.as_deref()?;
+        Some(Self {
+            upstreams: UpstreamInfo::of(gateway, now),
+            held: gateway.sight.held(),
+            holds: gateway.sight.holds.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// A connection for requests of one user, as `vestibule.show('links')` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LinkInfo {
+    /// The name of its upstream.
+    pub upstream: String,
+    /// As whom it is logged in there.
+    pub user: String,
+    /// What its clients have told by ID that they can read, of what changes how replies are
+    /// written.
+    pub features: Vec<u64>,
+    /// The session thread that it is of.
+    pub thread: usize,
+    /// How far it has come.
+    pub state: LinkState,
+    /// Requests that were sent and are not answered.
+    pub in_flight: usize,
+    /// Requests that are not sent: it is not ready, the upstream has enough to do, or does not
+    /// read.
+    pub queued: usize,
+    /// Streams in which a transaction may be open.
+    pub transactions: usize,
+    /// Bytes that the kernel has not taken.
+    pub unsent_bytes: usize,
+    /// How long ago it was begun. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub age: Duration,
+}
+
+/// How far a link has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LinkState {
+    /// The link is connected, greeted and logged in.
+    Connecting,
+    /// Requests go over it.
+    Ready,
+    /// Nothing new goes over it: it is closed when it has nothing to do.
+    Ending,
+}

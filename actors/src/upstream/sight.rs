@@ -1,0 +1,197 @@
+//! What is seen of the upstreams, on any thread.
+//!
+//! ```text
+//!   scout ── when it has heard or looked ──────▶ report ───┐
+//!   links ── as they go, each thread its own ──▶ counters ─┴▶ show, metrics, page
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::scout::Condition;
+use crate::counting::counter::OwnCounter;
+
+/// What is seen of all upstreams of a gateway.
+#[derive(Debug)]
+pub(crate) struct GatewaySight {
+    upstreams: Vec<UpstreamSight>,
+    /// By session thread, requests that wait for an upstream or for a link.
+    held: Vec<Arc<OwnCounter>>,
+    /// How often requests began to be held, because the upstream that they went to was lost.
+    pub(crate) holds: AtomicU64,
+}
+
+/// What is seen of one of them.
+#[derive(Debug)]
+pub(crate) struct UpstreamSight {
+    report: Mutex<ScoutReport>,
+    /// How often requests came to go there that had gone to another one.
+    pub(crate) failovers: AtomicU64,
+    /// By session thread.
+    links: Vec<Arc<LinkCounters>>,
+}
+
+/// What its scout tells of an upstream.
+#[derive(Debug, Clone)]
+pub(crate) struct ScoutReport {
+    pub(crate) condition: Condition,
+    /// Since when that is so.
+    pub(crate) since: Instant,
+    /// What is wrong with it, if anything is: for people.
+    pub(crate) trouble: Option<String>,
+    /// What it has greeted with last.
+    pub(crate) version: Option<(u32, u32, u32)>,
+    /// How often its scout has come to a greeting.
+    pub(crate) connects: u64,
+    /// How often it was asked how it is.
+    pub(crate) probes: u64,
+}
+
+/// What the links of one session thread do at one upstream. On cache lines of its own: each thread
+/// writes its own at every request.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct LinkCounters {
+    /// Links that there are, those that come about and those that end included.
+    pub(crate) links: OwnCounter,
+    /// How many were begun.
+    pub(crate) opened: OwnCounter,
+    /// Requests that were sent and are not answered.
+    pub(crate) in_flight: OwnCounter,
+    /// Of these, calls, EVAL and SQL.
+    pub(crate) calls: OwnCounter,
+    /// Requests that were sent.
+    pub(crate) sent: OwnCounter,
+    /// Requests that had been sent there and were to be sent once more.
+    pub(crate) retried: OwnCounter,
+    /// Requests of which nobody knows what became of them, for their link has ended.
+    pub(crate) unknown: OwnCounter,
+}
+
+impl GatewaySight {
+    /// Of this number of upstreams, by this number of session threads.
+    pub(super) fn new(upstreams: usize, threads: usize, now: Instant) -> Self {
+        Self {
+            upstreams: (0..upstreams)
+                .map(|_| UpstreamSight::new(threads, now))
+                .collect(),
+            held: (0..threads).map(|_| Arc::default()).collect(),
+            holds: AtomicU64::new(0),
+        }
+    }
+
+    /// Each of them, in the order in which they are configured.
+    pub(crate) fn upstreams(&self) -> &[UpstreamSight] {
+        &self.upstreams
+    }
+
+    /// For a session thread to tell how many requests wait there.
+    pub(crate) fn held_on(&self, thread: usize) -> &Arc<OwnCounter> {
+        &self.held[thread]
+    }
+
+    /// How many requests wait for an upstream or for a link.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.iter().map(|own| own.get()).sum()
+    }
+}
+
+impl UpstreamSight {
+    fn new(threads: usize, now: Instant) -> Self {
+        Self {
+            report: Mutex::new(ScoutReport {
+                condition: Condition::Absent,
+                since: now,
+                trouble: None,
+                version: None,
+                connects: 0,
+                probes: 0,
+            }),
+            failovers: AtomicU64::new(0),
+            links: (0..threads).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ScoutReport> {
+        // It is replaced as a whole.
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its scout has told last.
+    pub(crate) fn report(&self) -> ScoutReport {
+        self.lock().clone()
+    }
+
+    /// The scout tells how its upstream is.
+    pub(crate) fn tell(&self, report: ScoutReport) {
+        let mut own = self.lock();
+        let since = match own.condition == report.condition {
+            true => own.since,
+            false => report.since,
+        };
+        *own = ScoutReport { since, ..report };
+    }
+
+    /// For a session thread to count in.
+    pub(crate) fn links_on(&self, thread: usize) -> &Arc<LinkCounters> {
+        &self.links[thread]
+    }
+
+    /// What all session threads have counted together.
+    pub(crate) fn sum(&self, of: impl Fn(&LinkCounters) -> &OwnCounter) -> u64 {
+        self.links.iter().map(|own| of(own).get()).sum()
+    }
+
+    /// Requests came to go there that had gone to another one.
+    pub(crate) fn on_failover(&self) {
+        self.failovers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_condition_lasts_from_when_it_was_told_first() {
+        let begin = Instant::now();
+        let own = GatewaySight::new(1, 2, begin);
+        let upstream = &own.upstreams()[0];
+        for (at, condition, expected) in [
+            (1, Condition::Absent, 0),
+            (2, Condition::Silent, 2),
+            (3, Condition::Silent, 2),
+            (4, Condition::Loading, 4),
+        ] {
+            let at = Duration::from_secs(at);
+            upstream.tell(ScoutReport {
+                condition,
+                since: begin + at,
+                ..upstream.report()
+            });
+            let since = upstream.report().since - begin;
+            assert_eq!(since, Duration::from_secs(expected), "{condition:?}");
+        }
+    }
+
+    #[test]
+    fn threads_count_by_themselves_and_are_told_together() {
+        let own = GatewaySight::new(2, 2, Instant::now());
+        let [first, second] = own.upstreams() else {
+            panic!("there are two")
+        };
+        first.links_on(0).sent.add(2);
+        first.links_on(1).sent.add(3);
+        second.links_on(1).sent.add(10);
+        assert_eq!(
+            (first.sum(|own| &own.sent), second.sum(|own| &own.sent)),
+            (5, 10)
+        );
+        own.held_on(0).set(4);
+        own.held_on(1).set(1);
+        assert_eq!(own.held(), 5);
+    }
+}

@@ -1,0 +1,132 @@
+//! The upstreams of a gateway. Labels are bounded: there are at most
+//! [`UPSTREAMS_MAX`](vestibule_actors::limits::UPSTREAMS_MAX).
+
+use vestibule_actors::monitoring::{GatewayMetrics, UpstreamInfo, UpstreamState};
+
+use super::family::{Family, Kind, Series, Value, by, by_all, maybe};
+use super::seen::Seen;
+
+fn upstreams(seen: &Seen) -> impl Iterator<Item = &UpstreamInfo> {
+    seen.metrics.gateway.iter().flat_map(|own| &own.upstreams)
+}
+
+fn by_upstream<V: Into<Value>>(seen: &Seen, number: impl Fn(&UpstreamInfo) -> V) -> Vec<Series> {
+    by(upstreams(seen).map(|own| (own.name.clone(), number(own))))
+}
+
+fn gateway(seen: &Seen, number: impl FnOnce(&GatewayMetrics) -> u64) -> Vec<Series> {
+    maybe(seen.metrics.gateway.as_ref().map(number))
+}
+
+pub(super) const UPSTREAMS: &[Family] = &[
+    Family {
+        name: "vestibule_upstream_state",
+        kind: Kind::Gauge,
+        labels: &["upstream", "state"],
+        help: "1 for the state in which an upstream is, 0 for the others",
+        read: |seen| {
+            let states = upstreams(seen).flat_map(|own| {
+                let of_one = |state: UpstreamState| {
+                    let labels = [own.name.clone().into(), state.name().into()];
+                    (labels, own.state == state)
+                };
+                UpstreamState::ALL.map(of_one)
+            });
+            by_all(states)
+        },
+    },
+    Family {
+        name: "vestibule_upstream_writable",
+        kind: Kind::Gauge,
+        labels: &["upstream"],
+        help: "1 for an upstream that serves and takes changes of data",
+        read: |seen| by_upstream(seen, |own| own.is_writable == Some(true)),
+    },
+    Family {
+        name: "vestibule_upstream_target",
+        kind: Kind::Gauge,
+        labels: &["upstream"],
+        help: "1 for the upstream that requests go to",
+        read: |seen| by_upstream(seen, |own| own.is_target),
+    },
+    Family {
+        name: "vestibule_upstream_requests_in_flight",
+        kind: Kind::Gauge,
+        labels: &["upstream"],
+        help: "Requests that were sent to an upstream and are not answered",
+        read: |seen| by_upstream(seen, |own| own.in_flight),
+    },
+    Family {
+        name: "vestibule_upstream_requests_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "Requests that were sent to an upstream",
+        read: |seen| by_upstream(seen, |own| own.sent),
+    },
+    Family {
+        name: "vestibule_upstream_retried_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "Requests that had been sent to an upstream and were to be sent once more, because \
+               they were refused or it was lost",
+        read: |seen| by_upstream(seen, |own| own.retried),
+    },
+    Family {
+        name: "vestibule_upstream_outcome_unknown_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "Requests whose connection to an upstream has ended, and that may have happened or \
+               not",
+        read: |seen| by_upstream(seen, |own| own.unknown),
+    },
+    Family {
+        name: "vestibule_upstream_links",
+        kind: Kind::Gauge,
+        labels: &["upstream"],
+        help: "Connections to an upstream for requests",
+        read: |seen| by_upstream(seen, |own| own.links),
+    },
+    Family {
+        name: "vestibule_upstream_links_opened_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "Connections to an upstream for requests that were begun",
+        read: |seen| by_upstream(seen, |own| own.links_opened),
+    },
+    Family {
+        name: "vestibule_upstream_failovers_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "How often requests came to go to an upstream that had gone to another one",
+        read: |seen| by_upstream(seen, |own| own.failovers),
+    },
+    Family {
+        name: "vestibule_upstream_connects_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "How often an upstream has greeted its scout: by more than one, it was lost \
+               meanwhile",
+        read: |seen| by_upstream(seen, |own| own.connects),
+    },
+    Family {
+        name: "vestibule_upstream_probes_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "How often an upstream was asked how it is",
+        read: |seen| by_upstream(seen, |own| own.probes),
+    },
+    Family {
+        name: "vestibule_failover_requests_held",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Requests that wait for an upstream to take over, or for a connection to one",
+        read: |seen| gateway(seen, |own| own.held),
+    },
+    Family {
+        name: "vestibule_failover_holds_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "How often requests began to be held because the upstream that they went to was lost",
+        read: |seen| gateway(seen, |own| own.holds),
+    },
+];

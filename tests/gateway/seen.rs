@@ -1,0 +1,102 @@
+//! What operators see of real upstreams: by `vestibule ctl`, metrics and the text of the side door.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use serde_json::Value as Json;
+use vestibule_actors::testing::RequestBuilder;
+
+use super::client::get;
+use super::support::{Directory, Server, tarantool, wait_until};
+use super::{gateway_with, log_in, set_read_only, start};
+
+/// What `vestibule ctl` says with `--json`.
+pub(super) fn ctl(server: &Server, arguments: &[&str]) -> Json {
+    let address = server.address().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .env_clear()
+        .args(["ctl", "--connect", &address, "--json"])
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+/// An upstream, as it is shown.
+pub(super) fn upstream(server: &Server, name: &str) -> Json {
+    let rows = ctl(server, &["show", "upstreams"]);
+    let rows = rows.as_array().expect("it is a list");
+    let own = rows.iter().find(|own| own["name"] == name);
+    own.expect("it is shown").clone()
+}
+
+fn metric(address: SocketAddr, name: &str, labels: &str) -> Option<f64> {
+    get(address, "/metrics").metric(&format!("vestibule_{name}{labels}"))
+}
+
+#[test]
+fn operators_see_which_upstream_requests_go_to_and_how_each_is() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let [first, second] = [0, 1].map(|own| start(&program, &directories[own]));
+    set_read_only(&second, true);
+    let both = format!("a={},b={}", first.address, second.address);
+    let door = ["--upstream", &both, "--http-listen", "127.0.0.1:0"];
+    let server = gateway_with(&directories[0], &door);
+    let http = server.http_address();
+    wait_until("both serve", || {
+        upstream(&server, "b")["state"] == "serving"
+    });
+    let mut alice = log_in(server.connect());
+    assert_eq!(alice.ask(&RequestBuilder::replace(1, 1)).code, 0);
+
+    let (a, b) = (upstream(&server, "a"), upstream(&server, "b"));
+    assert_eq!(
+        (&a["is_target"], &a["is_writable"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(
+        (&b["is_target"], &b["is_writable"]),
+        (&false.into(), &false.into())
+    );
+    assert_eq!((&a["sent"], &a["links"]), (&1.into(), &1.into()));
+    let version = a["version"].as_str().expect("it has greeted");
+    assert_eq!(version.split('.').count(), 3, "{version}");
+    let links = ctl(&server, &["show", "links"]);
+    assert_eq!(
+        (&links[0]["upstream"], &links[0]["user"]),
+        (&"a".into(), &"alice".into())
+    );
+    let of_a = "{upstream=\"a\"}";
+    assert_eq!(metric(http, "upstream_requests_total", of_a), Some(1.0));
+    assert_eq!(metric(http, "upstream_target", of_a), Some(1.0));
+    let text = get(http, "/status.txt").body;
+    assert!(
+        text.contains("a: serving, takes changes, requests go there; 1 links"),
+        "{text}"
+    );
+    let listed = get(http, "/links.json?limit=1");
+    assert!(
+        listed.body.contains("\"user\": \"alice\""),
+        "{}",
+        listed.body
+    );
+
+    set_read_only(&first, true);
+    set_read_only(&second, false);
+    assert_eq!(alice.ask(&RequestBuilder::replace(2, 2)).code, 0);
+    let of_b = "{upstream=\"b\"}";
+    assert_eq!(metric(http, "upstream_failovers_total", of_b), Some(1.0));
+    assert_eq!(metric(http, "upstream_writable", of_a), Some(0.0));
+    drop(first);
+    let absent = "{upstream=\"a\",state=\"absent\"}";
+    wait_until("its end is seen", || {
+        metric(http, "upstream_state", absent) == Some(1.0)
+    });
+    let a = upstream(&server, "a");
+    assert_eq!(
+        (&a["is_writable"], &a["is_target"]),
+        (&Json::Null, &false.into())
+    );
+    assert!(a["trouble"].is_string(), "{a}");
+}
