@@ -10,6 +10,7 @@ mod seen;
 mod support;
 
 mod failover;
+mod greedy;
 
 use std::process::Command;
 

@@ -9,6 +9,18 @@ pub const UPSTREAM_REQUESTS_MAX: usize = 512;
 /// Of these, calls, EVAL and SQL: such as may sleep leave room for others.
 pub const UPSTREAM_CALLS_MAX: usize = 384;
 
+/// Of these, kept for connections with next to none on their way: one connection does not keep the
+/// others of its user from calling.
+pub const UPSTREAM_CALLS_CONNECTIONS_RESERVE: usize = 48;
+
+/// And kept for users with next to none on their way: one user does not keep the others from it,
+/// with however many connections.
+pub const UPSTREAM_CALLS_USERS_RESERVE: usize = 48;
+
+/// A connection, or a user, may use the reserve while it has fewer calls on their way, of those of
+/// one session thread.
+pub const UPSTREAM_CALLS_FEW: usize = 4;
+
 /// Upstreams of one gateway.
 pub const UPSTREAMS_MAX: usize = 32;
 
@@ -101,6 +113,9 @@ pub(crate) const KEYS_LOOK_PERIOD: Duration = Duration::from_millis(5);
 const _: () = assert!(UPSTREAM_KEYS_OF_USER_MAX < UPSTREAM_KEYS_MAX);
 const _: () = assert!(UPSTREAM_KEYS_MAX <= super::EVENTS_MAX);
 const _: () = assert!(UPSTREAM_CALLS_MAX < UPSTREAM_REQUESTS_MAX);
+const _: () = assert!(
+    UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE <= UPSTREAM_CALLS_MAX / 2
+);
 const _: () = assert!(UPSTREAM_REPLY_LARGE <= LINK_AHEAD_MAX);
 
 /// The version of the catalog before there is one.

@@ -9,6 +9,7 @@
 //!
 //! All of them are queued again: what takes queued requests back answers them as not done.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use vestibule_wire::reply::ReplyHeader;
 use super::cell::LinkCell;
 use super::hub::Links;
 use super::refusals::{NoLink, not_there};
+use super::told::Told;
 use crate::cells::claims::{RequestId, RequestPhase};
 use crate::counting::counter::OwnCounter;
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
@@ -134,8 +136,10 @@ impl Links {
         request: KeptRequest,
     ) -> Result<(), (RequestId, NoLink)> {
         let id = request.forward.id;
+        // Of a transaction that is not there any more nothing comes here: what is in a stream is to
+        // begin one, or belongs to none.
         let is_for_now = matches!(why, NoLink::Held | NoLink::Paused);
-        let may_wait = is_for_now && self.gateway.holds() && request.forward.repeat.may_move();
+        let may_wait = is_for_now && self.gateway.holds();
         match may_wait && self.keep(worker, client, request) {
             true => Ok(()),
             false => Err((id, why)),
@@ -206,6 +210,7 @@ impl Links {
         let hold = self.gateway.config.failover_hold;
         let claims = &worker.shared.counters[worker.index].claims;
         let (mut refused, mut stale) = (Vec::new(), Vec::new());
+        let (mut told, mut broken) = (Told::default(), HashSet::new());
         let parked = self.again.borrow_mut().parked.take_all();
         let mut hub = self.state.borrow_mut();
         for own in parked {
@@ -219,20 +224,34 @@ impl Links {
             }
             match self.find_link(&mut hub, &own.client, target, worker) {
                 Ok(link) => {
+                    if forward.key.stream != 0 && !hub.enter_stream(worker, &own, &link, &mut told)
+                    {
+                        continue;
+                    }
                     let body = ForwardBody::Own(own.request.body);
                     self.submit(&mut hub, &link, forward, body, claims);
                 }
-                Err(NoLink::Paused) if now.saturating_duration_since(own.since) < hold => {
+                // Nothing of a transaction goes without its beginning.
+                Err(NoLink::Paused)
+                    if !broken.contains(&forward.key)
+                        && now.saturating_duration_since(own.since) < hold =>
+                {
                     // There was room for it.
                     let parked = &mut self.again.borrow_mut().parked;
                     let _ = parked.push(own, |id| is_queued(worker, id));
                 }
-                Err(why) => refused.push((forward.id, why)),
+                Err(why) => {
+                    refused.push((forward.id, why));
+                    if forward.key.stream != 0 {
+                        broken.insert(forward.key);
+                    }
+                }
             }
         }
         drop(hub);
         self.flush();
         self.refuse(worker, refused);
+        told.send(worker, claims, &self.mailbox);
         for forward in stale {
             let current = worker.shared.schema_version();
             let error = Error::wrong_schema_version(current, forward.catalog);

@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
-use vestibule_wire::Error;
 use vestibule_wire::features::Features;
 use vestibule_wire::keys::RequestType;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::cell::LinkCell;
+use super::entries::step;
 use crate::cells::claims::Claims;
 use crate::connection::orphaned::{OrphanFate, OrphanedTransactions, aborted_by};
 use crate::engine::catalog::User;
 use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
-use crate::upstream::{ClientStream, LinkClient, LostStream};
+use crate::upstream::{ClientStream, Clients, LinkClient, LostStream};
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
 pub(super) struct SessionCaller {
@@ -43,7 +44,7 @@ pub(super) enum Leaving {
 
 impl Leaving {
     /// What its transactions have been aborted by.
-    fn error(self) -> Error {
+    pub(super) fn error(self) -> Error {
         aborted_by(match self {
             Self::Target => "a change of the upstream that requests go to",
             Self::Format => "an ID that changes how replies are written",
@@ -99,6 +100,30 @@ impl SessionCaller {
         self.lost.answer(stream, meaning)
     }
 
+    /// What a request in a stream is answered here; `None` if it goes on, over this link. `max`
+    /// transactions may be open.
+    pub(super) fn answer_in_stream(
+        &mut self,
+        meaning: RequestType,
+        key: ClientStream,
+        link: &LinkCell,
+        max: usize,
+    ) -> Option<Result<(), Error>> {
+        self.uses_streams = true;
+        let lost = self.answer_lost(key.stream, meaning);
+        if lost.is_some() || !step(meaning).may_begin() {
+            return lost;
+        }
+        let own = link.link.borrow();
+        let open = own.open_of(key.connection) + self.lost.len();
+        if open < max || own.may_be_open(key) {
+            return None;
+        }
+        let text =
+            format!("Too many streams of this connection may have a transaction open: {max}");
+        Some(Err(Error::new(ErrorCode::ILLEGAL_PARAMS, text)))
+    }
+
     /// As whom it asks.
     pub(super) fn client(&self) -> LinkClient {
         LinkClient {
@@ -120,17 +145,28 @@ impl SessionCaller {
 
 /// Who calls, by the session's number.
 #[derive(Default)]
-pub(super) struct SessionCallers(Vec<Option<SessionCaller>>);
+pub(super) struct SessionCallers {
+    all: Vec<Option<SessionCaller>>,
+    clients: Rc<Clients>,
+}
 
 impl SessionCallers {
+    /// None yet; `clients` hears of those who come and go.
+    pub(super) fn new(clients: Rc<Clients>) -> Self {
+        Self {
+            all: Vec::new(),
+            clients,
+        }
+    }
+
     #[inline]
     pub(super) fn get(&self, session: u32) -> Option<&SessionCaller> {
-        self.0.get(session as usize)?.as_ref()
+        self.all.get(session as usize)?.as_ref()
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, session: u32) -> Option<&mut SessionCaller> {
-        self.0.get_mut(session as usize)?.as_mut()
+        self.all.get_mut(session as usize)?.as_mut()
     }
 
     /// The caller of this very connection.
@@ -147,12 +183,14 @@ impl SessionCallers {
         aborted: &mut Vec<AbortedTransaction>,
     ) {
         let index = update.session as usize;
-        if self.0.len() <= index {
-            self.0.resize_with(index + 1, || None);
+        if self.all.len() <= index {
+            self.all.resize_with(index + 1, || None);
         }
         let (connection, user) = (update.caller.connection, update.caller.user.clone());
-        let before = self.0[index].take();
-        let own = self.0[index].insert(SessionCaller {
+        let gauge = update.gauge.clone();
+        self.clients.set(update.session, connection, gauge);
+        let before = self.all[index].take();
+        let own = self.all[index].insert(SessionCaller {
             connection,
             user,
             format: update.format,
@@ -178,7 +216,8 @@ impl SessionCallers {
 
     /// A session has ended. Another one may have its number already.
     pub(super) fn forget(&mut self, session: SessionId, claims: &Claims) {
-        let Some(caller) = self.0.get_mut(session.index as usize) else {
+        self.clients.forget(session.index, session.connection);
+        let Some(caller) = self.all.get_mut(session.index as usize) else {
             return;
         };
         if let Some(mut ended) = caller.take_if(|own| own.connection == session.connection) {

@@ -214,8 +214,9 @@ impl LinkCell {
                     replies: None,
                 };
                 let now = worker.shared.clock.now();
+                let claims = &worker.shared.counters[worker.index].claims;
                 let mut link = self.link.borrow_mut();
-                link.receive(&scratch[..count], &mut deliveries, now)?;
+                link.receive(&scratch[..count], &mut deliveries, claims, now)?;
                 Ok(count)
             }
             Err(fault) => Err(lost(&fault)),

@@ -21,8 +21,8 @@ use crate::limits::LINKS_PER_UPSTREAM_MAX;
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation, LinkClient,
-    LinkCounters, LinkFault, LinkUser, Refusal, UpstreamLink,
+    Clients, Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation,
+    LinkClient, LinkCounters, LinkFault, LinkUser, Refusal, UpstreamLink, UserCredits,
 };
 
 /// The links of one worker.
@@ -45,6 +45,9 @@ pub(super) struct Hub {
     links: HashMap<LinkKey, Rc<LinkCell>>,
     /// By upstream.
     credits: Vec<Rc<Credits>>,
+    /// As users have them, for as long as there are links of theirs.
+    of_users: HashMap<(usize, Arc<str>), Weak<UserCredits>>,
+    clients: Rc<Clients>,
     /// By upstream, whether new links may be had.
     pauses: Vec<Pause>,
     pub(super) dirty: Vec<Rc<LinkCell>>,
@@ -251,11 +254,14 @@ impl Hub {
             let credits = Credits::of_one(workers, keeps, own.clone());
             Rc::new(credits)
         };
+        let clients = Rc::<Clients>::default();
         Self {
             last: 0,
-            callers: SessionCallers::default(),
+            callers: SessionCallers::new(clients.clone()),
             links: HashMap::new(),
             credits: counters.iter().map(credits).collect(),
+            of_users: HashMap::new(),
+            clients,
             pauses: vec![Pause::default(); upstreams],
             dirty: Vec::new(),
             open: vec![Vec::new(); upstreams],
@@ -274,6 +280,27 @@ impl Hub {
         let others = self.links.values();
         let others = others.filter(|own| Some(own.incarnation) != target);
         others.for_each(|own| own.retire());
+    }
+
+    /// A client has read replies, or is gone: what waits for that goes on.
+    pub(super) fn has_read(&self, connection: u64) {
+        for own in self.open.iter().flatten() {
+            if own.link.borrow_mut().has_read(connection) {
+                own.wake();
+            }
+        }
+    }
+
+    /// The credits at an upstream as a user has them.
+    fn credits_of(&mut self, upstream: usize, user: &Arc<str>) -> Rc<UserCredits> {
+        let key = (upstream, user.clone());
+        if let Some(own) = self.of_users.get(&key).and_then(Weak::upgrade) {
+            return own;
+        }
+        self.of_users.retain(|_, own| own.strong_count() > 0);
+        let own = Rc::new(UserCredits::of(self.credits[upstream].clone()));
+        self.of_users.insert(key, Rc::downgrade(&own));
+        own
     }
 
     /// Whether there may be one more link to an upstream; the one that was used longest ago is
@@ -333,8 +360,8 @@ impl Links {
             key: login,
             format: *format,
         };
-        let credits = hub.credits[target.upstream].clone();
-        let link = UpstreamLink::new(link_user.clone(), credits, now);
+        let credits = hub.credits_of(target.upstream, user);
+        let link = UpstreamLink::new(link_user.clone(), credits, hub.clients.clone(), now);
         let cell = Rc::new(LinkCell::new(target, link_user, link, now));
         hub.links.insert(key, cell.clone());
         hub.open[target.upstream].push(cell.clone());

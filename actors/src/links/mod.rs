@@ -20,6 +20,7 @@
 //! | `pause` | how long new links are left alone that did not come about |
 //! | `rows` | what operators see of them |
 //! | `task` | the life of a link: connecting, reading, its end |
+//! | `told` | what is answered here |
 //! | `deliveries` | replies on their way to the worker |
 
 mod again;
@@ -33,5 +34,6 @@ mod refusals;
 mod rows;
 mod taking;
 mod task;
+mod told;
 
 pub(crate) use hub::Links;

@@ -3,20 +3,20 @@
 //! ```text
 //!   cancels ─▶ entries, each: who calls? ─▶ which link? ─▶ in a stream that is lost? ─▶ submitted
 //!                                             └ none: refused    └ answered here
-//!   ─▶ sessions that are gone ─▶ links are flushed ─▶ what was answered here is told
+//!   ─▶ sessions that are gone, or have read ─▶ links are flushed ─▶ what was answered here is told
 //! ```
 
 use std::rc::Rc;
 
+use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
-use vestibule_wire::reply::ReplyHeader;
-use vestibule_wire::{Error, ErrorCode};
 
 use super::callers::Leaving;
 use super::cell::LinkCell;
-use super::entries::{body_of, forward_of, step};
+use super::entries::{body_of, forward_of};
 use super::hub::{Hub, Links};
 use super::refusals::NoLink;
+use super::told::Told;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::connection::orphaned::OrphanFate;
@@ -25,14 +25,9 @@ use crate::messages::tx::{
 };
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::TakeBatch;
-use crate::upstream::{ClientStream, Destination, Forward, ForwardBody, KeptRequest, StreamStep};
-
-/// What is answered here.
-#[derive(Default)]
-struct Told {
-    answers: Vec<(RequestId, u64, Result<(), Error>)>,
-    aborted: Vec<AbortedTransaction>,
-}
+use crate::upstream::{
+    ClientStream, Destination, Forward, ForwardBody, KeptRequest, ParkedRequest, StreamStep,
+};
 
 /// A batch as it is taken.
 struct Taking<'a> {
@@ -76,42 +71,19 @@ impl TakeBatch for Links {
         let Taking { refused, told, .. } = taking;
         for session in &batch.disconnects {
             hub.callers.forget(*session, claims);
+            hub.has_read(session.connection);
+        }
+        for connection in &batch.roomy {
+            hub.has_read(*connection);
         }
         drop(hub);
         self.flush();
         self.refuse(&worker, refused);
-        self.tell(&worker, claims, told);
+        told.send(&worker, claims, &self.mailbox);
     }
 }
 
 impl Links {
-    /// Tells sessions what was answered here.
-    fn tell(&self, worker: &WorkerCell, claims: &Claims, told: Told) {
-        let Told { answers, aborted } = told;
-        if answers.is_empty() && aborted.is_empty() {
-            return;
-        }
-        let mut replies = Box::new(Replies {
-            aborted,
-            ..Replies::default()
-        });
-        for (id, sync, answer) in answers {
-            if !claims.claim(id) {
-                continue;
-            }
-            let header = ReplyHeader {
-                sync,
-                schema_version: worker.shared.schema_version(),
-            };
-            match answer {
-                Ok(()) => header.write_empty(&mut replies.bytes),
-                Err(error) => header.write_error(&mut replies.bytes, &error),
-            }
-            replies.push_head(id, sync);
-        }
-        self.mailbox.replies.do_send(replies);
-    }
-
     /// Tells sessions which of their transactions are aborted.
     pub(super) fn tell_aborted(&self, aborted: Vec<AbortedTransaction>) {
         if !aborted.is_empty() {
@@ -236,26 +208,9 @@ impl Taking<'_> {
         link: &LinkCell,
         key: ClientStream,
     ) -> Option<Result<(), Error>> {
+        let max = transactions_max(self.worker);
         let caller = self.hub.callers.get_mut(key.session)?;
-        caller.uses_streams = true;
-        let lost = caller.answer_lost(key.stream, entry.meaning);
-        if lost.is_some() || !step(entry.meaning).may_begin() {
-            return lost;
-        }
-        let own = link.link.borrow();
-        let open = own.open_of(key.connection) + caller.lost.len();
-        let max = self
-            .worker
-            .shared
-            .config
-            .quotas
-            .transactions_per_connection_max;
-        if open < max || own.may_be_open(key) {
-            return None;
-        }
-        let text =
-            format!("Too many streams of this connection may have a transaction open: {max}");
-        Some(Err(Error::new(ErrorCode::ILLEGAL_PARAMS, text)))
+        caller.answer_in_stream(entry.meaning, key, link, max)
     }
 
     fn abort_begun_by(&mut self, begin: RequestId) {
@@ -298,13 +253,57 @@ impl Taking<'_> {
     }
 }
 
-/// What one that waits means, as far as it matters in a stream that is lost.
+impl Hub {
+    /// A request in a stream that has waited for an upstream goes over this link, as all of its
+    /// session do from now on. False if it is answered here.
+    pub(super) fn enter_stream(
+        &mut self,
+        worker: &WorkerCell,
+        own: &ParkedRequest,
+        link: &Rc<LinkCell>,
+        told: &mut Told,
+    ) -> bool {
+        let forward = &own.request.forward;
+        let (key, session) = (forward.key, forward.key.session);
+        let caller = self.callers.get_mut(session);
+        let caller = caller.filter(|own| own.key(session, key.stream) == key);
+        let Some(caller) = caller.filter(|caller| caller.client() == own.client) else {
+            let error = Leaving::Login.error();
+            told.answers.push((forward.id, forward.sync, Err(error)));
+            return false;
+        };
+        if !caller
+            .link
+            .as_ref()
+            .is_some_and(|own| Rc::ptr_eq(own, link))
+        {
+            let claims = &worker.shared.counters[worker.index].claims;
+            caller.leave(session, Leaving::Target, claims, &mut told.aborted);
+            caller.link = Some(link.clone());
+        }
+        let max = transactions_max(worker);
+        let answer = caller.answer_in_stream(meaning(forward), key, link, max);
+        let goes = answer.is_none();
+        told.answers
+            .extend(answer.map(|own| (forward.id, forward.sync, own)));
+        goes
+    }
+}
+
+/// How many transactions of a connection may be open.
+fn transactions_max(worker: &WorkerCell) -> usize {
+    let quotas = &worker.shared.config.quotas;
+    quotas.transactions_per_connection_max
+}
+
+/// What one that waits means, as far as it matters in a stream.
 fn meaning(forward: &Forward) -> RequestType {
     match forward.step {
         StreamStep::Begin => RequestType::Begin,
         StreamStep::Commit => RequestType::Commit,
         StreamStep::Rollback => RequestType::Rollback,
-        // Of a statement it does not matter which one it is.
-        StreamStep::MayBegin | StreamStep::Nothing => RequestType::Select,
+        // Of a statement it does not matter which one it is, but for this.
+        StreamStep::MayBegin => RequestType::Call,
+        StreamStep::Nothing => RequestType::Select,
     }
 }

@@ -1,17 +1,27 @@
 //! How much one upstream may have to do at a time for one worker: its part of what all may have.
 //!
 //! Tarantool reads nobody any more, probes included, when it has as many requests as its
-//! `net_msg_max`. Calls are bounded apart, for they may sleep.
+//! `net_msg_max`. Calls are bounded apart, for they may sleep, and nobody may have all of them:
+//!
+//! ```text
+//!   calls on their way │ any ──────────────▶│ of connections │ of users      │
+//!                      │                    │ with few       │ with few      │
+//!                      0                    └─ reserve ──────┴─ reserve ─────┘ max
+//! ```
 //!
 //! The links of one worker share them. One that has none left for what waits in it is woken when
 //! another one gives some back, and has its turn before that one takes more.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::sight::LinkCounters;
-use crate::limits::{KEPT_BYTES_MAX, UPSTREAM_CALLS_MAX, UPSTREAM_REQUESTS_MAX};
+use crate::limits::{
+    KEPT_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_FEW, UPSTREAM_CALLS_MAX,
+    UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_MAX,
+};
 
 /// What a request takes of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +39,10 @@ pub(crate) struct Credits {
     counters: Arc<LinkCounters>,
     max: u64,
     calls_max: u64,
+    /// Up to which calls of connections with few of them may be sent.
+    calls_of_connections_max: u64,
+    /// Up to which calls of anybody may be.
+    calls_of_any_max: u64,
     /// Bytes that are kept of what was sent, so that it can be sent again.
     kept: Cell<usize>,
     kept_max: usize,
@@ -41,27 +55,32 @@ impl Credits {
     /// anything is ever sent again.
     pub(crate) fn of_one(workers: usize, keeps: bool, counters: Arc<LinkCounters>) -> Self {
         let part = |all: usize| (all / workers.max(1)).max(1);
+        let calls_max = part(UPSTREAM_CALLS_MAX);
+        // Of very few, somebody may have all.
+        let keep = |max: usize, reserve| max.saturating_sub(part(reserve)).max(1);
+        let calls_of_connections_max = keep(calls_max, UPSTREAM_CALLS_USERS_RESERVE);
         Self {
             counters,
             max: part(UPSTREAM_REQUESTS_MAX) as u64,
-            calls_max: part(UPSTREAM_CALLS_MAX) as u64,
+            calls_max: calls_max as u64,
+            calls_of_connections_max: calls_of_connections_max as u64,
+            calls_of_any_max: keep(calls_of_connections_max, UPSTREAM_CALLS_CONNECTIONS_RESERVE)
+                as u64,
             kept: Cell::default(),
             kept_max: if keeps { part(KEPT_BYTES_MAX) } else { 0 },
             waiting: RefCell::default(),
         }
     }
 
-    /// Whether one more of this kind may be sent.
+    /// Whether one more may be sent that is no call.
     #[inline]
-    pub(crate) fn has(&self, kind: Kind) -> bool {
-        let (taken, calls) = (&self.counters.in_flight, &self.counters.calls);
-        let has_any = taken.get() < self.max;
-        has_any && (kind == Kind::Other || calls.get() < self.calls_max)
+    fn has_any(&self) -> bool {
+        self.counters.in_flight.get() < self.max
     }
 
     /// One more is sent.
     #[inline]
-    pub(crate) fn take(&self, kind: Kind) {
+    fn take(&self, kind: Kind) {
         let LinkCounters {
             in_flight,
             calls,
@@ -77,7 +96,7 @@ impl Credits {
 
     /// One that was sent is not owed any more: those who wait are woken.
     #[inline]
-    pub(crate) fn give_back(&self, kind: Kind) {
+    fn give_back(&self, kind: Kind) {
         let LinkCounters {
             in_flight, calls, ..
         } = &*self.counters;
@@ -122,6 +141,78 @@ impl Credits {
     }
 }
 
+/// The credits of one worker at one upstream, as one user has them.
+#[derive(Debug)]
+pub(crate) struct UserCredits {
+    all: Rc<Credits>,
+    /// Calls of this user, of all links.
+    calls_taken: Cell<usize>,
+}
+
+impl UserCredits {
+    /// None is taken yet.
+    pub(crate) fn of(all: Rc<Credits>) -> Self {
+        Self {
+            all,
+            calls_taken: Cell::default(),
+        }
+    }
+
+    /// What all users share.
+    #[inline]
+    pub(crate) fn all(&self) -> &Credits {
+        &self.all
+    }
+
+    /// Whether one more may be sent that is no call.
+    #[inline]
+    pub(crate) fn has_any(&self) -> bool {
+        self.all.has_any()
+    }
+
+    /// Whether one more call may be sent, of a connection that has this number on their way.
+    pub(crate) fn may_call(&self, of_connection: usize) -> bool {
+        let own = &self.all;
+        let has_few = of_connection < UPSTREAM_CALLS_FEW;
+        let max = if has_few && self.calls_taken.get() < UPSTREAM_CALLS_FEW {
+            own.calls_max
+        } else if has_few {
+            own.calls_of_connections_max
+        } else {
+            own.calls_of_any_max
+        };
+        own.has_any() && own.counters.calls.get() < max
+    }
+
+    /// Whether one more of this kind may be sent; `of_connection` tells how many calls its
+    /// connection has on their way.
+    #[inline]
+    pub(crate) fn has(&self, kind: Kind, of_connection: impl FnOnce() -> usize) -> bool {
+        match kind {
+            Kind::Other => self.has_any(),
+            Kind::Call => self.may_call(of_connection()),
+        }
+    }
+
+    /// One more is sent.
+    #[inline]
+    pub(crate) fn take(&self, kind: Kind) {
+        self.all.take(kind);
+        if kind == Kind::Call {
+            self.calls_taken.set(self.calls_taken.get() + 1);
+        }
+    }
+
+    /// One that was sent is not owed any more: those who wait are woken.
+    #[inline]
+    pub(crate) fn give_back(&self, kind: Kind) {
+        if kind == Kind::Call {
+            self.calls_taken.set(self.calls_taken.get() - 1);
+        }
+        self.all.give_back(kind);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -135,31 +226,59 @@ mod tests {
 
     #[test]
     fn calls_leave_room_for_others_and_all_leave_room_for_probes() {
-        let credits = of_one(2, true);
-        let take_all = |kind| {
-            let mut count = 0;
-            while credits.has(kind) {
-                credits.take(kind);
-                count += 1;
-            }
-            count
-        };
-        assert_eq!(take_all(Kind::Call), UPSTREAM_CALLS_MAX / 2);
+        let credits = of_user(&Rc::new(of_one(2, true)));
+        let take_all = |kind| take_all(&credits, kind, 0);
+        let of_user_max = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+        assert_eq!(take_all(Kind::Call), of_user_max / 2);
         assert_eq!(
             take_all(Kind::Other),
-            (UPSTREAM_REQUESTS_MAX - UPSTREAM_CALLS_MAX) / 2
+            (UPSTREAM_REQUESTS_MAX - of_user_max) / 2
         );
         let half = KEPT_BYTES_MAX / 2;
         assert!(
-            credits.keep(half) && !credits.keep(1),
+            credits.all().keep(half) && !credits.all().keep(1),
             "its part of the bytes"
         );
-        credits.let_go(half);
-        assert!(credits.keep(1) && !of_one(2, false).keep(0));
+        credits.all().let_go(half);
+        assert!(credits.all().keep(1) && !of_one(2, false).keep(0));
         credits.give_back(Kind::Other);
-        assert!(credits.has(Kind::Other) && !credits.has(Kind::Call));
+        assert!(credits.has_any() && !credits.may_call(0));
         credits.give_back(Kind::Call);
-        assert!(credits.has(Kind::Call));
+        assert!(credits.may_call(0));
+    }
+
+    fn of_user(all: &Rc<Credits>) -> UserCredits {
+        UserCredits::of(all.clone())
+    }
+
+    /// Takes what may be taken, by connections with this number of calls on their way.
+    fn take_all(credits: &UserCredits, kind: Kind, of_connection: usize) -> usize {
+        let mut count = 0;
+        while credits.has(kind, || of_connection) {
+            credits.take(kind);
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn neither_a_connection_nor_a_user_keeps_others_from_calling() {
+        let all = Rc::new(of_one(1, true));
+        let [greedy, busy, modest] = [(); 3].map(|()| of_user(&all));
+        let of_connection =
+            UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE - UPSTREAM_CALLS_CONNECTIONS_RESERVE;
+        let few = UPSTREAM_CALLS_FEW;
+        assert_eq!(take_all(&greedy, Kind::Call, few), of_connection);
+        assert_eq!(take_all(&busy, Kind::Call, few), 0);
+        assert!(greedy.may_call(0), "another connection of it");
+        let rest = UPSTREAM_CALLS_CONNECTIONS_RESERVE;
+        assert_eq!(take_all(&greedy, Kind::Call, 0), rest);
+        assert_eq!(take_all(&modest, Kind::Call, 0), few);
+        // However many users there are with next to nothing, they get no more than there is.
+        let others: Vec<_> = (0..100).map(|_| of_user(&all)).collect();
+        let taken = others.iter().map(|own| take_all(own, Kind::Call, 0));
+        assert_eq!(taken.sum::<usize>(), UPSTREAM_CALLS_USERS_RESERVE - few);
+        assert!(modest.has_any(), "what is no call has room all the same");
     }
 
     /// Counts how often it is woken.
@@ -174,24 +293,25 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_once_by_what_is_given_back() {
-        let credits = of_one(1, true);
+        let own = of_user(&Rc::new(of_one(1, true)));
+        let credits = own.all();
         let links = [(); 2].map(|()| Arc::new(Woken::default()));
         let wakers = links.clone().map(Waker::from);
-        credits.take(Kind::Call);
-        credits.take(Kind::Other);
+        own.take(Kind::Call);
+        own.take(Kind::Other);
         assert!(!credits.is_wanted());
         wakers.iter().for_each(|own| credits.wait(own));
         credits.wait(&wakers[0]);
         assert!(credits.is_wanted());
-        credits.give_back(Kind::Call);
-        credits.give_back(Kind::Other);
+        own.give_back(Kind::Call);
+        own.give_back(Kind::Other);
         assert!(!credits.is_wanted());
         assert_eq!(links.map(|own| own.0.load(Ordering::Relaxed)), [1, 1]);
     }
 
     #[test]
     fn every_worker_has_a_part_however_many_there_are() {
-        let credits = of_one(100_000, true);
-        assert!(credits.has(Kind::Call) && credits.has(Kind::Other));
+        let credits = of_user(&Rc::new(of_one(100_000, true)));
+        assert!(credits.may_call(UPSTREAM_CALLS_FEW) && credits.has_any());
     }
 }

@@ -25,8 +25,9 @@ pub(crate) trait Frames {
     fn begin(&mut self, head: &ReplyFrame<'_>, body: usize) -> Option<Self::Large>;
     /// More of it.
     fn add(&mut self, large: &mut Self::Large, bytes: &[u8]);
-    /// A large frame is whole, one for the request with this sync, and its last or not.
-    fn end(&mut self, sync: u64, is_final: bool, large: Option<Self::Large>);
+    /// A large frame is whole, one for the request with this sync, and its last or not, with a body
+    /// of this size.
+    fn end(&mut self, sync: u64, is_final: bool, body: usize, large: Option<Self::Large>);
 }
 
 /// What has come and is not a whole frame.
@@ -40,6 +41,7 @@ pub(crate) struct FrameReader<L> {
 struct BegunFrame<L> {
     sync: u64,
     is_final: bool,
+    size: usize,
     left: usize,
     gathered: Option<L>,
 }
@@ -115,7 +117,7 @@ impl<L> FrameReader<L> {
         if large.left == 0
             && let Some(large) = self.large.take()
         {
-            frames.end(large.sync, large.is_final, large.gathered);
+            frames.end(large.sync, large.is_final, large.size, large.gathered);
         }
         size
     }
@@ -141,6 +143,7 @@ impl<L> FrameReader<L> {
         self.large = Some(BegunFrame {
             sync: head.sync,
             is_final: head.is_final(),
+            size: body,
             left: body,
             gathered: frames.begin(&head, body),
         });
@@ -178,10 +181,10 @@ mod tests {
             large.1.extend_from_slice(bytes);
         }
 
-        fn end(&mut self, sync: u64, is_final: bool, large: Option<Self::Large>) {
+        fn end(&mut self, sync: u64, is_final: bool, size: usize, large: Option<Self::Large>) {
             let code = if is_final { 0 } else { CODE_CHUNK };
-            let (begun, body) = large.unwrap_or((code, Vec::new()));
-            assert_eq!(begun, code);
+            let (begun, body) = large.unwrap_or_else(|| (code, vec![0; size]));
+            assert_eq!((begun, body.len()), (code, size));
             self.0.push((sync, code, body));
         }
     }

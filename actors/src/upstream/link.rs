@@ -18,7 +18,8 @@ use vestibule_wire::client::{MalformedReply, RequestHeader};
 
 use self::answers::Answers;
 pub(crate) use self::answers::{RefusedRequest, Sink};
-use super::credits::Credits;
+use super::clients::Clients;
+use super::credits::{Credits, Kind, UserCredits};
 use super::handshake::{Handshake, LinkUser, Refusal};
 use super::incoming::FrameReader;
 use super::outbox::Outbox;
@@ -64,7 +65,8 @@ pub(crate) enum Pumped {
 #[derive(Debug)]
 pub(crate) struct UpstreamLink<L> {
     user: LinkUser,
-    credits: Rc<Credits>,
+    credits: Rc<UserCredits>,
+    clients: Rc<Clients>,
     handshake: Handshake,
     waiting: UnsentRequests,
     streams: BoundStreams,
@@ -79,10 +81,16 @@ pub(crate) struct UpstreamLink<L> {
 }
 
 impl<L> UpstreamLink<L> {
-    pub(crate) fn new(user: LinkUser, credits: Rc<Credits>, now: Instant) -> Self {
+    pub(crate) fn new(
+        user: LinkUser,
+        credits: Rc<UserCredits>,
+        clients: Rc<Clients>,
+        now: Instant,
+    ) -> Self {
         Self {
             user,
             credits,
+            clients,
             handshake: Handshake::default(),
             waiting: UnsentRequests::default(),
             streams: BoundStreams::default(),
@@ -121,16 +129,18 @@ impl<L> UpstreamLink<L> {
     /// A request is to go over it. `claims` are those of its worker.
     #[inline]
     pub(crate) fn submit(&mut self, forward: Forward, body: ForwardBody<'_>, claims: &Claims) {
+        let key = forward.key;
         let may_go = self.handshake.is_ready()
-            && self.waiting.may_pass(forward.key.session)
+            && self.waiting.may_pass(key.connection)
             && self.may_add()
-            && !self.credits.is_wanted()
-            && self.credits.has(forward.kind);
+            && !self.credits().is_wanted()
+            && (self.credits).has(forward.kind, || self.clients.calls(key))
+            && self.clients.has_room(key);
         if may_go {
             self.send(&forward, body, claims);
         } else {
             let is_wanted = |id| claims.phase(id) == Some(RequestPhase::Queued);
-            self.waiting.push(forward, body, is_wanted);
+            (self.waiting).push(forward, body, &self.clients, is_wanted);
         }
     }
 
@@ -140,19 +150,31 @@ impl<L> UpstreamLink<L> {
             return Pumped::All;
         }
         while self.may_add() {
-            let credits = &self.credits;
-            let Some((forward, body)) = self.waiting.pop(|kind| credits.has(kind)) else {
-                return match self.waiting.is_empty() {
-                    true => Pumped::All,
-                    false => Pumped::ForCredits,
+            let Some((forward, body)) = self.waiting.pop(&self.credits, &self.clients) else {
+                return match self.waiting.wants_credits() {
+                    false => Pumped::All,
+                    true => Pumped::ForCredits,
                 };
             };
-            self.send(&forward, ForwardBody::Own(body), claims);
+            let key = forward.key;
+            let is_slow = self.waiting.is_slow(key.connection);
+            if !is_slow && !forward.is_ours() && !self.clients.has_room(key) {
+                let under_way = self.owed.count_of(key.connection);
+                let again = Some((forward, body));
+                (self.waiting).slow_down(key, under_way, again, &self.clients);
+            } else if !self.send(&forward, ForwardBody::Own(body), claims) && is_slow {
+                self.waiting.answered(key, 0, &self.clients);
+            }
         }
-        match self.waiting.is_empty() {
-            true => Pumped::All,
-            false => Pumped::ForSocket,
+        match self.waiting.wants_credits() {
+            false => Pumped::All,
+            true => Pumped::ForSocket,
         }
+    }
+
+    /// A client has read replies, or is gone; whether something of it may go by that.
+    pub(crate) fn has_read(&mut self, connection: u64) -> bool {
+        self.waiting.has_read(connection, &self.clients)
     }
 
     /// The upstream's number of its catalog: as the last reply told it here, or where it was `seen`
@@ -168,19 +190,19 @@ impl<L> UpstreamLink<L> {
         self.out.len() < LINK_AHEAD_MAX
     }
 
-    /// Whether something waits in it.
+    /// Whether something waits in it that does not wait for its client.
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.wants_credits()
     }
 
     /// The credits that it shares.
     pub(crate) fn credits(&self) -> &Credits {
-        &self.credits
+        self.credits.all()
     }
 
     /// Takes out what is not sent: it never will be, over this link.
     pub(crate) fn take_back(&mut self) -> Vec<KeptRequest> {
-        self.waiting.take_back()
+        self.waiting.take_back(&self.clients)
     }
 
     /// Takes out what was refused, and may be sent again.
@@ -262,7 +284,7 @@ impl<L> UpstreamLink<L> {
         if !is_open && !self.waiting.iter().any(is_begin) {
             return None;
         }
-        let mut unsent = self.waiting.take_stream(key);
+        let mut unsent = self.waiting.take_stream(key, &self.clients);
         let begun = unsent.iter().position(|(own, _)| is_begin(own));
         let behind = unsent.split_off(begun.map_or(0, |at| at + 1));
         for (forward, body) in unsent {
@@ -277,13 +299,16 @@ impl<L> UpstreamLink<L> {
         self.submit(Forward::rollback(key), ForwardBody::Part(&[]), claims);
     }
 
-    /// Sends a request, unless it was taken back.
+    /// Sends a request; false if it was taken back.
     #[inline]
-    fn send(&mut self, forward: &Forward, body: ForwardBody<'_>, claims: &Claims) {
+    fn send(&mut self, forward: &Forward, body: ForwardBody<'_>, claims: &Claims) -> bool {
         if !forward.is_ours() && !claims.claim(forward.id) {
-            return;
+            return false;
         }
         self.credits.take(forward.kind);
+        if forward.kind == Kind::Call {
+            self.clients.begin_call(forward.key);
+        }
         let (key, step) = (forward.key, forward.step);
         let stream = match key.stream {
             0 => 0,
@@ -291,7 +316,7 @@ impl<L> UpstreamLink<L> {
             _ => self.streams.send(key, step, forward.id),
         };
         // What is in a stream is not sent again.
-        let is_kept = forward.repeat.may_move() && self.credits.keep(body.bytes().len());
+        let is_kept = forward.repeat.may_move() && self.credits().keep(body.bytes().len());
         let sent = OwedRequest { stream, ..*forward };
         let sync = self.owed.add(sent, is_kept.then_some(&body));
         let header = RequestHeader {
@@ -310,6 +335,7 @@ impl<L> UpstreamLink<L> {
                 self.out.push_buffer(body);
             }
         }
+        true
     }
 
     /// Takes what was read.
@@ -321,6 +347,7 @@ impl<L> UpstreamLink<L> {
         &mut self,
         bytes: &[u8],
         sink: &mut impl Sink<Large = L>,
+        claims: &Claims,
         now: Instant,
     ) -> Result<(), LinkFault> {
         let (taken, greeting) = self.handshake.take_greeting(bytes)?;
@@ -334,6 +361,9 @@ impl<L> UpstreamLink<L> {
             owed: &mut self.owed,
             streams: &mut self.streams,
             credits: &self.credits,
+            clients: &self.clients,
+            waiting: &mut self.waiting,
+            claims,
             schema_version: &mut self.schema_version,
             refused: &mut self.refused,
             refusal: None,
@@ -361,7 +391,10 @@ impl<L> UpstreamLink<L> {
                 ..
             } = own.forward;
             self.credits.give_back(kind);
-            self.credits.let_go(own.kept);
+            self.credits().let_go(own.kept);
+            if kind == Kind::Call {
+                self.clients.end_call(own.forward.key);
+            }
             if step == StreamStep::Commit {
                 end.committing.extend(streams.key(stream));
             }

@@ -2,8 +2,8 @@
 //! they owe, and to which one requests go; without a socket, and with `now` passed in.
 //!
 //! ```text
-//!   links (on each worker) ─▶ link ─▶ handshake, waiting, streams, credits, owed,
-//!                                          outbox, incoming
+//!   links (on each worker) ─▶ link ─▶ handshake, waiting, queues, streams, credits,
+//!                                          clients, owed, outbox, incoming
 //!   scouts (System arbiter) ─▶ scout ─▶ choose ─▶ gateway: target, users, schema ◀─ all threads
 //! ```
 //!
@@ -22,8 +22,10 @@
 //! | `link` | one connection of a worker, for one user |
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
+//! | `queues` | those that wait for something that others need not wait for |
 //! | `parked` | requests that have no link to wait in |
 //! | `credits` | how much one of them may have to do at a time |
+//! | `clients` | what the clients of a worker cost |
 //! | `streams` | the streams of clients, with their numbers upstream |
 //! | `owed` | requests that are sent and not answered |
 //! | `outbox` | bytes for the socket |
@@ -31,6 +33,7 @@
 
 mod again;
 mod choose;
+mod clients;
 mod config;
 mod credits;
 mod failover;
@@ -41,6 +44,7 @@ mod link;
 mod outbox;
 mod owed;
 mod parked;
+mod queues;
 mod schema;
 mod scout;
 mod sight;
@@ -51,10 +55,11 @@ mod watched;
 
 pub(crate) use again::Repeat;
 pub(crate) use choose::count_writable;
+pub(crate) use clients::Clients;
 pub use config::{
     GatewayAccount, Upstream, UpstreamAddress, UpstreamTextError, Upstreams, UpstreamsError,
 };
-pub(crate) use credits::{Credits, Kind};
+pub(crate) use credits::{Credits, Kind, UserCredits};
 pub(crate) use failover::{Decision, Failover};
 pub(crate) use gateway::{Destination, GatewayCell, HAS_ID_SINCE, ScoutQuestion, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};

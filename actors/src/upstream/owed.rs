@@ -116,6 +116,12 @@ impl Owed {
         u64::from(slot.generation) << 32 | u64::from(index)
     }
 
+    /// How much of it a connection has sent.
+    pub(crate) fn count_of(&self, connection: u64) -> usize {
+        let all = self.slots.iter().filter_map(|own| own.request.as_ref());
+        all.filter(|own| own.key.connection == connection).count()
+    }
+
     /// The request that was sent with this sync, if it is owed.
     #[inline]
     pub(crate) fn get(&self, sync: u64) -> Option<&OwedRequest> {

@@ -18,7 +18,7 @@ use slab::Slab;
 use crate::cells::claims::RequestId;
 
 /// A stream of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ClientStream {
     /// The client's session, by its number in the worker.
     pub(crate) session: u32,

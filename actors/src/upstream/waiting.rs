@@ -1,14 +1,16 @@
 //! Requests that wait in a link, because it is not ready, its socket is full, or the upstream has
 //! enough to do. They go in the order in which they came, but those that wait for the credit of a
-//! call let others pass, of other sessions.
+//! call, or for their client to read, let others pass, of other connections.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use vestibule_wire::keys::RequestType;
 
 use super::again::Repeat;
-use super::credits::Kind;
+use super::clients::Clients;
+use super::credits::{Kind, UserCredits};
+use super::queues::ConnectionQueues;
 use super::streams::{ClientStream, StreamStep};
 use crate::cells::claims::RequestId;
 
@@ -119,22 +121,32 @@ impl KeptRequest {
     }
 }
 
+/// One that waits in a link.
 #[derive(Debug)]
-struct UnsentRequest {
-    /// Which came before which in this link.
-    number: u64,
-    forward: Forward,
-    body: Bytes,
+pub(super) struct UnsentRequest {
+    /// Which came before which in this link; 0 for what was taken out already.
+    pub(super) number: u64,
+    pub(super) forward: Forward,
+    pub(super) body: Bytes,
+}
+
+impl UnsentRequest {
+    fn before_all(forward: Forward, body: Bytes) -> Self {
+        Self {
+            number: 0,
+            forward,
+            body,
+        }
+    }
 }
 
 /// What waits in one link.
 #[derive(Debug)]
 pub(crate) struct UnsentRequests {
+    /// What waits for the link, or for credits that are not those of calls.
     others: VecDeque<UnsentRequest>,
-    /// Calls, and what their sessions sent behind them.
-    calls: VecDeque<UnsentRequest>,
-    /// The sessions that have something among the calls, and how much.
-    behind_calls: HashMap<u32, usize>,
+    /// Calls, what waits for clients, and what their connections sent behind that.
+    queues: ConnectionQueues,
     last: u64,
     bytes: usize,
     sweep_at: (usize, usize),
@@ -144,8 +156,7 @@ impl Default for UnsentRequests {
     fn default() -> Self {
         Self {
             others: VecDeque::new(),
-            calls: VecDeque::new(),
-            behind_calls: HashMap::new(),
+            queues: ConnectionQueues::default(),
             last: 0,
             bytes: 0,
             sweep_at: (SWEEP_LEN_MIN, SWEEP_BYTES_MIN),
@@ -155,19 +166,24 @@ impl Default for UnsentRequests {
 
 impl UnsentRequests {
     pub(crate) fn len(&self) -> usize {
-        self.others.len() + self.calls.len()
+        self.others.len() + self.queues.len()
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.others.is_empty() && self.calls.is_empty()
+        self.others.is_empty() && self.queues.len() == 0
     }
 
-    /// Whether a request of this session may go before all that waits: for that waits for the
-    /// credits of calls alone, and nothing of it is the session's.
+    /// Whether something waits for credits, and not for its client alone.
+    pub(crate) fn wants_credits(&self) -> bool {
+        !self.others.is_empty() || self.queues.has_ready()
+    }
+
+    /// Whether a request of this connection may go before all that waits: for that waits in
+    /// queues of other connections.
     #[inline]
-    pub(crate) fn may_pass(&self, session: u32) -> bool {
-        self.others.is_empty() && !self.behind_calls.contains_key(&session)
+    pub(crate) fn may_pass(&self, connection: u64) -> bool {
+        self.others.is_empty() && !self.queues.has(connection)
     }
 
     /// A request waits. `is_wanted` tells of one that waits whether somebody waits for it: those
@@ -176,6 +192,7 @@ impl UnsentRequests {
         &mut self,
         forward: Forward,
         body: ForwardBody<'_>,
+        clients: &Clients,
         is_wanted: impl Fn(RequestId) -> bool,
     ) {
         self.last += 1;
@@ -185,21 +202,66 @@ impl UnsentRequests {
             body: body.keep(),
         };
         self.bytes += queued.body.len();
-        let session = forward.key.session;
-        if forward.kind == Kind::Call || self.behind_calls.contains_key(&session) {
-            *self.behind_calls.entry(session).or_default() += 1;
-            self.calls.push_back(queued);
+        if forward.kind == Kind::Call || self.queues.has(forward.key.connection) {
+            self.queues.push(queued, clients);
         } else {
             self.others.push_back(queued);
         }
         if self.len() >= self.sweep_at.0 || self.bytes >= self.sweep_at.1 {
-            self.sweep(is_wanted);
+            self.sweep(clients, is_wanted);
         }
     }
 
-    fn sweep(&mut self, is_wanted: impl Fn(RequestId) -> bool) {
+    /// A client takes its replies too slowly, and has this number of requests under way: what it
+    /// sends, and what waits of it, goes on as it reads. `again` was taken out just now, and is
+    /// first.
+    pub(crate) fn slow_down(
+        &mut self,
+        key: ClientStream,
+        under_way: usize,
+        again: Option<(Forward, Bytes)>,
+        clients: &Clients,
+    ) {
+        let others = std::mem::take(&mut self.others).into_iter();
+        let is_its = |own: &UnsentRequest| own.forward.key.connection == key.connection;
+        let (mut own, others): (Vec<_>, Vec<_>) = others.partition(is_its);
+        self.others = others.into();
+        if let Some((forward, body)) = again {
+            self.bytes += body.len();
+            own.insert(0, UnsentRequest::before_all(forward, body));
+        }
+        self.queues.slow_down(key, under_way, own, clients);
+    }
+
+    /// A read whose reply its client had no room for waits once more, before what its client has
+    /// sent behind it.
+    pub(crate) fn push_unread(&mut self, request: KeptRequest, clients: &Clients) {
+        let KeptRequest { forward, body, .. } = request;
+        self.bytes += body.len();
+        let queued = UnsentRequest::before_all(forward, body);
+        self.queues.push_unread(queued, clients);
+    }
+
+    /// Whether what a connection sends goes on as it reads.
+    #[inline]
+    pub(crate) fn is_slow(&self, connection: u64) -> bool {
+        self.queues.is_slow(connection)
+    }
+
+    /// A request that was under way is answered, with this number of bytes.
+    #[inline]
+    pub(crate) fn answered(&mut self, key: ClientStream, bytes: usize, clients: &Clients) {
+        self.queues.answered(key, bytes, clients);
+    }
+
+    /// A client has read replies, or is gone. Whether something waited for that.
+    pub(crate) fn has_read(&mut self, connection: u64, clients: &Clients) -> bool {
+        self.queues.has_read(connection, clients)
+    }
+
+    fn sweep(&mut self, clients: &Clients, is_wanted: impl Fn(RequestId) -> bool) {
         let is_kept = |own: &Forward| own.is_ours() || is_wanted(own.id);
-        drop(self.take_where(|own| !is_kept(own)));
+        drop(self.take_where(clients, |own| !is_kept(own)));
         self.sweep_at = (
             SWEEP_LEN_MIN.max(2 * self.len()),
             SWEEP_BYTES_MIN.max(2 * self.bytes),
@@ -207,33 +269,26 @@ impl UnsentRequests {
     }
 
     /// Takes out those that are meant, in the order in which they came.
-    fn take_where(&mut self, is_meant: impl Fn(&Forward) -> bool) -> Vec<UnsentRequest> {
-        let mut taken = Vec::new();
-        for waiting in [&mut self.others, &mut self.calls] {
-            let all = std::mem::take(waiting).into_iter();
-            let (meant, kept): (Vec<_>, Vec<_>) = all.partition(|own| is_meant(&own.forward));
-            taken.extend(meant);
-            *waiting = kept.into();
-        }
-        self.behind_calls.clear();
-        for own in &self.calls {
-            *self
-                .behind_calls
-                .entry(own.forward.key.session)
-                .or_default() += 1;
-        }
-        let all = self.others.iter().chain(&self.calls);
-        self.bytes = all.map(|own| own.body.len()).sum();
-        taken.sort_unstable_by_key(|own| own.number);
+    fn take_where(
+        &mut self,
+        clients: &Clients,
+        is_meant: impl Fn(&Forward) -> bool,
+    ) -> Vec<UnsentRequest> {
+        let all = std::mem::take(&mut self.others).into_iter();
+        let (mut taken, kept): (Vec<_>, Vec<_>) = all.partition(|own| is_meant(&own.forward));
+        self.others = kept.into();
+        taken.extend(self.queues.take_where(clients, is_meant));
+        self.bytes -= taken.iter().map(|own| own.body.len()).sum::<usize>();
+        taken.sort_by_key(|own| own.number);
         taken
     }
 
     /// Takes out what clients have sent. What is of ours stays.
-    pub(crate) fn take_back(&mut self) -> Vec<KeptRequest> {
+    pub(crate) fn take_back(&mut self, clients: &Clients) -> Vec<KeptRequest> {
         if self.is_empty() {
             return Vec::new();
         }
-        let taken = self.take_where(|own| !own.is_ours()).into_iter();
+        let taken = self.take_where(clients, |own| !own.is_ours()).into_iter();
         let unsent = |own: UnsentRequest| {
             let body = ForwardBody::Own(own.body);
             KeptRequest::unsent(own.forward, body)
@@ -242,36 +297,33 @@ impl UnsentRequests {
     }
 
     /// Takes out what a client has sent in a stream.
-    pub(crate) fn take_stream(&mut self, key: ClientStream) -> Vec<(Forward, Bytes)> {
-        let taken = self.take_where(|own| own.key == key && !own.is_ours());
+    pub(crate) fn take_stream(
+        &mut self,
+        key: ClientStream,
+        clients: &Clients,
+    ) -> Vec<(Forward, Bytes)> {
+        let taken = self.take_where(clients, |own| own.key == key && !own.is_ours());
         taken
             .into_iter()
             .map(|own| (own.forward, own.body))
             .collect()
     }
 
-    /// Takes out what goes next, if there is credit for something: `has` tells of which kind.
-    pub(crate) fn pop(&mut self, has: impl Fn(Kind) -> bool) -> Option<(Forward, Bytes)> {
-        let goes = |own: &&UnsentRequest| has(own.forward.kind);
-        let other = self.others.front().filter(goes).map(|own| own.number);
-        let call = self.calls.front().filter(goes).map(|own| own.number);
-        let is_call = match (other, call) {
-            (None, None) => return None,
-            (Some(other), Some(call)) => call < other,
-            (_, call) => call.is_some(),
-        };
-        let queued = if is_call {
-            let queued = self.calls.pop_front()?;
-            let session = queued.forward.key.session;
-            if let Some(count) = self.behind_calls.get_mut(&session) {
-                *count -= 1;
-                if *count == 0 {
-                    self.behind_calls.remove(&session);
-                }
-            }
-            queued
-        } else {
-            self.others.pop_front()?
+    /// Takes out what goes next, if there is credit for something.
+    pub(crate) fn pop(
+        &mut self,
+        credits: &UserCredits,
+        clients: &Clients,
+    ) -> Option<(Forward, Bytes)> {
+        if !credits.has_any() {
+            return None;
+        }
+        let other = self.others.front().map(|own| own.number);
+        let queue = self.queues.next(credits, clients);
+        let queued = match (other, queue) {
+            (Some(number), Some((first, _))) if number < first => self.others.pop_front()?,
+            (_, Some((_, connection))) => self.queues.pop(connection, clients)?,
+            _ => self.others.pop_front()?,
         };
         self.bytes -= queued.body.len();
         if self.is_empty() {
@@ -283,16 +335,19 @@ impl UnsentRequests {
 
     /// Everything that waits, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Forward> {
-        self.others
-            .iter()
-            .chain(&self.calls)
-            .map(|own| &own.forward)
+        let all = self.others.iter().chain(self.queues.iter());
+        all.map(|own| &own.forward)
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::rc::Rc;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE};
+    use crate::upstream::Credits;
 
     pub(in crate::upstream) fn forward(session: u32, sync: u64, kind: Kind) -> Forward {
         Forward {
@@ -322,12 +377,28 @@ pub(super) mod tests {
         own.push(
             forward(session, sync, kind),
             ForwardBody::Part(b"body"),
+            &Clients::default(),
             |_| true,
         );
     }
 
-    fn pop_all(own: &mut UnsentRequests, has: impl Fn(Kind) -> bool) -> Vec<u64> {
-        let pop = || own.pop(&has).map(|(forward, _)| forward.sync);
+    /// Credits of an upstream that has as many calls on its way as it may have, but for this
+    /// number.
+    fn credits(calls: usize) -> UserCredits {
+        let own = UserCredits::of(Rc::new(Credits::of_one(1, true, Arc::default())));
+        let max = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+        (calls..max).for_each(|_| own.take(Kind::Call));
+        own
+    }
+
+    /// Takes out what goes, with credits for this number of calls.
+    fn pop_all(own: &mut UnsentRequests, calls: usize) -> Vec<u64> {
+        let (credits, clients) = (credits(calls), Clients::default());
+        let pop = || {
+            let (forward, _) = own.pop(&credits, &clients)?;
+            credits.take(forward.kind);
+            Some(forward.sync)
+        };
         std::iter::from_fn(pop).collect()
     }
 
@@ -343,9 +414,9 @@ pub(super) mod tests {
         ] {
             push(&mut own, session, sync, kind);
         }
-        assert_eq!(pop_all(&mut own, |kind| kind == Kind::Other), [1, 3]);
+        assert_eq!(pop_all(&mut own, 0), [1, 3]);
         assert!(own.may_pass(2) && !own.may_pass(1) && !own.may_pass(3));
-        assert_eq!(pop_all(&mut own, |_| true), [2, 4, 5]);
+        assert_eq!(pop_all(&mut own, 10), [2, 4, 5]);
         assert!(own.is_empty() && own.may_pass(1));
         assert_eq!(own.bytes, 0);
     }
@@ -357,26 +428,26 @@ pub(super) mod tests {
         for sync in 0..10 {
             push(&mut own, sync as u32, sync, kind(sync));
         }
-        assert_eq!(pop_all(&mut own, |_| true), (0..10).collect::<Vec<_>>());
+        assert_eq!(pop_all(&mut own, 10), (0..10).collect::<Vec<_>>());
     }
 
     #[test]
     fn what_nobody_waits_for_takes_no_room_for_long() {
-        let mut own = UnsentRequests::default();
+        let (mut own, clients) = (UnsentRequests::default(), Clients::default());
         for sync in 0..10_000 {
             let kind = [Kind::Call, Kind::Other][sync as usize % 2];
             let body = ForwardBody::Own(vec![0; 100].into());
-            own.push(forward(7, sync, kind), body, |_| false);
+            own.push(forward(7, sync, kind), body, &clients, |_| false);
             assert!(own.len() <= SWEEP_LEN_MIN);
         }
         let body = ForwardBody::Own(vec![0; SWEEP_BYTES_MIN].into());
-        own.push(forward(7, 0, Kind::Other), body, |_| false);
+        own.push(forward(7, 0, Kind::Other), body, &clients, |_| false);
         assert!(own.is_empty() && own.may_pass(7));
     }
 
     #[test]
     fn what_is_taken_back_is_what_clients_have_sent_and_in_its_order() {
-        let mut own = UnsentRequests::default();
+        let (mut own, clients) = (UnsentRequests::default(), Clients::default());
         let in_stream = |sync, kind, stream| {
             let mut forward = forward(7, sync, kind);
             forward.key.stream = stream;
@@ -389,15 +460,18 @@ pub(super) mod tests {
             Forward::rollback(in_stream(0, Kind::Other, 1).key),
         ];
         for forward in all {
-            own.push(forward, ForwardBody::Part(b"body"), |_| true);
+            own.push(forward, ForwardBody::Part(b"body"), &clients, |_| true);
         }
-        let taken = own.take_stream(all[0].key);
+        let taken = own.take_stream(all[0].key, &clients);
         let syncs: Vec<_> = taken.iter().map(|(forward, _)| forward.sync).collect();
         assert_eq!((syncs, own.len()), (vec![1, 3], 2));
-        let taken = own.take_back();
+        let taken = own.take_back(&clients);
         assert!(taken.iter().map(|own| own.forward.id).eq([all[1].id]));
-        own.sweep(|_| false);
-        assert_eq!(own.pop(|_| true).map(|(forward, _)| forward), Some(all[3]));
+        own.sweep(&clients, |_| false);
+        assert_eq!(
+            own.pop(&credits(1), &clients).map(|(forward, _)| forward),
+            Some(all[3])
+        );
         assert!(own.may_pass(7));
     }
 }

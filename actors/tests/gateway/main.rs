@@ -2,6 +2,7 @@
 
 mod failover;
 mod formats;
+mod greedy;
 mod relay;
 mod secured;
 mod seen;
@@ -11,7 +12,9 @@ mod watches;
 
 use std::time::Duration;
 
-use vestibule_actors::limits::UPSTREAM_CALLS_MAX;
+use vestibule_actors::limits::{
+    UPSTREAM_CALLS_FEW, UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_MAX,
+};
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, config};
 use vestibule_actors::wire::features::Features;
@@ -40,12 +43,11 @@ fn on_one_thread(upstreams: Upstreams) -> TestServer<Gateway> {
     server
 }
 
-/// Calls of guest, as many as an upstream may have at a time, and who has sent them.
+/// Calls of guest, as many as an upstream may have of one user, and who has sent them.
 fn all_calls(server: &TestServer<Gateway>, upstream: &FakeUpstream) -> (Vec<Peer>, Vec<Asked>) {
-    const OF_ONE: usize = 48;
-    let mut peers: Vec<_> = (0..UPSTREAM_CALLS_MAX / OF_ONE)
-        .map(|_| server.connect())
-        .collect();
+    const OF_ONE: usize = UPSTREAM_CALLS_FEW;
+    let of_user = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+    let mut peers: Vec<_> = (0..of_user / OF_ONE).map(|_| server.connect()).collect();
     for peer in &mut peers {
         (0..OF_ONE).for_each(|sync| peer.send(&eval(sync as u64, "return 1")));
     }
@@ -374,6 +376,10 @@ fn who_waits_for_an_upstream_that_has_enough_to_do_has_a_turn_before_those_who_k
     assert_eq!(alice.log_in("alice", "secret").code, 0);
     pass(&mut alice, &upstream, &eval(1, "return 1"));
     let (mut peers, asked) = all_calls(&server, &upstream);
+    let others = UPSTREAM_REQUESTS_MAX - asked.len();
+    let mut busy = server.connect();
+    (0..others).for_each(|sync| busy.send(&RequestBuilder::select(sync as u64, 1)));
+    let _others: Vec<_> = (0..others).map(|_| upstream.asked()).collect();
     for peer in [&mut alice, &mut peers[0]] {
         peer.send(&eval(100, "return 1"));
         // What was sent before it waits by now.

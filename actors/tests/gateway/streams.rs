@@ -349,3 +349,90 @@ fn a_connection_has_as_many_transactions_as_it_may() {
     pass(&mut peer, &upstream, &rollback(2));
     pass(&mut peer, &upstream, &eval(1, "return 1").stream(3));
 }
+
+/// Two upstreams, of which the first has just been lost; requests are held for the second.
+fn held() -> (FakeUpstream, TestServer<Gateway>, Peer) {
+    held_with(|_, _, server| server.connect())
+}
+
+fn held_with(
+    connect: impl FnOnce(&FakeUpstream, &FakeUpstream, &TestServer<Gateway>) -> Peer,
+) -> (FakeUpstream, TestServer<Gateway>, Peer) {
+    let (first, second) = (with_streams(), with_streams());
+    second.set_writable(false);
+    let both = upstreams(&[("a", first.address), ("b", second.address)]);
+    let server = on_one_thread(both.failover_hold(Duration::from_secs(60)));
+    let mut peer = connect(&first, &second, &server);
+    let (_, connection) = begun(&mut peer, &first, 3);
+    first.set_writable(false);
+    // What it is asked last is to roll back.
+    first.asked().reply(DONE);
+    server.wait_until("the link is closed", || first.has_ended(connection));
+    (second, server, peer)
+}
+
+#[test]
+fn a_transaction_that_begins_while_requests_are_held_is_done_by_who_takes_over() {
+    let (second, _server, mut peer) = held();
+    // The one that was lost is not there any more, and its stream is free after its end.
+    peer.send(&write(3));
+    assert_eq!(code(&peer.receive()), Some(97));
+    assert_eq!(peer.ask(&rollback(3)).code, 0);
+    for request in [begin(3), write(3), commit(3), write(0), begin(4), commit(4)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    second.set_writable(true);
+    let asked: Vec<_> = (0..6).map(|_| second.asked()).collect();
+    let types = asked.iter().map(|own| own.header.request_type);
+    let (begin, commit) = (RequestType::Begin as u64, RequestType::Commit as u64);
+    let write = RequestType::Replace as u64;
+    assert!(types.eq([begin, write, commit, write, begin, commit]));
+    let streams: Vec<_> = asked.iter().map(|own| own.header.stream_id).collect();
+    assert!(
+        streams[..3]
+            .iter()
+            .all(|own| *own == streams[0] && *own != 0)
+    );
+    assert_eq!(streams[3], 0);
+    assert!(streams[4] == streams[5] && streams[4] != streams[0]);
+    let connection = asked[0].connection;
+    assert!(asked.iter().all(|own| own.connection == connection));
+    for own in asked {
+        own.reply(DONE);
+        assert_eq!(peer.receive().code, 0);
+    }
+    // What comes behind them is in the same place.
+    let (_, next) = begun(&mut peer, &second, 3);
+    assert_eq!(next, connection);
+}
+
+#[test]
+fn what_a_user_has_begun_while_requests_were_held_is_not_done_after_the_login_of_another() {
+    let (second, _server, mut peer) = held_with(|first, second, server| {
+        let mut peer = server.connect();
+        for name in ["bob", "alice"] {
+            for own in [first, second] {
+                own.set_password(name, "secret");
+            }
+            assert_eq!(peer.log_in(name, "secret").code, 0);
+        }
+        peer
+    });
+    for request in [begin(5), write(5), commit(5)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    assert_eq!(peer.log_in("bob", "secret").code, 0, "he is known");
+    peer.send(&begin(6));
+    peer.ping();
+    second.set_writable(true);
+    let told: Vec<_> = (0..3).map(|_| peer.receive()).collect();
+    assert!(told.iter().all(|own| code(own) == Some(97)), "{told:?}");
+    let asked = second.asked();
+    is_asked(&asked, RequestType::Begin, asked.header.stream_id);
+    assert_eq!(asked.user, "bob");
+    asked.reply(DONE);
+    assert_eq!(peer.receive().code, 0);
+    assert!(second.try_asked().is_none());
+}

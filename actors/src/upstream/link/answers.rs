@@ -5,13 +5,15 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::keys::{CODE_ERROR, CODE_EVENT};
 
-use crate::cells::claims::RequestId;
-use crate::upstream::credits::Credits;
+use crate::cells::claims::{Claims, RequestId};
+use crate::upstream::again::Repeat;
+use crate::upstream::clients::Clients;
+use crate::upstream::credits::{Kind, UserCredits};
 use crate::upstream::handshake::{Handshake, Refusal};
 use crate::upstream::incoming::Frames;
 use crate::upstream::owed::{Owed, OwedRequest, TakenRequest};
 use crate::upstream::streams::{BoundStreams, StreamStep};
-use crate::upstream::waiting::KeptRequest;
+use crate::upstream::waiting::{KeptRequest, UnsentRequests};
 
 /// Who gets replies.
 pub(crate) trait Sink {
@@ -43,7 +45,10 @@ pub(super) struct Answers<'a, S> {
     pub(super) handshake: &'a mut Handshake,
     pub(super) owed: &'a mut Owed,
     pub(super) streams: &'a mut BoundStreams,
-    pub(super) credits: &'a Credits,
+    pub(super) credits: &'a UserCredits,
+    pub(super) clients: &'a Clients,
+    pub(super) waiting: &'a mut UnsentRequests,
+    pub(super) claims: &'a Claims,
     pub(super) schema_version: &'a mut u64,
     pub(super) refused: &'a mut Vec<RefusedRequest>,
     pub(super) refusal: Option<Refusal>,
@@ -51,23 +56,53 @@ pub(super) struct Answers<'a, S> {
 }
 
 impl<S: Sink> Answers<'_, S> {
-    /// The reply is whole; `code` is its own, if it came in one piece.
+    /// The reply is whole, of this number of bytes; `code` is its own, if it came in one piece.
     #[inline]
-    fn finish(&mut self, sync: u64, code: u32) {
+    fn finish(&mut self, sync: u64, code: u32, bytes: usize) {
         let Some(TakenRequest {
             forward: own, kept, ..
         }) = self.owed.remove(sync, false)
         else {
             return;
         };
-        self.credits.give_back(own.kind);
-        self.credits.let_go(kept);
+        self.give_back(&own, kept, bytes);
         if own.stream != 0 {
             let has_failed = own.step == StreamStep::Begin && code & CODE_ERROR != 0;
             let found_open = code == CODE_ERROR | u32::from(ErrorCode::ACTIVE_TRANSACTION.0);
             let failed = has_failed.then_some((own.id, found_open));
             self.streams.answered(own.stream, failed);
         }
+    }
+
+    /// A request is owed no more, whose reply has this number of bytes.
+    #[inline]
+    fn give_back(&mut self, own: &OwedRequest, kept: usize, bytes: usize) {
+        self.credits.give_back(own.kind);
+        self.credits.all().let_go(kept);
+        if own.kind == Kind::Call {
+            self.clients.end_call(own.key);
+        }
+        self.waiting.answered(own.key, bytes, self.clients);
+    }
+
+    /// Whether the large reply to this is not taken, because its client does not read and it can be
+    /// had again.
+    fn is_put_off(&self, to: &OwedRequest, sync: u64) -> bool {
+        to.repeat == Repeat::Read && self.owed.has_body(sync) && self.sink.is_waited_for(to.id)
+    }
+
+    /// A large reply was not taken: its request is asked once more, when its client has read.
+    fn put_off(&mut self, sync: u64, bytes: usize) {
+        let Some(own) = self.owed.remove(sync, true) else {
+            return;
+        };
+        let (forward, kept) = (own.forward, own.kept);
+        if let Some(request) = own.keep()
+            && self.claims.requeue(forward.id)
+        {
+            self.waiting.push_unread(request, self.clients);
+        }
+        self.give_back(&forward, kept, bytes);
     }
 
     /// Keeps a request that is refused, if it may be sent again. False if it is answered by that.
@@ -85,8 +120,7 @@ impl<S: Sink> Answers<'_, S> {
         let Some(own) = self.owed.remove(frame.sync, true) else {
             return false;
         };
-        self.credits.give_back(own.forward.kind);
-        self.credits.let_go(own.kept);
+        self.give_back(&own.forward, own.kept, frame.size);
         self.refused
             .extend(own.keep().map(|request| RefusedRequest {
                 request,
@@ -124,27 +158,40 @@ impl<S: Sink> Frames for Answers<'_, S> {
             self.sink.reply(to, frame);
         }
         if frame.is_final() {
-            self.finish(frame.sync, frame.code);
+            self.finish(frame.sync, frame.code, frame.size);
         }
     }
 
     fn begin(&mut self, head: &ReplyFrame<'_>, body: usize) -> Option<S::Large> {
         let to = self.owed.get(head.sync)?;
-        let is_waited_for = self.sink.is_waited_for(to.id);
-        is_waited_for.then(|| self.sink.begin(to, head, body))
+        if !self.sink.is_waited_for(to.id) {
+            return None;
+        }
+        let is_put_off = head.is_final() && self.is_put_off(to, head.sync);
+        if is_put_off && !self.clients.has_room(to.key) {
+            let (key, under_way) = (to.key, self.owed.count_of(to.key.connection));
+            self.waiting.slow_down(key, under_way, None, self.clients);
+            return None;
+        }
+        Some(self.sink.begin(to, head, body))
     }
 
     fn add(&mut self, large: &mut S::Large, bytes: &[u8]) {
         self.sink.add(large, bytes);
     }
 
-    fn end(&mut self, sync: u64, is_final: bool, large: Option<S::Large>) {
-        if let Some((to, large)) = self.owed.get(sync).zip(large) {
-            self.sink.end(to, large);
+    fn end(&mut self, sync: u64, is_final: bool, bytes: usize, large: Option<S::Large>) {
+        let Some(to) = self.owed.get(sync) else {
+            return;
+        };
+        match large {
+            Some(large) => self.sink.end(to, large),
+            None if is_final && self.is_put_off(to, sync) => return self.put_off(sync, bytes),
+            None => {}
         }
         if is_final {
             // What begins a transaction has no large reply.
-            self.finish(sync, 0);
+            self.finish(sync, 0, bytes);
         }
     }
 }

@@ -11,8 +11,12 @@ use vestibule_wire::keys::{CODE_CHUNK, CODE_ERROR, RequestType};
 use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::{Error, ErrorCode, Uuid};
 
+mod slow;
+
 use super::*;
-use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX};
+use crate::limits::{
+    UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX,
+};
 use crate::upstream::waiting::tests::forward;
 use crate::upstream::{Kind, Repeat};
 
@@ -58,7 +62,8 @@ fn key(session: u32, stream: u64) -> ClientStream {
 
 struct Model {
     link: UpstreamLink<(u32, Vec<u8>)>,
-    credits: Rc<Credits>,
+    credits: Rc<UserCredits>,
+    clients: Rc<Clients>,
     claims: Arc<Claims>,
     told: Told,
     next: u32,
@@ -71,10 +76,16 @@ impl Model {
             key: None,
             format: Features::NONE,
         };
-        let credits = Rc::new(Credits::of_one(1, true, Default::default()));
+        let credits = Rc::new(UserCredits::of(Rc::new(Credits::of_one(
+            1,
+            true,
+            Arc::default(),
+        ))));
+        let clients = Rc::<Clients>::default();
         Self {
-            link: UpstreamLink::new(user, credits.clone(), Instant::now()),
+            link: UpstreamLink::new(user, credits.clone(), clients.clone(), Instant::now()),
             credits,
+            clients,
             claims: Arc::new(Claims::new(2 * UPSTREAM_REQUESTS_MAX)),
             told: Told::default(),
             next: 0,
@@ -112,7 +123,8 @@ impl Model {
     }
 
     fn receive(&mut self, bytes: &[u8]) -> Result<(), LinkFault> {
-        self.link.receive(bytes, &mut self.told, Instant::now())
+        let now = Instant::now();
+        (self.link).receive(bytes, &mut self.told, &self.claims, now)
     }
 
     /// What the socket gets: headers and bodies.
@@ -212,7 +224,8 @@ fn an_upstream_has_no_more_to_do_than_it_may_and_calls_leave_room() {
         own.submit(1, Kind::Call, &[]);
     }
     let calls = own.written();
-    assert_eq!(calls.len(), UPSTREAM_CALLS_MAX);
+    let of_user_max = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+    assert_eq!(calls.len(), of_user_max);
     let select = own.submit(2, Kind::Other, &[]);
     let behind = own.submit(1, Kind::Other, &[]);
     assert_eq!(own.written().len(), 1, "another session's select passes");
@@ -278,11 +291,11 @@ fn at_its_end_everything_is_told_once_and_its_credits_are_others() {
         .map(|_| own.submit(1, Kind::Other, &[]))
         .collect();
     let waiting = own.submit(1, Kind::Other, &[]);
-    assert!(!own.credits.has(Kind::Other));
+    assert!(!own.credits.has_any());
     let mut ended = own.link.end();
     ended.sent.sort_by_key(|id| id.index);
     assert_eq!((unsent(&ended), ended.sent), (vec![waiting], sent));
-    assert!(own.credits.has(Kind::Other) && own.link.is_idle());
+    assert!(own.credits.has_any() && own.link.is_idle());
     let ended = own.link.end();
     assert!(ended.again.is_empty() && ended.sent.is_empty());
 }
@@ -409,7 +422,7 @@ fn what_waits_behind_an_abort_is_not_sent() {
         let mut sent = asked(&mut own);
         if is_sent {
             // The upstream has enough to do.
-            while own.credits.has(Kind::Other) {
+            while own.credits.has_any() {
                 own.credits.take(Kind::Other);
             }
         }
@@ -437,7 +450,7 @@ fn requests_are_taken_back_and_rollbacks_of_ours_are_not() {
     let mut own = Model::greeted();
     let begin = own.submit_in(7, RequestType::Begin, StreamStep::Begin);
     asked(&mut own);
-    while own.credits.has(Kind::Other) {
+    while own.credits.has_any() {
         own.credits.take(Kind::Other);
     }
     let write = own.submit_in(7, RequestType::Replace, StreamStep::Nothing);

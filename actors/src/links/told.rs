@@ -1,0 +1,46 @@
+//! What links answer by themselves, on its way to the sessions.
+
+use vestibule_wire::Error;
+use vestibule_wire::reply::ReplyHeader;
+
+use super::deliveries::Mailbox;
+use crate::cells::claims::{Claims, RequestId};
+use crate::messages::tx::{AbortedTransaction, Replies};
+use crate::resources::WorkerCell;
+
+/// What is answered here.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Requests, by which syncs their clients know them, and what they are answered.
+    pub(super) answers: Vec<(RequestId, u64, Result<(), Error>)>,
+    pub(super) aborted: Vec<AbortedTransaction>,
+}
+
+impl Told {
+    /// Tells the sessions.
+    pub(super) fn send(self, worker: &WorkerCell, claims: &Claims, mailbox: &Mailbox) {
+        let Self { answers, aborted } = self;
+        if answers.is_empty() && aborted.is_empty() {
+            return;
+        }
+        let mut replies = Box::new(Replies {
+            aborted,
+            ..Replies::default()
+        });
+        for (id, sync, answer) in answers {
+            if !claims.claim(id) {
+                continue;
+            }
+            let header = ReplyHeader {
+                sync,
+                schema_version: worker.shared.schema_version(),
+            };
+            match answer {
+                Ok(()) => header.write_empty(&mut replies.bytes),
+                Err(error) => header.write_error(&mut replies.bytes, &error),
+            }
+            replies.push_head(id, sync);
+        }
+        mailbox.replies.do_send(replies);
+    }
+}

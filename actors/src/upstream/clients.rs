@@ -1,0 +1,121 @@
+//! What the clients of a worker cost: how much of what was replied they have not read, and how many
+//! calls of theirs are under way. By their sessions' numbers, for every request looks here.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::streams::ClientStream;
+use crate::limits::CONNECTION_REPLY_BYTES_MAX;
+use crate::memory::OutputGauge;
+
+/// The clients of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(RefCell<Vec<Option<ClientLoad>>>);
+
+#[derive(Debug)]
+struct ClientLoad {
+    /// The number of its connection, which is never used again.
+    connection: u64,
+    /// What waits to be sent to it.
+    gauge: Arc<OutputGauge>,
+    /// Calls of it that upstreams have on their way.
+    calls: usize,
+}
+
+impl Clients {
+    /// From here on, this connection has that session.
+    pub(crate) fn set(&self, session: u32, connection: u64, gauge: Arc<OutputGauge>) {
+        let (mut all, index) = (self.0.borrow_mut(), session as usize);
+        if all.len() <= index {
+            all.resize_with(index + 1, || None);
+        }
+        let before = all[index].take().filter(|own| own.connection == connection);
+        all[index] = Some(ClientLoad {
+            connection,
+            gauge,
+            calls: before.map_or(0, |own| own.calls),
+        });
+    }
+
+    /// A connection has ended. Another one may have its session already.
+    pub(crate) fn forget(&self, session: u32, connection: u64) {
+        if let Some(own) = self.0.borrow_mut().get_mut(session as usize) {
+            let _ = own.take_if(|own| own.connection == connection);
+        }
+    }
+
+    fn with<T>(&self, key: ClientStream, ask: impl FnOnce(&mut ClientLoad) -> T) -> Option<T> {
+        let mut all = self.0.borrow_mut();
+        let own = all.get_mut(key.session as usize)?.as_mut()?;
+        (own.connection == key.connection).then(|| ask(own))
+    }
+
+    /// Bytes that wait for a client to read them; `None` if it is gone, and nothing is kept for it.
+    pub(super) fn output(&self, key: ClientStream) -> Option<usize> {
+        let output = self.with(key, |own| {
+            (!own.gauge.is_closed()).then(|| own.gauge.output())
+        });
+        output.flatten()
+    }
+
+    /// Whether a client has room for replies: it reads them, or is gone.
+    #[inline]
+    pub(super) fn has_room(&self, key: ClientStream) -> bool {
+        let output = self.with(key, |own| own.gauge.output());
+        output.is_none_or(|output| output < CONNECTION_REPLY_BYTES_MAX)
+            // Nobody waits for who is gone.
+            || self.output(key).is_none()
+    }
+
+    /// The worker is to tell when a client has read. It may have before that: look again.
+    pub(super) fn await_room(&self, key: ClientStream) {
+        self.with(key, |own| own.gauge.await_room());
+    }
+
+    /// Calls of a client that upstreams have on their way.
+    pub(super) fn calls(&self, key: ClientStream) -> usize {
+        self.with(key, |own| own.calls).unwrap_or(0)
+    }
+
+    /// One more is sent.
+    #[inline]
+    pub(super) fn begin_call(&self, key: ClientStream) {
+        self.with(key, |own| own.calls += 1);
+    }
+
+    /// One that was sent is not owed any more.
+    #[inline]
+    pub(super) fn end_call(&self, key: ClientStream) {
+        self.with(key, |own| own.calls -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(connection: u64) -> ClientStream {
+        ClientStream {
+            session: 3,
+            connection,
+            stream: 0,
+        }
+    }
+
+    #[test]
+    fn what_one_connection_owes_is_not_asked_of_the_next_one_of_its_session() {
+        let own = Clients::default();
+        own.set(3, 7, Arc::default());
+        own.begin_call(key(7));
+        own.begin_call(key(7));
+        own.set(3, 7, Arc::default());
+        assert_eq!(own.calls(key(7)), 2, "it has logged in again");
+        own.set(3, 8, Arc::default());
+        own.end_call(key(7));
+        assert_eq!((own.calls(key(7)), own.calls(key(8))), (0, 0));
+        own.forget(3, 7);
+        assert_eq!((own.output(key(7)), own.output(key(8))), (None, Some(0)));
+        own.forget(3, 8);
+        assert!(own.output(key(8)).is_none() && own.has_room(key(8)));
+    }
+}

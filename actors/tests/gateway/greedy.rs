@@ -1,0 +1,123 @@
+//! Clients that take more than their part, and those beside them.
+
+use vestibule_actors::Gateway;
+use vestibule_actors::config::ConnectionLimits;
+use vestibule_actors::limits::{
+    CONNECTION_REPLY_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_MAX,
+    UPSTREAM_CALLS_USERS_RESERVE,
+};
+use vestibule_actors::serving::State;
+use vestibule_actors::testing::{RequestBuilder, TestServer, config};
+use vestibule_actors::wire::keys::CODE_CHUNK;
+
+use crate::upstream::{FakeUpstream, upstreams};
+use crate::{DONE, eval, on_one_thread, pass};
+
+const MIB: usize = 1 << 20;
+
+/// One string of this size.
+fn large(size: usize) -> Vec<u8> {
+    let head = [0x81, 0x30, 0x91, 0xdb];
+    [&head, &(size as u32).to_be_bytes()[..], &vec![b'x'; size]].concat()
+}
+
+/// Bytes that connections hold.
+fn used(server: &TestServer<Gateway>) -> usize {
+    server.handle().metrics().connections_memory.used_bytes
+}
+
+#[test]
+fn who_does_not_read_holds_little_gets_all_in_the_end_and_is_in_nobodys_way() {
+    const READS: usize = 100;
+    let upstream = FakeUpstream::start();
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let (mut greedy, mut other) = (server.connect(), server.connect());
+    for sync in 0..READS as u64 {
+        greedy.send(&RequestBuilder::select(sync, 1));
+    }
+    let body = large(2 * MIB);
+    for _ in 0..READS {
+        upstream.asked().reply(&body);
+    }
+    // What comes for this one came behind all of that.
+    pass(&mut other, &upstream, &eval(1, "return 1"));
+    let used = used(&server);
+    let most = CONNECTION_REPLY_BYTES_MAX + 8 * MIB;
+    assert!(used <= most, "{used} of {}", READS * body.len());
+    let reading = std::thread::spawn(move || {
+        let frames = (0..READS).map(|_| greedy.receive());
+        let mut syncs: Vec<_> = frames.map(|own| (own.sync, own.body.len())).collect();
+        syncs.sort_unstable();
+        syncs
+    });
+    while !reading.is_finished() {
+        if let Some(asked) = upstream.try_asked() {
+            asked.reply(&body);
+        }
+        std::thread::yield_now();
+    }
+    let expected: Vec<_> = (0..READS as u64).map(|sync| (sync, body.len())).collect();
+    assert_eq!(reading.join().unwrap(), expected);
+    pass(&mut other, &upstream, &eval(2, "return 1"));
+}
+
+#[test]
+fn whoever_does_not_read_what_is_pushed_to_it_is_told_so_and_nobody_else_is() {
+    const PUSHES: usize = 60;
+    let upstream = FakeUpstream::start();
+    let (max, limits) = (32 * MIB, ConnectionLimits::default());
+    let config = config()
+        .session_threads(1)
+        .connection_limits(limits.memory_max(max));
+    let server = TestServer::before_with(config, upstreams(&[("a", upstream.address)]));
+    server.wait_for(State::Assist);
+    let (mut greedy, mut other) = (server.connect(), server.connect());
+    greedy.send(&eval(1, "push()"));
+    let asked = upstream.asked();
+    let body = large(MIB);
+    for _ in 0..PUSHES {
+        asked.push(&body);
+        pass(&mut other, &upstream, &eval(1, "return 1"));
+        assert!(used(&server) <= max);
+    }
+    asked.reply(DONE);
+    pass(&mut other, &upstream, &eval(2, "return 1"));
+    let mut pushed = 0;
+    let told = loop {
+        let frame = greedy.receive();
+        if frame.code != CODE_CHUNK {
+            break frame;
+        }
+        pushed += 1;
+    };
+    assert_eq!(told.error_code(), Some(2));
+    assert!((1..PUSHES).contains(&pushed), "{pushed}");
+    pass(&mut greedy, &upstream, &eval(3, "return 1"));
+}
+
+#[test]
+fn calls_that_sleep_keep_neither_another_connection_nor_another_user_from_calling() {
+    let upstream = FakeUpstream::start();
+    upstream.set_password("alice", "secret");
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut greedy = server.connect();
+    let calls = |count: usize| (0..count).map(|_| upstream.asked()).collect::<Vec<_>>();
+    for sync in 0..2 * UPSTREAM_CALLS_MAX as u64 {
+        greedy.send(&eval(sync, "sleep()"));
+    }
+    let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
+    let _sleeping = calls(UPSTREAM_CALLS_MAX - reserve);
+    // Another connection of guest, though it waits behind hundreds of calls.
+    let mut other = server.connect();
+    pass(&mut other, &upstream, &eval(1, "return 1"));
+    // And as many of them as one likes.
+    let mut crowd: Vec<_> = (0..UPSTREAM_CALLS_MAX).map(|_| server.connect()).collect();
+    for peer in &mut crowd {
+        peer.send(&eval(1, "sleep()"));
+    }
+    let _more = calls(UPSTREAM_CALLS_CONNECTIONS_RESERVE);
+    let mut alice = server.connect();
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    pass(&mut alice, &upstream, &eval(1, "return 1"));
+    assert!(upstream.try_asked().is_none());
+}
