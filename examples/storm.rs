@@ -228,7 +228,7 @@ fn play_scene(scene: &Scene, servers: &[Server], seconds: u64) {
     thread::scope(|scope| {
         for (server, counts) in servers.iter().zip(&counts) {
             let plan = Plan {
-                addr: server.addr,
+                target: server.addr.into(),
                 clients: scene.clients,
                 period: scene.period,
                 patience: PATIENCE,

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use support::{Directory, Server, secret, wait_until};
+use support::{Directory, Server, pem, secret, tls_files, wait_until};
 use vestibule_actors::testing::Peer;
 
 /// Runs a mode and gives its one line of JSON.
@@ -223,5 +223,87 @@ fn the_password_of_a_generator_comes_from_a_file() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(told.contains(expected), "{told}");
         assert!(!told.contains("planted-"), "{told}");
+    }
+}
+
+/// Runs a measurement against an address, with what else has to be told.
+fn bench_at(address: &str, more: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .args([
+            "bench",
+            "--json",
+            "--seconds",
+            "0.3",
+            "--warmup-seconds",
+            "0",
+            "--keys",
+            "100",
+        ])
+        .args(["--addr", address])
+        .args(more)
+        .output()
+        .expect("the binary starts");
+    let told = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&told).into_owned(),
+    )
+}
+
+#[test]
+fn requests_are_measured_by_every_transport_and_it_is_told_by_which() {
+    let directory = Directory::new();
+    let [certificate, key] = tls_files(directory.path()).map(|own| own.display().to_string());
+    let socket = format!("unix:{}", directory.path().join("own.sock").display());
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let listen = ["--tls-listen", "127.0.0.1:0", "--listen", &socket];
+    let server = Server::start(directory.path(), &[&listen[..], &tls].concat());
+    let authority = pem("ca.pem").display().to_string();
+    let tcp = server.address().to_string();
+    let over_tls = server.tls_address().to_string();
+    let trusting = ["--tls-ca", &*authority];
+    for (address, more, transport) in [
+        (&*tcp, &[][..], "tcp"),
+        (&socket, &[], "unix"),
+        (&over_tls, &trusting, "tls"),
+    ] {
+        for op in ["ping", "replace", "range"] {
+            // Deep enough that neither side takes at once what the other one sends.
+            let own = ["--op", op, "--connections", "3", "--depth", "3000"];
+            let (is_well, told) = bench_at(address, &[&own[..], more].concat());
+            assert!(is_well, "{told}");
+            assert!(
+                told.contains(&format!("\"transport\":\"{transport}\"")),
+                "{told}"
+            );
+            assert!(figure(&told, "answered") > 0.0, "{told}");
+            assert_eq!(figure(&told, "errors"), 0.0, "{told}");
+        }
+        let storm = ["--mode", "storm", "--connections", "4", "--patience", "20"];
+        let (is_well, told) = bench_at(address, &[&storm[..], more].concat());
+        assert!(is_well, "{told}");
+        assert!(figure(&told, "answered") > 0.0, "{told}");
+    }
+    for (address, more, expected) in [
+        (
+            &*socket,
+            &["--op", "bulk"][..],
+            "--op bulk goes over plain TCP alone",
+        ),
+        (
+            &socket,
+            &["--mode", "accept"],
+            "--mode accept goes over plain TCP alone",
+        ),
+        (&socket, &trusting, "TLS is for addresses of the network"),
+        (
+            &over_tls,
+            &["--tls-ca", "/nowhere/ca.pem"],
+            "/nowhere/ca.pem: No such file",
+        ),
+        (&over_tls, &["--tls-ca", &certificate], "certificate"),
+    ] {
+        let (is_well, told) = bench_at(address, more);
+        assert!(!is_well && told.contains(expected), "{told}");
     }
 }

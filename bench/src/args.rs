@@ -1,5 +1,6 @@
 //! The command line of `vestibule bench`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -15,11 +16,20 @@ const BULK_TRANSFERS_MAX: u64 = 65_536;
 /// What to measure and against which server.
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
-    /// The server to measure, as HOST:PORT
+    /// The server to measure, as HOST:PORT or unix:/PATH
     ///
     /// Any IPROTO server will do: vestibule, or Tarantool of any version.
     #[arg(long, required_unless_present = "floor", conflicts_with = "floor")]
     pub addr: Option<String>,
+
+    /// File with the certificates (PEM) that the server's has to lead to: TLS is spoken, with a
+    /// whole handshake for each connection
+    #[arg(long, value_name = "FILE", conflicts_with = "floor")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// Name that the server's certificate has to have, in place of the host
+    #[arg(long, value_name = "NAME", requires = "tls_ca")]
+    pub tls_server_name: Option<String>,
 
     /// Measure against the floor instead of a server
     ///

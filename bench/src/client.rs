@@ -1,7 +1,7 @@
 //! The blocking side: opening a connection, and the few requests that prepare a measurement.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use vestibule_wire::client::{GREETING_SIZE, Greeting, ReplyFrame, login_tuple};
@@ -14,6 +14,7 @@ use crate::args::BenchArgs;
 use crate::error::BenchError;
 use crate::reply;
 use crate::requests::frame;
+use crate::transport::{BlockingStream, Target, Transport};
 
 /// How long the server may take over a step of the preparation.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,21 +28,18 @@ pub(crate) const AGREED: Agreement = Agreement {
 
 /// Where to connect and as whom.
 pub(crate) struct Endpoint {
-    pub(crate) addr: SocketAddr,
+    pub(crate) target: Target,
     login: Option<(String, String)>,
 }
 
 impl Endpoint {
     /// Of the server named on the command line.
     pub(crate) fn resolve(name: &str, args: &BenchArgs) -> Result<Self, BenchError> {
-        let addr = name
-            .to_socket_addrs()
-            .map_err(BenchError::io(format!("resolving {name}")))?
-            .next()
-            .ok_or_else(|| BenchError::Usage(format!("{name} resolves to no address")))?;
+        let server_name = args.tls_server_name.as_deref();
+        let target = Target::resolve(name, args.tls_ca.as_deref(), server_name)?;
         let password = args.password.clone().unwrap_or_default();
         Ok(Endpoint {
-            addr,
+            target,
             login: args.user.clone().map(|user| (user, password)),
         })
     }
@@ -52,13 +50,17 @@ impl Endpoint {
     }
 
     pub(crate) fn anonymous(addr: SocketAddr) -> Self {
-        Endpoint { addr, login: None }
+        let target = addr.into();
+        Endpoint {
+            target,
+            login: None,
+        }
     }
 }
 
 /// A connection that waits for each answer.
 pub(crate) struct BlockingClient {
-    stream: TcpStream,
+    stream: BlockingStream,
     greeting: Greeting,
     received: Vec<u8>,
 }
@@ -66,17 +68,10 @@ pub(crate) struct BlockingClient {
 impl BlockingClient {
     /// Connects, reads the greeting and logs in.
     pub(crate) fn open(endpoint: &Endpoint) -> Result<Self, BenchError> {
-        let addr = endpoint.addr;
-        let connecting = || BenchError::io(format!("connecting to {addr}"));
-        let stream = TcpStream::connect_timeout(&addr, STEP_TIMEOUT).map_err(connecting())?;
-        stream.set_nodelay(true).map_err(connecting())?;
-        stream
-            .set_read_timeout(Some(STEP_TIMEOUT))
-            .map_err(connecting())?;
-        stream
-            .set_write_timeout(Some(STEP_TIMEOUT))
-            .map_err(connecting())?;
-        let greeting = read_greeting(&stream, addr)?;
+        let target = &endpoint.target;
+        let connecting = BenchError::io(format!("connecting to {target}"));
+        let mut stream = target.connect(STEP_TIMEOUT).map_err(connecting)?;
+        let greeting = read_greeting(&mut stream, target)?;
         let mut client = BlockingClient {
             stream,
             greeting,
@@ -94,9 +89,25 @@ impl BlockingClient {
         format!("Tarantool {major}.{minor}.{patch}")
     }
 
-    /// Gives up the blocking ways.
-    pub(crate) fn into_stream(self) -> TcpStream {
+    /// As it is.
+    pub(crate) fn into_stream(self) -> BlockingStream {
         self.stream
+    }
+
+    /// Gives up the blocking ways.
+    pub(crate) fn into_transport(self) -> Result<Transport, BenchError> {
+        let setup = BenchError::io("setting up a connection");
+        self.stream.into_transport().map_err(setup)
+    }
+
+    /// The socket of a connection over plain TCP.
+    pub(crate) fn into_tcp(self, what: &str) -> Result<TcpStream, BenchError> {
+        match self.stream {
+            BlockingStream::Tcp(stream) => Ok(stream),
+            _ => Err(BenchError::Usage(format!(
+                "{what} goes over plain TCP alone"
+            ))),
+        }
     }
 
     /// Asks for what both sides can do; a server that knows no such request can do nothing.
@@ -214,11 +225,11 @@ impl BlockingClient {
     }
 }
 
-fn read_greeting(mut stream: &TcpStream, addr: SocketAddr) -> Result<Greeting, BenchError> {
+fn read_greeting(stream: &mut BlockingStream, target: &Target) -> Result<Greeting, BenchError> {
     let mut bytes = [0; GREETING_SIZE];
-    let reading = BenchError::io(format!("waiting for the greeting of {addr}"));
+    let reading = BenchError::io(format!("waiting for the greeting of {target}"));
     stream.read_exact(&mut bytes).map_err(reading)?;
     greeting::decode(&bytes).ok_or_else(|| {
-        BenchError::Protocol(format!("the greeting of {addr} is not the one of IPROTO"))
+        BenchError::Protocol(format!("the greeting of {target} is not the one of IPROTO"))
     })
 }

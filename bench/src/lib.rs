@@ -21,6 +21,7 @@
 //! | `process` | what the system tells of the server's process |
 //! | `reply` | replies, as far as they are looked into |
 //! | `requests` | requests, built once and patched in place |
+//! | `transport` | TCP, unix sockets and TLS, blocking and not |
 //! | `stream` | a non-blocking stream of frames, with what was left over |
 //! | `client` | a blocking client: opening connections, preparing a measurement |
 //! | `space` | the space of the measurement, found or created and filled |
@@ -48,12 +49,14 @@ mod report;
 mod requests;
 mod space;
 mod stream;
+mod transport;
 
 use std::io::{Write, stdout};
 
 pub use args::{BenchArgs, Beside, Direction, Mode, Op, Switch};
 pub use error::BenchError;
 pub use requests::Requests;
+pub use transport::Target;
 
 /// Runs one measurement and prints its result on the standard output.
 ///

@@ -13,6 +13,7 @@ use crate::meter::{Figures, Meter};
 use crate::null_server::NullServer;
 use crate::requests::Requests;
 use crate::stream::{BufferedStream, ReadEnd, SHARED_BUFFER_SIZE};
+use crate::transport::Transport;
 use crate::{cpu, reply, space};
 
 /// The mark of a slot without a request in flight.
@@ -27,6 +28,8 @@ pub(crate) struct Outcome {
     pub(crate) args: BenchArgs,
     pub(crate) server: String,
     pub(crate) target: String,
+    /// What carries the connections.
+    pub(crate) transport: &'static str,
     pub(crate) space_id: Option<u32>,
     pub(crate) seconds: f64,
     pub(crate) figures: Figures,
@@ -81,7 +84,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
     Ok(Outcome {
         args: args.clone(),
         server,
-        target: endpoint.addr.to_string(),
+        target: endpoint.target.to_string(),
+        transport: endpoint.target.transport(),
         space_id,
         seconds: elapsed.as_secs_f64(),
         oldest_in_flight_us,
@@ -92,7 +96,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
 
 /// A connection with the send times of its requests; the sync of a request is its slot here.
 struct LoadedConnection {
-    stream: BufferedStream,
+    stream: BufferedStream<Transport>,
     sent_at: Vec<u64>,
 }
 
@@ -127,9 +131,7 @@ impl Load {
                 // No reply here is so long that it is cut: this tells what asking costs.
                 client.identify(Some(AGREED))?;
             }
-            let stream = client.into_stream();
-            stream.set_nonblocking(true).map_err(setup())?;
-            let mut stream = mio::net::TcpStream::from_std(stream);
+            let mut stream = client.into_transport()?;
             // Edges of both kinds, once and for all: no system call to change them later.
             poll.registry()
                 .register(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use vestibule_wire::Uuid;
 use vestibule_wire::client::SYNC_AT;
@@ -89,7 +89,7 @@ struct Loop {
     poll: Poll,
     listener: TcpListener,
     /// By token; a closed one leaves a hole, for the few connections of one run.
-    streams: Vec<Option<BufferedStream>>,
+    streams: Vec<Option<BufferedStream<TcpStream>>>,
     shared: Vec<u8>,
     replies: Vec<u8>,
 }

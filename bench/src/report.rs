@@ -14,10 +14,11 @@ pub(crate) fn text(outcome: &Outcome) -> String {
         None => String::new(),
     };
     let mut out = format!(
-        "{} on {} at {}: {} x {} in flight, {:.1} s after {:.1} s of warm-up{space}\n",
+        "{} on {} at {} by {}: {} x {} in flight, {:.1} s after {:.1} s of warm-up{space}\n",
         args.op.name(),
         outcome.server,
         outcome.target,
+        outcome.transport,
         args.connections,
         args.depth,
         outcome.seconds,
@@ -65,6 +66,7 @@ pub(crate) fn json(outcome: &Outcome) -> String {
         .figures(figures)
         .text("server", &outcome.server)
         .text("target", &outcome.target)
+        .text("transport", outcome.transport)
         .count("connections", args.connections.into())
         .count("depth", args.depth.into())
         .number("seconds", outcome.seconds, 3)
@@ -109,6 +111,7 @@ mod tests {
             args: Cli::parse_from(["bench", "--floor", "--op", "select"]).bench,
             server: "Tarantool 2.6.0".to_owned(),
             target: "127.0.0.1:3301".to_owned(),
+            transport: "tcp",
             space_id: Some(512),
             seconds: 1.0,
             figures: meter.finish(Duration::from_secs(1)),
@@ -121,7 +124,7 @@ mod tests {
     fn text_names_all_figures() {
         let text = text(&outcome());
         for part in [
-            "select on Tarantool 2.6.0",
+            "select on Tarantool 2.6.0 at 127.0.0.1:3301 by tcp: ",
             "1 x 1 in flight",
             "of code 36",
             "50 %",

@@ -4,17 +4,17 @@
 //! all connections share; a connection owns memory only while a frame is cut in two, or while the
 //! peer does not read.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 
-use mio::net::TcpStream;
+use crate::transport::ByteStream;
 
 /// More than a whole turn of the deepest usual pipeline; only its front is touched when less
 /// arrives, so that it stays in the cache.
 pub(crate) const SHARED_BUFFER_SIZE: usize = 256 * 1024;
 
 /// A stream with its two leftovers.
-pub(crate) struct BufferedStream {
-    pub(crate) stream: TcpStream,
+pub(crate) struct BufferedStream<S> {
+    pub(crate) stream: S,
     /// The front of a frame whose end has not arrived.
     partial: Vec<u8>,
     /// What the socket did not take, from `sent` on.
@@ -41,8 +41,8 @@ pub(crate) enum ReadEnd {
     Closed,
 }
 
-impl BufferedStream {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+impl<S: ByteStream> BufferedStream<S> {
+    pub(crate) fn new(stream: S) -> Self {
         BufferedStream {
             stream,
             partial: Vec::new(),
@@ -65,6 +65,7 @@ impl BufferedStream {
         shared[..kept].copy_from_slice(&self.partial);
         self.partial.clear();
         let room = shared.len() - kept;
+        let to_the_end = to_the_end || self.stream.reads_in_parts();
         loop {
             let (read, end) = match self.stream.read(&mut shared[kept..]) {
                 Ok(0) => (0, ReadEnd::Closed),
@@ -99,6 +100,10 @@ impl BufferedStream {
 
     /// Continues a send, when the socket says that it takes more.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self.stream.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            flushed => flushed?,
+        }
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -112,7 +117,7 @@ impl BufferedStream {
 }
 
 /// Writes until all is sent or the socket is full.
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn write_some(stream: &mut impl ByteStream, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match stream.write(&bytes[sent..]) {
@@ -128,12 +133,15 @@ fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream as Blocking};
     use std::thread;
 
+    use mio::net::TcpStream;
+
     use super::*;
 
-    fn pair() -> (BufferedStream, Blocking) {
+    fn pair() -> (BufferedStream<TcpStream>, Blocking) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = Blocking::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
@@ -141,7 +149,11 @@ mod tests {
         (BufferedStream::new(TcpStream::from_std(stream)), peer)
     }
 
-    fn fill_until(buffered: &mut BufferedStream, shared: &mut [u8], wanted: ReadEnd) -> Filled {
+    fn fill_until(
+        buffered: &mut BufferedStream<TcpStream>,
+        shared: &mut [u8],
+        wanted: ReadEnd,
+    ) -> Filled {
         loop {
             let filled = buffered.fill(shared, true).unwrap();
             if filled.end == wanted {

@@ -76,7 +76,7 @@ pub(super) struct BulkCounts {
 
 /// A connection, and what is in flight on it.
 pub(super) struct Link {
-    stream: BufferedStream,
+    stream: BufferedStream<TcpStream>,
     outgoing: Outgoing,
     incoming: Incoming,
     orders: Orders,

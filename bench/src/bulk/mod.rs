@@ -59,6 +59,7 @@ const SETTLE_STEP: Duration = Duration::from_millis(2);
 pub(crate) fn run(args: &BenchArgs) -> Result<BulkOutcome, BenchError> {
     args.check()?;
     let endpoint = Endpoint::of(args)?;
+    endpoint.target.plain_tcp("--op bulk")?;
     let mut client = BlockingClient::open(&endpoint)?;
     let server = client.server();
     let plan = BulkPlan::prepare(&mut client, args)?;
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<BulkOutcome, BenchError> {
     Ok(BulkOutcome {
         args: args.clone(),
         server,
-        target: endpoint.addr.to_string(),
+        target: endpoint.target.to_string(),
         size: plan.size,
         direction: plan.direction,
         groups: plan.groups,
@@ -128,7 +129,7 @@ impl Bulk {
             let mut client = BlockingClient::open(endpoint)?;
             let id = client.identify(asked)?;
             has_chunks &= id.chunks.is_some();
-            let stream = client.into_stream();
+            let stream = client.into_tcp("--op bulk")?;
             stream.set_nonblocking(true).map_err(setup())?;
             keep_kernel_queue_small(&stream).map_err(setup())?;
             let mut stream = TcpStream::from_std(stream);

@@ -17,11 +17,14 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let process = args.pid.map(Process::new);
     let before = process.map(Process::cpu_time).transpose()?;
     let began = Instant::now();
-    let mut clients = Clients::open(endpoint.addr, args.connections)?;
+    let mut clients = Clients::open(
+        endpoint.target.plain_tcp("--mode accept")?,
+        args.connections,
+    )?;
     let opened = began.elapsed();
     let times = clients.greetings(began)?;
     let figures = Meter::of(&times).finish(quantile(&times, 1.0));
-    let mut summary = Summary::new("accept", server, &endpoint.addr, figures);
+    let mut summary = Summary::new("accept", server, &endpoint.target, figures);
     summary.count("connections", u64::from(args.connections));
     summary.milliseconds("opened_ms", opened);
     summary.milliseconds("greeting_p50_ms", quantile(&times, 0.5));

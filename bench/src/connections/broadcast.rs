@@ -33,7 +33,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let endpoint = Endpoint::of(args)?;
     let mut client = BlockingClient::open(&endpoint)?;
     let server = client.server();
-    let mut clients = Clients::open(endpoint.addr, args.connections)?;
+    let mut clients = Clients::open(
+        endpoint.target.plain_tcp("--mode broadcast")?,
+        args.connections,
+    )?;
     clients.greetings(Instant::now())?;
     let mut idle = BroadcastTimes::default();
     each_change(&mut client, args.seconds / 2, |client, procedure| {
@@ -60,7 +63,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     lasts.sort_unstable();
     let (idle, watched) = (idle.sorted(), watched.sorted());
     let figures = events.finish(lasts.iter().sum());
-    let mut summary = Summary::new("broadcast", server, &endpoint.addr, figures);
+    let mut summary = Summary::new("broadcast", server, &endpoint.target, figures);
     summary.count("connections", u64::from(args.connections));
     summary.count("changes", (idle.reached.len() + lasts.len()) as u64);
     summary.milliseconds("answer_ms", quantile(&idle.answers, 0.5));

@@ -23,7 +23,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let endpoint = Endpoint::of(args)?;
     let server = BlockingClient::open(&endpoint)?.server();
     let before = settled(process)?;
-    let mut clients = Clients::open(endpoint.addr, args.connections)?;
+    let mut clients = Clients::open(endpoint.target.plain_tcp("--mode idle")?, args.connections)?;
     clients.greetings(Instant::now())?;
     let greeted = settled(process)?;
     let mut ping = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let pinged = settled(process)?;
     let of_each = |after: u64| after.saturating_sub(before) as f64 / f64::from(args.connections);
     let figures = Meter::of(&times).finish(quantile(&times, 1.0));
-    let mut summary = Summary::new("idle", server, &endpoint.addr, figures);
+    let mut summary = Summary::new("idle", server, &endpoint.target, figures);
     summary.count("connections", u64::from(args.connections));
     summary.count("resident_before_bytes", before);
     summary.add("greeted_bytes_each", of_each(greeted), 0);

@@ -8,8 +8,7 @@
 //! It is the load of Tarantool's issues #4910 and #3776: while the server's thread is blocked
 //! nobody is greeted, everybody comes again, and every visit leaves a descriptor behind.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -26,12 +25,13 @@ use crate::meter::Meter;
 use crate::process::Process;
 use crate::reply;
 use crate::requests::{KeyedTemplate, call, frame};
+use crate::transport::{BlockingStream, Target};
 
 /// What each client does.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The server.
-    pub addr: SocketAddr,
+    pub target: Target,
     /// How many clients.
     pub clients: u32,
     /// How long a client waits between two visits.
@@ -105,9 +105,7 @@ pub fn play(plan: &Plan, counts: &Counts, is_over: &AtomicBool) {
 
 fn visit(plan: &Plan, counts: &Counts) -> io::Result<()> {
     let began = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&plan.addr, plan.patience)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(plan.patience))?;
+    let mut stream = plan.target.connect(plan.patience)?;
     stream.read_exact(&mut [0; GREETING_SIZE])?;
     counts.greeted.fetch_add(1, Relaxed);
     let mut ping = Vec::new();
@@ -139,7 +137,11 @@ fn pause(time: Duration) {
 }
 
 /// Has the server's thread blocked for a time.
-fn block(client: BlockingClient, procedure: &str, time: Duration) -> Result<TcpStream, BenchError> {
+fn block(
+    client: BlockingClient,
+    procedure: &str,
+    time: Duration,
+) -> Result<BlockingStream, BenchError> {
     let mut seconds = Vec::new();
     write_array_len(&mut seconds, 1);
     write_uint(&mut seconds, time.as_secs_f64().ceil() as u64);
@@ -159,7 +161,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let descriptors = || process.map(Process::descriptors).transpose();
     let before = descriptors()?;
     let plan = Plan {
-        addr: endpoint.addr,
+        target: endpoint.target.clone(),
         clients: args.connections,
         period: args.period,
         patience: args.patience,
@@ -187,7 +189,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let mut answers = Meter::of(&counts.times());
     answers.lost(counts.visits() - counts.answered());
     let figures = answers.finish(elapsed);
-    let mut summary = Summary::new("storm", server, &endpoint.addr, figures);
+    let mut summary = Summary::new("storm", server, &endpoint.target, figures);
     summary.count("clients", u64::from(args.connections));
     summary.count("visits", counts.visits());
     summary.count("greeted", counts.greeted());

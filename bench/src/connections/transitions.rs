@@ -99,7 +99,7 @@ impl TransitionTimes {
         }
         let beyond = self.late.iter().filter(|late| **late > SLACK).count();
         let figures = Meter::of(&self.demotions).finish(elapsed);
-        let mut summary = Summary::new("transitions", server, &endpoint.addr, figures);
+        let mut summary = Summary::new("transitions", server, &endpoint.target, figures);
         summary.count("ended_early", self.early.len() as u64);
         summary.milliseconds("early_p50_ms", quantile(&self.early, 0.5));
         summary.count("ended_by_deadline", self.late.len() as u64);
