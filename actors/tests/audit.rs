@@ -177,6 +177,17 @@ fn each_login_has_a_line_with_what_its_client_was_told() {
         AUDITED.lines().iter().any(|own| own.1 == "gone")
     });
 
+    // Nobody looks at it: who is a user is not known yet.
+    let script = Script::default();
+    script.hold_recovery(true);
+    let make = script.clone();
+    let engine = move || Ok(make.engine());
+    let loading = TestServer::start_loading(config(), engine, Script::procedures());
+    let mut early = loading.connect();
+    let request = early.log_in_request(1, "early", "hunter2");
+    failed("early", rig.told(&mut early, &request));
+    script.hold_recovery(false);
+
     let mut stopped = rig.begin("stopped");
     let _ = rig.server.stop(Duration::ZERO);
     let told = stopped.receive_until_closed()[0].error_text();

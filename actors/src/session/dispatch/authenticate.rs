@@ -236,6 +236,18 @@ impl<'a> Dispatcher<'a> {
         self.refuse(sync, &error);
     }
 
+    /// Tells the audit log of a login that is refused for the state, before somebody has looked at
+    /// it or after.
+    #[cold]
+    pub(super) fn audit_refused_login(&mut self, user: &str, error: &Error) {
+        let why = error.message();
+        self.session.take_login_wait();
+        let checked = self.session.refuse_login_check(self.shared, why);
+        if checked.is_none() {
+            self.session.audit_login(self.shared, user, Some(why));
+        }
+    }
+
     /// Answers a login that the audit log was told of.
     fn refuse_login(&mut self, sync: u64, error: &Error) {
         self.session.count(Counter::login(LoginResult::Failed));

@@ -391,7 +391,11 @@ impl<'a> Dispatcher<'a> {
             self.admit_and_route(request);
             return false;
         }
-        self.refuse(request.sync, &status.error(code));
+        let error = status.error(code);
+        if let Body::Auth(auth) = &request.body {
+            self.audit_refused_login(auth.user, &error);
+        }
+        self.refuse(request.sync, &error);
         true
     }
 
