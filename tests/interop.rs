@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use support::{Directory, Server, block, is_skipped, tool, wait_until};
+use support::{Directory, Server, block, is_skipped, make_space, tool, wait_until};
 
 /// A tuple of 1 MiB and its frame must fit.
 const OPTIONS: &[&str] = &["--tuple-size-max", "16777216"];
@@ -40,16 +40,20 @@ impl Suite {
         command
     }
 
-    fn phase(self, server: &Server, phase: &str) -> Command {
+    fn phase(self, address: &str, phase: &str) -> Command {
         let mut command = self.command();
-        command.args(["--addr", &server.address().to_string(), "--phase", phase]);
+        command.args(["--addr", address, "--phase", phase]);
         command
     }
 
     /// Runs a phase to its end and shows what it said if it failed.
     fn run(self, server: &Server, phase: &str, more: &[&str]) {
+        self.run_at(&server.address().to_string(), phase, more);
+    }
+
+    fn run_at(self, address: &str, phase: &str, more: &[&str]) {
         let output = self
-            .phase(server, phase)
+            .phase(address, phase)
             .args(more)
             .output()
             .expect("the suite starts");
@@ -77,7 +81,8 @@ impl Suite {
 
     /// The same connector object goes on by its own means when the server comes back.
     fn across_a_restart(self, server: Server, directory: &Directory) -> Server {
-        let mut client = self.phase(&server, "reconnect");
+        let address = server.address().to_string();
+        let mut client = self.phase(&address, "reconnect");
         let client = client
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -91,7 +96,6 @@ impl Suite {
                 .expect("the suite's output can be read");
             assert!(size > 0, "{self:?} ended before it was ready:\n{said}");
         }
-        let address = server.address().to_string();
         assert!(
             server.terminate().success(),
             "a stop with one idle client is clean"
@@ -179,6 +183,11 @@ fn net_box() {
 /// `variable` tells. What is out of scope is listed with its reason; a test that is listed and
 /// passes, or that fails or is skipped and is not listed, fails.
 fn suite_of(name: &str, variable: &str) {
+    suite_over("tcp", name, variable);
+}
+
+/// The same by another transport: `unix` or `tls`.
+fn suite_over(transport: &str, name: &str, variable: &str) {
     if is_skipped("connectors") {
         return;
     }
@@ -187,11 +196,12 @@ fn suite_of(name: &str, variable: &str) {
         .arg(format!("{directory}/{name}_suite.py"))
         .arg(format!("{}/{name}", tool(variable)))
         .env("VESTIBULE_TEST_SERVER", env!("CARGO_BIN_EXE_vestibule"))
+        .env("VESTIBULE_TEST_TRANSPORT", transport)
         .output()
         .expect("the suite starts");
     assert!(
         output.status.success(),
-        "{}\n{}",
+        "{transport}\n{}\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
@@ -210,6 +220,50 @@ fn the_suite_of_python_tarantool_passes_but_for_what_is_listed() {
 #[test]
 fn the_suite_of_node_tarantool_driver_passes_but_for_what_is_listed() {
     suite_of("tarantool-driver", "VESTIBULE_TEST_NODE_PATH");
+}
+
+/// asynctnt speaks no TLS.
+#[test]
+fn the_suites_pass_over_unix_sockets() {
+    suite_over("unix", "asynctnt", "VESTIBULE_TEST_SUITES");
+    suite_over("unix", "tarantool", "VESTIBULE_TEST_SUITES");
+    suite_over("unix", "tarantool-driver", "VESTIBULE_TEST_NODE_PATH");
+}
+
+#[test]
+fn the_suites_of_those_that_speak_it_pass_over_tls() {
+    suite_over("tls", "tarantool", "VESTIBULE_TEST_SUITES");
+    suite_over("tls", "tarantool-driver", "VESTIBULE_TEST_NODE_PATH");
+}
+
+/// Debian's net.box speaks no TLS: this is all it has beside TCP.
+#[test]
+fn net_box_over_a_unix_socket() {
+    if is_skipped("connectors") {
+        return;
+    }
+    let directory = Directory::new();
+    let socket = directory.path().join("own.sock");
+    let listen = format!("unix:{}", socket.display());
+    let options = [OPTIONS, &["--listen", &listen]].concat();
+    let server = Server::start(directory.path(), &options);
+    let address = format!("unix/:{}", socket.display());
+    for phase in ["basic", "control", "write"] {
+        Suite::NetBox.run_at(&address, phase, &[]);
+    }
+    drop(server);
+}
+
+/// What the pool of the connector does by itself.
+#[test]
+fn pythons_pool_comes_back_after_changes_were_refused() {
+    if is_skipped("connectors") {
+        return;
+    }
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    make_space(&mut server.connect());
+    Suite::PythonTarantool.run(&server, "pool", &[]);
 }
 
 #[test]

@@ -2,11 +2,14 @@
 """Drives a running server with the PyPI connector `tarantool`.
 
     python_tarantool.py --addr HOST:PORT [--server vestibule|tarantool]
-        --phase basic|write|verify|reconnect|blocked|control
+        --phase basic|write|verify|reconnect|blocked|control|pool
 
 The connector keeps one request in flight. Pipelining and raw frames are therefore checked by hand
 (wire.py).
 """
+
+import threading
+import time
 
 import tarantool
 from tarantool.error import DatabaseError, NetworkError
@@ -410,9 +413,43 @@ def control(options, report):
     support.control_phase(connect(options), report, SUITE)
 
 
+def pool_replaces(own, row, refusals):
+    """Whether it does; if not, why is one of the refusals."""
+    try:
+        return list(own.replace("rows", row).data) == [row]
+    except DatabaseError as error:
+        refusals.add(error.args[0])
+        time.sleep(0.01)
+        return False
+
+
+def pool(options, report):
+    """The connector's pool, which finds out how its instances are by itself, over a while in which
+    changes are refused: it has none for them then, and has it again afterwards."""
+    address = {"host": options.host, "port": options.port}
+    own = tarantool.ConnectionPool([address], refresh_delay=0.1)
+    expect_equal(list(own.replace("rows", [1, 1]).data), [[1, 1]])
+    blocker = tarantool.Connection(options.host, options.port)
+    blocked = threading.Thread(target=blocker.call, args=("vestibule.debug.block", 2, "the pool"))
+    blocked.start()
+    refusals = set()
+    while blocked.is_alive():
+        pool_replaces(own, [2, 2], refusals)
+    blocked.join()
+    # What the server says, until the pool has looked; from then on it asks nobody.
+    known = {116, "Can't find healthy rw instance in pool"}
+    report.run(f"{SUITE}/pool_is_refused", expect_equal, refusals - known, set())
+    report.run(f"{SUITE}/pool_has_been_refused", expect_equal, bool(refusals), True)
+    while not pool_replaces(own, [3, 3], refusals):
+        pass  # as long as the whole phase may take
+    expect_equal(list(own.select("rows", 3, mode=tarantool.Mode.ANY).data), [[3, 3]])
+    own.close()
+
+
 if __name__ == "__main__":
     support.main(
         {
+            "pool": pool,
             "basic": basic,
             "write": write,
             "verify": verify,

@@ -9,7 +9,7 @@ import unittest
 
 import asynctnt.instance
 from outcome import Result, judge
-from server import Server, index, limit_time, make_space
+from server import TRANSPORT, Server, index, limit_time, make_space
 
 SPACES = ["tester", "no_schema_space"]
 SPACES += ["tester_ext_dec", "tester_ext_uuid", "tester_ext_datetime"]
@@ -70,6 +70,17 @@ class Instance(Server):
             return admin.call(call[1]).data
 
 
+def with_server(set_up):
+    """A test that stops the server and then fails leaves the others without it."""
+
+    def set_up_with_server(self):
+        if isinstance(self.tnt, Instance) and not self.tnt.is_started:
+            self.tnt.start()
+        set_up(self)
+
+    return set_up_with_server
+
+
 async def truncate(self):
     """What the suite's Lua function of this name does."""
     if self.conn and self.conn.is_connected:
@@ -86,9 +97,10 @@ def main(source, listed):
 
     tests.BaseTarantoolTestCase.TNT_APP_LUA_PATH = None
     tests.BaseTarantoolTestCase.truncate = truncate
+    tests.BaseTarantoolTestCase.setUp = with_server(tests.BaseTarantoolTestCase.setUp)
     suite = unittest.defaultTestLoader.discover("tests", top_level_dir=source)
     runner = unittest.TextTestRunner(resultclass=Result, verbosity=0)
-    return judge(runner.run(suite), listed)
+    return judge(runner.run(suite), listed, TRANSPORT)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""A vestibule on loopback that a connector's own suite starts, sets up by requests and stops."""
+"""A vestibule on loopback that a connector's own suite starts, sets up by requests and stops.
+
+The suite's connections go by TCP, or by what VESTIBULE_TEST_TRANSPORT says: unix or tls. Those of the
+set-up go by TCP.
+"""
 
 import atexit
 import contextlib
@@ -15,6 +19,12 @@ import weakref
 import tarantool
 
 START_LIMIT_S = 30
+TRANSPORT = os.environ.get("VESTIBULE_TEST_TRANSPORT", "tcp")
+CERTIFICATES = os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "../../../client/tests/certificates"
+)
+# What a client that comes by TLS trusts.
+CA_FILE = os.path.join(CERTIFICATES, "ca.pem")
 
 # All that may be running.
 _servers = weakref.WeakSet()
@@ -46,9 +56,19 @@ class Server:
     """The server, on one address for all its life. It keeps its directory until it is discarded, at
     the end of this process if not before."""
 
-    def __init__(self, set_up, arguments=()):
-        self.host = "127.0.0.1"
-        self.port = free_port()
+    def __init__(self, set_up, arguments=(), transport=TRANSPORT):
+        self.transport = transport
+        self.admin_port = free_port()
+        # Where the suite connects to, in the words of the Python connectors.
+        if transport == "unix":
+            self.host = "unix/"
+            # It is the same for all its life, and its directory is not.
+            handle, self.port = tempfile.mkstemp(prefix="vestibule-suite-", suffix=".sock")
+            os.close(handle)
+            os.remove(self.port)
+        else:
+            self.host = "127.0.0.1"
+            self.port = free_port() if transport == "tls" else self.admin_port
         self._set_up = set_up
         self._arguments = list(arguments)
         self._process = None
@@ -60,8 +80,17 @@ class Server:
     def start(self):
         if self._directory is None:
             self._directory = tempfile.mkdtemp(prefix="vestibule-suite-")
-        command = [os.environ["VESTIBULE_TEST_SERVER"], "--listen", f"{self.host}:{self.port}"]
-        command += ["--data", self._directory, *self._arguments]
+        command = [os.environ["VESTIBULE_TEST_SERVER"], "--listen", f"127.0.0.1:{self.admin_port}"]
+        command += ["--data", os.path.join(self._directory, "data"), *self._arguments]
+        if self.transport == "unix":
+            command += ["--listen", f"unix:{self.port}"]
+        elif self.transport == "tls":
+            # A key is its owner's alone.
+            key = os.path.join(self._directory, "server.key")
+            shutil.copyfile(os.path.join(CERTIFICATES, "server.key"), key)
+            os.chmod(key, 0o600)
+            command += ["--tls-listen", f"{self.host}:{self.port}", "--tls-key", key]
+            command += ["--tls-certificate", os.path.join(CERTIFICATES, "server.pem")]
         log = open(os.path.join(self._directory, "output"), "wb")
         with log:
             self._process = subprocess.Popen(
@@ -75,7 +104,7 @@ class Server:
         end = time.monotonic() + START_LIMIT_S
         while True:
             try:
-                admin = tarantool.Connection(self.host, self.port, connect_now=True)
+                admin = tarantool.Connection("127.0.0.1", self.admin_port, connect_now=True)
                 if admin.call("vestibule.state")[0]["state"] != "loading":
                     return admin
                 admin.close()
@@ -85,6 +114,10 @@ class Server:
             if time.monotonic() > end:
                 raise TimeoutError("the server does not serve")
             time.sleep(0.02)
+
+    @property
+    def is_started(self):
+        return self._process is not None
 
     def stop(self):
         if self._process is None:

@@ -8,6 +8,7 @@ const fs = require('fs')
 const net = require('net')
 const path = require('path')
 const readline = require('readline')
+const tls = require('tls')
 
 const [source, ports, fd] = process.argv.slice(2)
 const portOf = JSON.parse(ports)
@@ -51,7 +52,10 @@ const connect = net.connect
 net.connect = (options) => {
   // An address that is nobody's, for a connection that times out: never dialed, it does so too.
   if (options.host === '192.0.0.0') return new net.Socket()
-  return connect({ ...options, family: 4, port: portOf[options.port] || options.port })
+  const led = portOf[options.port]
+  if (led && led.path) return connect({ ...options, path: led.path })
+  const to = { ...options, family: 4, ...(led || {}) }
+  return led && led.ca ? tls.connect(to) : connect(to)
 }
 
 // The set-up of most tests calls this one of the Lua functions; here is what it does.

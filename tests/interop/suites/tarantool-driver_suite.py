@@ -10,7 +10,7 @@ import threading
 from types import SimpleNamespace
 
 from outcome import judge
-from server import Server, index, make_space
+from server import CA_FILE, TRANSPORT, Server, index, make_space
 
 LIMIT_S = 180
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -61,10 +61,6 @@ class Container(Server):
         super().start()
         self._set_up = nothing
 
-    @property
-    def is_started(self):
-        return self._process is not None
-
 
 # By the names of the suite's containers, and the ports that it dials.
 SERVERS = {
@@ -85,10 +81,20 @@ def obey(order):
             server.start()
 
 
+def reached(server):
+    """What the driver's sockets are led to, in the words of Node."""
+    if server.transport == "unix":
+        return {"path": server.port}
+    if server.transport == "tls":
+        with open(CA_FILE, encoding="ascii") as authority:
+            return {"port": server.port, "ca": authority.read()}
+    return {"port": server.port}
+
+
 def run(source):
     """Runs the suite to its end; returns what became of each test."""
     orders, orders_of_suite = os.pipe()
-    ports = {port: server.port for port, server in SERVERS.values()}
+    ports = {port: reached(server) for port, server in SERVERS.values()}
     command = [os.environ["VESTIBULE_TEST_NODE"], os.path.join(HERE, "tarantool-driver_suite.js")]
     command += [source, json.dumps(ports), str(orders_of_suite)]
     environment = {**os.environ, "NODE_PATH": os.path.dirname(source)}
@@ -129,7 +135,7 @@ def main(source):
     outcome = SimpleNamespace(
         passed=set(results["passed"]), failed=results["failed"], skipped_names=results["skipped"]
     )
-    return judge(outcome, os.path.join(HERE, "tarantool-driver.txt"))
+    return judge(outcome, os.path.join(HERE, "tarantool-driver.txt"), TRANSPORT)
 
 
 if __name__ == "__main__":

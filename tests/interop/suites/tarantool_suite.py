@@ -9,12 +9,32 @@ import sys
 import types
 import unittest
 
+import tarantool
 from outcome import Result, judge
 from packaging.version import parse
-from server import Server, free_port, limit_time
+from server import CA_FILE, TRANSPORT, Server, free_port, limit_time
 
 LIMIT_S = 600
+# What is run by other transports than TCP: what connects, and requests and replies of all kinds. How
+# values are written is the same by all of them, and so is what looks after addresses of the network.
+CARRIED = ["test_dml", "test_encoding", "test_protocol", "test_reconnect"]
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+# The ports at which TLS is spoken.
+_secured = set()
+
+
+def speak_tls():
+    """Has the connections of the suite to these ports speak TLS, which it does not ask for."""
+    plain = tarantool.Connection.__init__
+
+    def secured(self, host=None, port=None, *args, **kwargs):
+        if port in _secured:
+            kwargs.update(transport="ssl", ssl_ca_file=CA_FILE)
+        plain(self, host, port, *args, **kwargs)
+
+    tarantool.Connection.__init__ = secured
 
 
 class Console:
@@ -56,20 +76,22 @@ class Instance(Server):
     """In place of the suite's own, which starts a Tarantool."""
 
     def __init__(self, create_unix_socket=False, **_):
-        super().__init__(lambda _: None)
+        transport = "unix" if create_unix_socket else TRANSPORT
+        super().__init__(lambda _: None, transport=transport)
+        if transport == "unix":
+            # As this connector tells a path from a port.
+            self.host = None
+        elif transport == "tls":
+            _secured.add(self.port)
         self.script = None
         self.admin = None
         self.args = {"primary": self.port, "admin": None}
-        if create_unix_socket:
-            # There is none: a connection to this path fails.
-            self.host, self.args["primary"] = None, os.path.join(HERE, "no.sock")
-            self.start = lambda: None
 
     def start(self):
         if os.path.basename(self.script) != "box.lua":
             raise unittest.SkipTest(f"the Lua program {self.script} is run by the server")
         super().start()
-        self.admin = Console(self.port)
+        self.admin = Console(self.admin_port)
 
     def stop(self):
         if self.admin is not None:
@@ -98,11 +120,14 @@ def main(source, listed):
     module = types.ModuleType("test.suites.lib.tarantool_server")
     module.TarantoolServer, module.find_port = Instance, free_port
     sys.modules[module.__name__] = module
+    speak_tls()
     # What is tested is what was installed.
     os.environ["TEST_PURE_INSTALL"] = "1"
-    suite = unittest.defaultTestLoader.loadTestsFromName("test.suites")
+    names = ["test.suites"] if TRANSPORT == "tcp" else [f"test.suites.{own}" for own in CARRIED]
+    suite = unittest.defaultTestLoader.loadTestsFromNames(names)
     runner = unittest.TextTestRunner(resultclass=Result, verbosity=0)
-    return judge(runner.run(suite), listed)
+    of_these = None if TRANSPORT == "tcp" else names
+    return judge(runner.run(suite), listed, TRANSPORT, of_these)
 
 
 if __name__ == "__main__":
