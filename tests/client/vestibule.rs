@@ -9,7 +9,7 @@ use vestibule_client::{
 
 use crate::ledger::Ledger;
 use crate::suite;
-use crate::support::{Directory, PATIENCE, Server};
+use crate::support::{Directory, PATIENCE, Server, number_from_env};
 
 #[derive(Serialize)]
 struct FieldFormat {
@@ -239,6 +239,50 @@ async fn what_was_told_is_true_although_the_server_was_stopped_and_busy() {
         unknown, 0,
         "who watches box.shutdown loses nothing in a stop"
     );
+}
+
+/// What befalls a server in a test.
+#[derive(Debug, Clone, Copy)]
+enum Misfortune {
+    Kill,
+    Stop,
+    Demotion,
+    Solo,
+}
+
+#[tokio::test]
+async fn what_was_told_is_true_whatever_befalls_the_server_in_whichever_order() {
+    use Misfortune::{Demotion, Kill, Solo, Stop};
+    let seed = number_from_env("VESTIBULE_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("VESTIBULE_TEST_SEED={seed} is this order");
+    let mut order = [Kill, Stop, Demotion, Solo, Kill, Stop, Demotion, Solo];
+    fastrand::Rng::with_seed(seed).shuffle(&mut order);
+    let directory = Directory::new();
+    let (mut server, client) = start(&directory).await;
+    let address = server.address().to_string();
+    let ledger = Ledger::begin(&client, 20, Retry::never());
+    for misfortune in order {
+        ledger.more(100).await;
+        let pair = match misfortune {
+            Kill | Stop => {
+                match misfortune {
+                    Kill => server.kill(),
+                    _ => assert!(server.terminate().success()),
+                }
+                server = Server::start_on(&address, directory.path(), &[]);
+                continue;
+            }
+            Demotion => ["vestibule.demote", "vestibule.promote"],
+            Solo => ["vestibule.solo", "vestibule.assist"],
+        };
+        let operator = connect(&server).await;
+        operator.call::<Value>(pair[0], ()).await.unwrap();
+        ledger.more_failed(20).await;
+        operator.call::<Value>(pair[1], ()).await.unwrap();
+    }
+    ledger.more(100).await;
+    let (done, not_run, _) = ledger.settle(&client).await;
+    assert!(done >= 900 && not_run >= 80, "{done} {not_run}");
 }
 
 async fn role_of(pool: &Pool, mode: Mode) -> Option<String> {
