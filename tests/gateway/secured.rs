@@ -1,12 +1,15 @@
 //! Tarantools that are reached by TLS, and by unix sockets.
 
 use std::fs;
+use std::process::Command;
 
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use vestibule_client::{Client, TlsOptions};
 
 use crate::relay::{Relay, tls};
-use crate::support::{Directory, PATIENCE, pem, tarantool, tls_files, tls_files_of, wait_until};
+use crate::support::{
+    Directory, PATIENCE, Server, pem, secret, tarantool, tls_files, tls_files_of, wait_until,
+};
 use crate::{answers_are_the_same, eval, gateway, gateway_with, log_in, start, start_at};
 
 #[test]
@@ -106,4 +109,56 @@ fn clients_come_by_tls_to_a_gateway() {
         let told: u64 = client.eval("return 7", ()).await.expect("it is answered");
         assert_eq!(told, 7);
     });
+}
+
+/// With the files and addresses of this test in place of those of the page.
+#[test]
+fn the_example_of_the_documentation_is_one() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let to = upstream.address.network().expect("it listens by TCP");
+    let (_relay, address) = Relay::of_tls(tls("server", &[&TLS12, &TLS13], true), to);
+    let page = include_str!("../../docs/gateway.md");
+    let (_, chapter) = page.split_once("### By TLS\n").expect("it is there");
+    let (_, block) = chapter.split_once("```sh\n").expect("it has an example");
+    let (mut example, _) = block.split_once("```").expect("it ends");
+    let mut made = String::new();
+    let files = tls_files_of("client", directory.path());
+    let [certificate, key] = files.map(|own| own.display().to_string());
+    for (own, ours) in [
+        (
+            "vestibule --listen",
+            concat!("exec ", env!("CARGO_BIN_EXE_vestibule"), " --listen"),
+        ),
+        ("0.0.0.0:3301", "127.0.0.1:0"),
+        (
+            "db1.example.com:3301",
+            &format!("localhost:{}", address.port()),
+        ),
+        // Nobody listens there: one of two upstreams serves.
+        ("db2.example.com:3301", "localhost:1"),
+        (
+            "/etc/vestibule/tls/ca.crt",
+            &pem("ca.pem").display().to_string(),
+        ),
+        ("/etc/vestibule/tls/gateway.crt", &certificate),
+        ("/etc/vestibule/tls/gateway.key", &key),
+    ] {
+        let (before, after) = example.split_once(own).expect("in this order");
+        made.push_str(before);
+        made.push_str(ours);
+        example = after;
+    }
+    made.push_str(example);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &made])
+        .env("VESTIBULE_UPSTREAM_USER", "gateway")
+        .env(
+            "VESTIBULE_UPSTREAM_PASSWORD_FILE",
+            secret(directory.path(), "gateway"),
+        );
+    let server = Server::spawn_with(command, false, false);
+    answers_are_the_same(&upstream, &server);
 }
