@@ -80,6 +80,18 @@ fn the_debian_package_has_what_the_binary_says_and_a_configuration_of_its_own() 
         .filter(|line| !line.contains(" root/root "))
         .collect();
     assert!(foreign.is_empty(), "{foreign:?}");
+    let checked = output(
+        Command::new("lintian")
+            .args([
+                "--allow-root",
+                "--fail-on",
+                "error,warning",
+                "--profile",
+                "debian",
+            ])
+            .arg(package),
+    );
+    assert!(checked.status.success(), "{checked:?}");
 }
 
 fn completions_and_pages_are_those_of_the_binary(scratch: &Path, root: &Path) {
