@@ -172,10 +172,6 @@ pub(crate) const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
 /// Bytes of replies to a client that takes chunks beside which its requests are still taken: what
 /// it is slow to take of one group holds up that group alone.
 pub(crate) const BESIDE_CHUNKS_MAX: usize = 32 << 20;
-/// Unsent bytes with which the kernel takes no more (`TCP_NOTSENT_LOWAT`), but for one write.
-pub(crate) const UNSENT_IN_KERNEL_MAX: u32 = 16 << 10;
-/// The same of a socket that takes hundreds of KB at a time: a packet buffer of the kernel.
-pub(crate) const UNSENT_IN_KERNEL_FAST_MAX: u32 = 64 << 10;
 /// Largest write that the kernel is not to join others with, which it takes without counting them.
 pub(crate) const WRITTEN_APART_MAX: usize = 64 << 10;
 /// Bytes of answers to pings, and of others that go ahead, beside which further pings are taken

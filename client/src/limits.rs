@@ -47,11 +47,6 @@ pub(crate) const CHUNK_MESSAGES_MAX: usize = 64;
 /// quarter at first. With less, a transfer on this machine waits for its credit.
 pub(crate) const CHUNK_CREDIT: usize = 2 << 20;
 
-/// Unsent bytes with which the kernel takes no more (`TCP_NOTSENT_LOWAT`): what is written later
-/// waits for them.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-pub(crate) const UNSENT_IN_KERNEL_MAX: u32 = 16 << 10;
-
 /// Bytes that TLS takes ahead of what the kernel takes: a record.
 #[cfg(feature = "tls")]
 pub(crate) const TLS_UNSENT_MAX: usize = 16 << 10;

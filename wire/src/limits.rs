@@ -55,6 +55,14 @@ pub const AHEAD_MIN: usize = GROUP_QUANTUM;
 /// Bytes that are taken out of the groups ahead of a socket that has just taken as many.
 pub const AHEAD_MAX: usize = 512 << 10;
 
+/// Unsent bytes with which the kernel takes no more of a connection with chunks
+/// (`TCP_NOTSENT_LOWAT`), but for one write: what is written later waits for them.
+pub const UNSENT_IN_KERNEL_MAX: u32 = GROUP_QUANTUM as u32;
+
+/// The same of a socket that takes hundreds of KB at a time (64 KiB): a packet buffer of the
+/// kernel.
+pub const UNSENT_IN_KERNEL_FAST_MAX: u32 = 64 << 10;
+
 /// Bytes of messages in chunks that a peer holds before it admits them, if it says nothing.
 pub const CHUNK_WINDOW_DEFAULT: usize = 64 << 10;
 

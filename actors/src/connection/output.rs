@@ -25,8 +25,7 @@ use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
     BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_CONTROL_MAX, PARTS_PER_WRITE_MAX,
-    SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX, UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX,
-    WRITTEN_APART_MAX,
+    SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX, WRITTEN_APART_MAX,
 };
 use crate::segments::{Chain, Held, Segments};
 
@@ -43,8 +42,6 @@ pub(crate) struct Output {
     backlog: Option<Box<GroupBacklog>>,
     /// How much of that is taken out at a time.
     pace: Pace,
-    /// Whether the kernel holds more of it than of others: the socket takes much.
-    is_fast: bool,
     /// Something waits: what comes now joins its group.
     is_behind: bool,
     has_written: bool,
@@ -74,7 +71,6 @@ impl Output {
             sent: 0,
             backlog: None,
             pace: Pace::default(),
-            is_fast: false,
             is_behind: false,
             has_written: false,
             sent_total: 0,
@@ -301,21 +297,12 @@ impl Output {
             slices => stream.try_write_vectored(slices),
         };
         let flushed = self.flush_with(write, give_back);
-        if self.takes_chunks() {
-            self.follow_pace(stream);
+        if self.takes_chunks()
+            && let Some(max) = self.pace.new_unsent_max()
+        {
+            stream.bound_unsent(max);
         }
         flushed
-    }
-
-    /// Has the kernel hold what goes with the bytes that the socket takes at a time.
-    fn follow_pace(&mut self, stream: &dyn Transport) {
-        let is_fast = self.pace.is_fast(self.is_fast);
-        if is_fast != std::mem::replace(&mut self.is_fast, is_fast) {
-            stream.bound_unsent(match is_fast {
-                true => UNSENT_IN_KERNEL_FAST_MAX,
-                false => UNSENT_IN_KERNEL_MAX,
-            });
-        }
     }
 
     fn flush_with(

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use vestibule_wire::limits::UNSENT_IN_KERNEL_MAX;
 
 use crate::args::{BenchArgs, Switch};
 use crate::client::{AGREED, BlockingClient, Endpoint};
@@ -42,6 +43,7 @@ use crate::stream::SHARED_BUFFER_SIZE;
 use link::{BulkCounts, Link};
 use outcome::Besides;
 pub(crate) use outcome::BulkOutcome;
+use outgoing::bound_unsent;
 use prepare::BulkPlan;
 
 /// Bytes of a transfer, unless `--size` says otherwise.
@@ -50,9 +52,6 @@ const SIZE_DEFAULT: u32 = 1_000_000;
 const BESIDE_EVERY_DEFAULT: Duration = Duration::from_millis(1);
 /// How long a server may take to answer what is in flight at the end; then it is cut off.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
-/// Unsent bytes with which the kernel takes no more, as the server has it.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-const UNSENT_IN_KERNEL_MAX: u32 = 16 * 1024;
 const SETTLE_STEP: Duration = Duration::from_millis(2);
 
 /// Prepares the server, then measures.
@@ -131,7 +130,7 @@ impl Bulk {
             has_chunks &= id.chunks.is_some();
             let stream = client.into_tcp("--op bulk")?;
             stream.set_nonblocking(true).map_err(setup())?;
-            keep_kernel_queue_small(&stream).map_err(setup())?;
+            bound_unsent(&stream, UNSENT_IN_KERNEL_MAX).map_err(setup())?;
             let mut stream = TcpStream::from_std(stream);
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
@@ -224,11 +223,4 @@ impl Bulk {
         }
         Ok(figures)
     }
-}
-
-/// What the kernel has taken and not sent goes before everything that comes later.
-fn keep_kernel_queue_small(stream: &std::net::TcpStream) -> std::io::Result<()> {
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_IN_KERNEL_MAX)?;
-    Ok(())
 }

@@ -52,6 +52,14 @@ impl Outgoing {
     /// Writes until nothing is left that may be sent, until the socket takes no more, or for long
     /// enough. Whether the socket may take more.
     pub(super) fn flush(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
+        let flushed = self.write(stream);
+        if let Some(max) = self.pace.new_unsent_max() {
+            bound_unsent(&*stream, max)?;
+        }
+        flushed
+    }
+
+    fn write(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
         let mut total = 0;
         while total < WRITTEN_MAX {
             self.refill(total);
@@ -121,6 +129,18 @@ impl Outgoing {
             }
         }
     }
+}
+
+/// Has the kernel take no more while this many bytes are not sent: what it has taken goes before
+/// everything that comes later.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+pub(super) fn bound_unsent<'a>(stream: impl Into<SockRef<'a>>, max: u32) -> io::Result<()> {
+    stream.into().set_tcp_notsent_lowat(max)
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+pub(super) fn bound_unsent<S>(_: S, _: u32) -> io::Result<()> {
+    Ok(())
 }
 
 /// Writes; a kernel that is asked to hold little joins nothing with what is written apart.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::time::Instant;
 use vestibule_wire::groups::Pace;
 use vestibule_wire::request::Body;
@@ -11,6 +11,7 @@ use vestibule_wire::request::Body;
 use super::deliver::Answers;
 use super::handshake::{broken, ended, malformed};
 use super::shared::{Link, Phase};
+use super::transport::Write;
 use crate::error::{Error, ErrorKind};
 use crate::incoming::Incoming;
 use crate::limits::GOODBYE_TIME_MAX;
@@ -47,7 +48,7 @@ impl Life {
 pub(super) async fn drive<R, W>(link: &Link, incoming: Incoming, reader: R, mut writer: W) -> Error
 where
     R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    W: Write,
 {
     let life = Life::new();
     tokio::select! {
@@ -99,7 +100,7 @@ async fn read<R: AsyncRead + Unpin>(
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(link: &Link, writer: &mut W) -> Error {
+async fn write<W: Write>(link: &Link, writer: &mut W) -> Error {
     let mut batch = Batch::default();
     // How much the socket has taken since it was full, or there was nothing for it.
     let (mut pace, mut taken) = (Pace::default(), 0);
@@ -119,6 +120,7 @@ async fn write<W: AsyncWrite + Unpin>(link: &Link, writer: &mut W) -> Error {
                 link.to_leave.notify_one();
             }
             pace.on_open(std::mem::take(&mut taken));
+            follow(&mut pace, writer);
             link.to_write.notified().await;
             continue;
         }
@@ -130,6 +132,7 @@ async fn write<W: AsyncWrite + Unpin>(link: &Link, writer: &mut W) -> Error {
                     taken += count;
                     if count < rest.len() {
                         pace.on_full(std::mem::take(&mut taken));
+                        follow(&mut pace, writer);
                     }
                     batch.skip(count);
                     link.lock().outgoing.wrote(count);
@@ -137,6 +140,13 @@ async fn write<W: AsyncWrite + Unpin>(link: &Link, writer: &mut W) -> Error {
                 Err(fault) => return broken(fault),
             }
         }
+    }
+}
+
+/// Has the kernel hold what goes with the bytes that the socket takes at a time.
+fn follow(pace: &mut Pace, writer: &impl Write) {
+    if let Some(max) = pace.new_unsent_max() {
+        writer.bound_unsent(max);
     }
 }
 
@@ -173,14 +183,19 @@ async fn leave(link: &Link) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::io;
     use std::pin::Pin;
+    use std::sync::Arc;
     use std::task::{Context, Poll};
 
+    use tokio::io::AsyncWrite;
     use vestibule_wire::client::RequestHeader;
     use vestibule_wire::groups::chunk::HEAD_SIZE_MAX;
     use vestibule_wire::groups::{Agreement, Group};
-    use vestibule_wire::limits::GROUP_QUANTUM;
+    use vestibule_wire::limits::{
+        AHEAD_MAX, AHEAD_MIN, GROUP_QUANTUM, UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX,
+    };
 
     use super::*;
     use crate::options::Options;
@@ -224,9 +239,67 @@ mod tests {
         }
     }
 
+    impl Write for Holds {}
+    impl Write for &mut Holds {}
+
+    /// A socket that is full when it has taken the first of these numbers of bytes, and so on.
+    struct Filling {
+        rooms: Vec<usize>,
+        bounds: RefCell<Vec<u32>>,
+    }
+
+    impl AsyncWrite for Filling {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let Some(room) = self.rooms.first_mut() else {
+                return Poll::Pending;
+            };
+            let count = bytes.len().min(*room);
+            *room -= count;
+            if *room == 0 {
+                self.rooms.remove(0);
+            }
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Filling {
+        fn bound_unsent(&self, max: u32) {
+            self.bounds.borrow_mut().push(max);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_kernel_is_asked_to_hold_more_of_a_large_request_while_the_socket_takes_much() {
+        let link = link_with_large_request();
+        let mut writer = Filling {
+            rooms: vec![AHEAD_MIN, AHEAD_MAX + 1, AHEAD_MAX / 4 + 1, AHEAD_MIN + 1],
+            bounds: RefCell::default(),
+        };
+        tokio::select! {
+            biased;
+            error = write(&link, &mut writer) => panic!("{error}"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(writer.rooms.is_empty());
+        let expected = [UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX];
+        assert_eq!(writer.bounds.into_inner(), expected);
+    }
+
     /// A socket that takes little at a time. A ping is asked for now and then.
     struct Slow {
-        link: std::sync::Arc<Link>,
+        link: Arc<Link>,
         taken: Vec<u8>,
         /// Numbers of the pings, and how much it had taken when they were asked for.
         asked: Vec<(u64, usize)>,
@@ -264,19 +337,12 @@ mod tests {
         }
     }
 
+    impl Write for Slow {}
+
     /// On a slow link a batch of 64 KiB would be milliseconds ahead of it.
     #[tokio::test]
     async fn over_a_slow_socket_a_ping_waits_for_one_chunk() {
-        let link = Link::new("h".parse().unwrap(), Options::default());
-        {
-            let mut state = link.lock();
-            state.outgoing.cut(Agreement {
-                window: 16 * MUCH,
-                messages_max: 8,
-            });
-            let frame = vec![0; 4 * MUCH];
-            state.outgoing.push(Group::Write, 1, frame, Room::default());
-        }
+        let link = link_with_large_request();
         let mut writer = Slow {
             link: link.clone(),
             taken: Vec::new(),
@@ -297,7 +363,21 @@ mod tests {
         }
     }
 
-    fn link_with_a_ping() -> std::sync::Arc<Link> {
+    fn link_with_large_request() -> Arc<Link> {
+        let link = Link::new("h".parse().unwrap(), Options::default());
+        {
+            let mut state = link.lock();
+            state.outgoing.cut(Agreement {
+                window: 16 * MUCH,
+                messages_max: 8,
+            });
+            let frame = vec![0; 4 * MUCH];
+            state.outgoing.push(Group::Write, 1, frame, Room::default());
+        }
+        link
+    }
+
+    fn link_with_a_ping() -> Arc<Link> {
         let target = "h".parse().unwrap();
         let link = Link::new(target, Options::default());
         link.post(&mut link.lock(), 0, &Body::Ping);

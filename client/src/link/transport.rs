@@ -9,12 +9,11 @@ use std::task::{Context, Poll, ready};
 use socket2::SockRef;
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use vestibule_wire::limits::UNSENT_IN_KERNEL_MAX;
 
 use super::handshake::broken;
 use crate::address::Address;
 use crate::error::Error;
-#[cfg(any(target_os = "android", target_os = "linux"))]
-use crate::limits::UNSENT_IN_KERNEL_MAX;
 use crate::options::Options;
 
 /// A socket that is connected.
@@ -24,6 +23,12 @@ pub(super) enum Socket {
     /// TLS over one of the others, agreed on.
     #[cfg(feature = "tls")]
     Tls(tls::Encrypted),
+}
+
+/// What a connection writes to.
+pub(super) trait Write: AsyncWrite + Unpin {
+    /// Has the kernel take no more while this many bytes are not sent, where it can be told.
+    fn bound_unsent(&self, _max: u32) {}
 }
 
 /// Where a plain socket is written to: by its connection's task, or by who asks.
@@ -111,6 +116,15 @@ impl AsyncWrite for WriteHalf {
     }
 }
 
+impl Write for WriteHalf {
+    fn bound_unsent(&self, max: u32) {
+        if let Half::Tcp(half) = &*self.0 {
+            // If it cannot be told, it holds what it held.
+            let _ = bound_unsent(half.as_ref(), max);
+        }
+    }
+}
+
 /// Connects; tries every address that a name has.
 pub(super) async fn connect(address: &Address, options: &Options) -> Result<Socket, Error> {
     let socket = match address {
@@ -131,9 +145,17 @@ async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let socket = TcpStream::connect((host, port)).await?;
     // Requests that wait for each other's replies must not wait for the kernel.
     socket.set_nodelay(true)?;
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_IN_KERNEL_MAX)?;
+    bound_unsent(&socket, UNSENT_IN_KERNEL_MAX)?;
     Ok(socket)
+}
+
+/// Has the kernel take no more while this many bytes are not sent: what is written later waits for
+/// them.
+fn bound_unsent(socket: &TcpStream, max: u32) -> io::Result<()> {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    SockRef::from(socket).set_tcp_notsent_lowat(max)?;
+    let _ = (socket, max);
+    Ok(())
 }
 
 #[cfg(feature = "tls")]
@@ -144,7 +166,7 @@ mod tls {
     use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::pki_types::ServerName;
 
-    use super::{Socket, broken};
+    use super::{Socket, Write, broken};
     use crate::address::Address;
     use crate::error::Error;
     use crate::limits::TLS_UNSENT_MAX;
@@ -157,6 +179,9 @@ mod tls {
     }
 
     impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+    /// The socket below keeps the bound that it has from the start.
+    impl Write for tokio::io::WriteHalf<Encrypted> {}
 
     pub(in crate::link) type Encrypted = Box<dyn Duplex>;
 

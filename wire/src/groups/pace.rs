@@ -7,9 +7,13 @@
 //!
 //! What is taken out cannot be overtaken any more. A socket that takes a megabyte without a pause
 //! has sent it before that matters, and is given much in each system call; one that takes a packet
-//! or two at a time gets no more than these.
+//! or two at a time gets no more than these. By the same measure the kernel is asked to hold more
+//! or less of what it has not sent.
 
-use crate::limits::{AHEAD_MAX, AHEAD_MIN, CHUNK_PAYLOAD_MAX, GROUP_QUANTUM};
+use crate::limits::{
+    AHEAD_MAX, AHEAD_MIN, CHUNK_PAYLOAD_MAX, GROUP_QUANTUM, UNSENT_IN_KERNEL_FAST_MAX,
+    UNSENT_IN_KERNEL_MAX,
+};
 
 /// What a socket has shown that it takes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct Pace {
     last: usize,
     /// Whether it was full then.
     was_full: bool,
+    /// The kernel was asked to hold as much of it as of a fast one.
+    is_fast: bool,
 }
 
 impl Pace {
@@ -42,16 +48,23 @@ impl Pace {
         is_due.then(|| takes.clamp(GROUP_QUANTUM, CHUNK_PAYLOAD_MAX))
     }
 
-    /// Whether the socket takes so much that a kernel which holds more for it delays nothing: much
-    /// in a flush, or not little, if it was so before.
+    /// Unsent bytes with which the kernel is to take no more from now on (`TCP_NOTSENT_LOWAT`), if
+    /// that has changed: [`UNSENT_IN_KERNEL_MAX`] at first. More delays nothing where the socket
+    /// takes much in a flush, or not little, if it did so before.
     #[must_use]
-    pub fn is_fast(self, was_fast: bool) -> bool {
-        let least = if was_fast {
+    pub fn new_unsent_max(&mut self) -> Option<u32> {
+        let least = if self.is_fast {
             AHEAD_MAX / 8
         } else {
             AHEAD_MAX / 2
         };
-        self.last >= least
+        let is_fast = self.last >= least;
+        let was_fast = std::mem::replace(&mut self.is_fast, is_fast);
+        (is_fast != was_fast).then_some(if is_fast {
+            UNSENT_IN_KERNEL_FAST_MAX
+        } else {
+            UNSENT_IN_KERNEL_MAX
+        })
     }
 
     /// A flush has ended before the socket was full, when it had taken this many bytes.
@@ -79,17 +92,28 @@ mod tests {
             assert_eq!(pace.ahead(0), AHEAD_MIN);
             assert_eq!(pace.piece(0, 0), Some(GROUP_QUANTUM));
             assert_eq!(pace.piece(0, 1), None);
-            assert!(!pace.is_fast(false) && !pace.is_fast(true));
+            assert_eq!(pace.new_unsent_max(), None);
         }
     }
 
     #[test]
     fn a_socket_that_was_fast_stays_so_while_it_does_not_take_little() {
         let mut pace = Pace::default();
-        pace.on_full(AHEAD_MAX / 4);
-        assert!(!pace.is_fast(false) && pace.is_fast(true));
+        let steps = [
+            (AHEAD_MAX / 4, None),
+            (AHEAD_MAX, Some(UNSENT_IN_KERNEL_FAST_MAX)),
+            (AHEAD_MAX / 2, None),
+            (AHEAD_MAX / 4, None),
+            (AHEAD_MAX / 8 - 1, Some(UNSENT_IN_KERNEL_MAX)),
+            (AHEAD_MAX / 4, None),
+        ];
+        for (taken, told) in steps {
+            pace.on_full(taken);
+            assert_eq!(pace.new_unsent_max(), told, "{taken}");
+            assert_eq!(pace.new_unsent_max(), None, "it is told once");
+        }
         pace.on_open(AHEAD_MAX);
-        assert!(pace.is_fast(false));
+        assert_eq!(pace.new_unsent_max(), Some(UNSENT_IN_KERNEL_FAST_MAX));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
-use vestibule_wire::limits::{AHEAD_MAX, AHEAD_MIN};
+use vestibule_wire::limits::{
+    AHEAD_MAX, AHEAD_MIN, UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX,
+};
 
 use super::*;
 

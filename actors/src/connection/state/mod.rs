@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::reply::{ReplyHeader, wrap_results};
-use vestibule_wire::{Error, ErrorCode};
+use vestibule_wire::{Error, ErrorCode, limits};
 
 use super::awaited::AwaitedTransitions;
 use super::counts::InFlightCounts;
@@ -41,7 +41,7 @@ use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
 use crate::hooks::CloseReason;
 use crate::incoming::ConnectionBounds;
-use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE, UNSENT_IN_KERNEL_MAX};
+use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
 use crate::memory::{ConnectionCharge, Holding, OutputGauge};
 use crate::resources::credits::Grant;
 use crate::resources::transactions::OpenTransactions;
@@ -284,7 +284,7 @@ impl ConnectionState {
         if self.incoming.is_none() {
             self.incoming = Some(Box::default());
             self.output.agree(agreed);
-            self.stream.bound_unsent(UNSENT_IN_KERNEL_MAX);
+            self.stream.bound_unsent(limits::UNSENT_IN_KERNEL_MAX);
         }
     }
 
