@@ -12,6 +12,7 @@ pub use listening::*;
 #[cfg(feature = "tls")]
 pub use tls::*;
 pub use upstream::*;
+use vestibule_wire::limits::{AHEAD_MAX, CHUNK_PAYLOAD_MAX};
 
 /// Declares bounds, and lists them as [`SHOWN`].
 macro_rules! shown {
@@ -175,8 +176,8 @@ pub(crate) const BESIDE_CHUNKS_MAX: usize = 32 << 20;
 /// Largest write that the kernel is not to join others with, which it takes without counting them.
 pub(crate) const WRITTEN_APART_MAX: usize = 64 << 10;
 /// Bytes of answers to pings, and of others that go ahead, beside which further pings are taken
-/// although other requests wait for the output to be sent.
-pub(crate) const OUTPUT_CONTROL_MAX: usize = vestibule_wire::limits::AHEAD_MAX + (64 << 10);
+/// although other requests wait: 64 KiB, and all that is ready of other replies for a fast socket.
+pub(crate) const OUTPUT_CONTROL_MAX: usize = AHEAD_MAX + CHUNK_PAYLOAD_MAX + (64 << 10);
 /// Bytes that are written for one connection before others get their turn.
 pub(crate) const FLUSH_BYTES_MAX: usize = 512 << 10;
 /// How long a session's turn may go on when others may wait for theirs.
@@ -491,6 +492,7 @@ const _: () = assert!(CONNECTION_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(OUTPUT_MAX_LEAST <= OUTPUT_MAX && TURN_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(MEMORY_SMALL <= SEGMENT_SIZE && SEGMENT_SIZE <= TURN_SMALL_BYTES_MAX);
 const _: () = assert!(SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE <= FLUSH_BYTES_MAX);
+const _: () = assert!(FLUSH_BYTES_MAX < OUTPUT_CONTROL_MAX);
 const _: () = assert!(SEGMENT_SIZE.is_multiple_of(4096) && SEGMENT_SIZE <= BUFFER_KEEP_MAX);
 const _: () = assert!(TURN_REQUESTS_COSTLY < TURN_REQUESTS_MAX);
 const _: () = assert!(UPSTREAM_REPLY_LARGE <= READ_SIZE);

@@ -6,6 +6,7 @@ mod cases;
 #[path = "groups/client.rs"]
 mod client;
 
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Instant;
 
@@ -177,7 +178,8 @@ fn who_sends_what_is_damaged_is_not_waited_for_to_give_credit() {
 fn who_closes_its_half_is_not_waited_for_to_give_credit() {
     let harness = harness_with_rows();
     let few = out_of_credit(&harness);
-    let (mut many, next) = with_more_waiting_than_is_taken_beside(&harness);
+    let mut many = Client::connect(&harness, Some(ASKED));
+    let next = ask_for_more_than_is_taken_beside(&mut many);
     // It would wait for those before it to go.
     many.send(&RequestBuilder::replace(next, 9).bytes());
     for mut client in [few, many] {
@@ -205,10 +207,9 @@ fn what_is_under_way_is_answered_also_if_a_half_was_closed_that_owes_credit() {
     while client.read() {}
 }
 
-/// A client for which so much waits without credit that no more of its requests are taken, and the
+/// Has so much wait for a client without credit that no more of its requests are taken; returns the
 /// next sync.
-fn with_more_waiting_than_is_taken_beside(harness: &Harness) -> (Client, u64) {
-    let mut client = Client::connect(harness, Some(ASKED));
+fn ask_for_more_than_is_taken_beside<S: Read + Write>(client: &mut Client<S>) -> u64 {
     let waiting = BESIDE_CHUNKS_MAX / LARGE + 4;
     for stream in 1..=waiting as u64 {
         let select = RequestBuilder::select(1 + stream, 5);
@@ -218,18 +219,40 @@ fn with_more_waiting_than_is_taken_beside(harness: &Harness) -> (Client, u64) {
     while client.pieces.len() < ASKED.messages_max {
         assert!(client.read());
     }
-    (client, 2 + waiting as u64)
+    2 + waiting as u64
 }
 
 #[test]
 fn pings_are_answered_while_more_replies_wait_than_requests_are_taken_beside() {
     let harness = harness_with_rows();
-    let (mut client, small) = with_more_waiting_than_is_taken_beside(&harness);
+    let mut client = Client::connect(&harness, Some(ASKED));
+    let small = ask_for_more_than_is_taken_beside(&mut client);
     client.send(&RequestBuilder::select(small, 7).stream(100).bytes());
     for sync in [small + 1, small + 2] {
         client.ping(sync);
     }
     assert!(client.replies.is_empty(), "the others wait");
+}
+
+#[test]
+fn pings_that_found_no_room_for_their_answers_are_answered_when_there_is_some() {
+    let harness = harness_with_rows();
+    let mut client = Client::over_pipe(&harness, 4096, Some(ASKED));
+    let small = ask_for_more_than_is_taken_beside(&mut client);
+    client.send(&RequestBuilder::select(small, 7).stream(100).bytes());
+    // Their answers are more than are made for a client that does not read.
+    let last = small + 60_000;
+    let ping = |sync| RequestBuilder::new(RequestType::Ping, sync).bytes();
+    let pings: Vec<u8> = (small + 1..=last).flat_map(ping).collect();
+    client.send(&pings);
+    let mut answered = small;
+    while answered < last {
+        assert!(client.read());
+        for (sync, _) in client.replies.drain(..) {
+            answered += 1;
+            assert_eq!(sync, answered, "in order, and the others wait");
+        }
+    }
 }
 
 #[test]

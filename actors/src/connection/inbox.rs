@@ -23,8 +23,8 @@ pub(crate) enum Look {
     Taken,
     /// Kept until its turn comes.
     Waits,
-    /// Kept, and looked at again: there was no time for it.
-    NoTime,
+    /// Kept, and looked at again, as all behind it: there was no time for it, or no room.
+    Later,
 }
 
 /// The kept bytes of one connection.
@@ -124,9 +124,9 @@ impl Inbox {
         self.seen = self.seen.saturating_sub(taken);
     }
 
-    /// Goes through the contents of the whole frames that were not looked at, up to a fault or as
-    /// long as there is time, and drops those that `take` takes. Each byte is moved once for each
-    /// time that there was, however many these are.
+    /// Goes through the contents of the whole frames that were not looked at, up to a fault or to
+    /// one that is to be looked at later, and drops those that `take` takes. Each byte is moved
+    /// once for each time that there was one, however many these are.
     pub(crate) fn take_out<E>(
         &mut self,
         packet_size_max: u64,
@@ -140,7 +140,7 @@ impl Inbox {
             at = frame.end;
             match take(content) {
                 Ok(Look::Taken) => {}
-                Ok(Look::NoTime) => {
+                Ok(Look::Later) => {
                     at = frame.start;
                     break;
                 }
@@ -246,7 +246,7 @@ mod tests {
                     return Err("a fault");
                 }
                 if content == b"!-" {
-                    return Ok(Look::NoTime);
+                    return Ok(Look::Later);
                 }
                 let is_wanted = content.starts_with(b"!");
                 taken.extend(is_wanted.then(|| content.to_vec()));

@@ -281,7 +281,7 @@ fn keep_inbox(dispatcher: &mut Dispatcher<'_>, inbox: Inbox) {
 
 /// Keeps what is not taken. Of a client with chunks some frames are taken all the same, which wait
 /// for nobody's turn: what it says of the chunks that it is sent, for what these stand behind may
-/// wait for just that, and pings, as long as few answers wait.
+/// wait for just that, and pings, while few answers wait, and else when few do again.
 fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     if dispatcher.session.incoming().is_some() {
         let packet_size_max = dispatcher.shared.config.packet_size_max;
@@ -296,16 +296,18 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     dispatcher.session.put_inbox(inbox);
 }
 
-/// Takes a frame that need not wait for others, if it is such and the turn has time for it. What
-/// is only looked at costs as much as it does to be read.
+/// Takes a frame that need not wait for others, if it is such, and the turn has time for it and the
+/// output has room for its answer. What is only looked at costs as much as it does to be read.
 fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Result<Look, Error> {
     let is_answer = Chunk::is_answer(content);
     let takes_pings = dispatcher.session.takes_pings_ahead();
     if !(is_answer || takes_pings && is_ping(content)) {
         return Ok(Look::Waits);
     }
-    if !dispatcher.worker.turns.has_time() {
-        return Ok(Look::NoTime);
+    let has_room = is_answer || dispatcher.session.has_room_for_control();
+    // With no room, so much waits that it cannot all be written before the next turn.
+    if !has_room || !dispatcher.worker.turns.has_time() {
+        return Ok(Look::Later);
     }
     dispatcher.worker.turns.spend(1);
     if is_answer {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::task::{Context, Poll};
 
+use proptest::prelude::*;
 use tokio::io::ReadBuf;
 use vestibule_wire::limits::{
     AHEAD_MAX, AHEAD_MIN, UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX,
@@ -443,5 +444,47 @@ fn the_kernel_holds_more_for_a_socket_that_takes_much_of_a_client_that_takes_chu
         let bounds = socket.bounds.into_inner();
         let expected = [UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX];
         assert_eq!(bounds, if is_cut { &expected[..] } else { &[] });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However much of large replies a socket takes at a time: what is ready of them leaves room
+    /// for answers to pings.
+    #[test]
+    fn what_is_ready_of_large_replies_is_not_in_the_way_of_pings(
+        rooms in prop::collection::vec(1..3 * AHEAD_MAX, 1..20),
+        step in 1000..2 * AHEAD_MAX,
+    ) {
+        let (mut output, segments) = new();
+        let window = 100_000_000;
+        output.agree(Agreement { window, messages_max: 10 });
+        let row: Arc<[u8]> = frame(1, 20_000_000).into();
+        for _ in 0..3 {
+            let mut reply = Chain::default();
+            reply.push_shared(&segments, &row);
+            output.append_chain(reply, stream(1));
+        }
+        for mut room in rooms {
+            let write = |slices: &[IoSlice<'_>], _: bool| {
+                let size: usize = slices.iter().map(|own| own.len()).sum();
+                let taken = size.min(room).min(step);
+                room -= taken;
+                if taken == 0 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(taken)
+            };
+            output.flush_with(write, drop).expect("it is fine");
+            prop_assert!(output.has_room_for_control(), "{}", output.ready());
+        }
+        let ping = [0; 29];
+        let mut pings = 0;
+        while output.has_room_for_control() {
+            output.append_copy(&ping, Group::Control);
+            pings += ping.len();
+        }
+        prop_assert!(pings <= OUTPUT_CONTROL_MAX);
     }
 }

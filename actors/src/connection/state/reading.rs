@@ -84,9 +84,15 @@ impl ConnectionState {
         !looks_for_credit && self.charge.is_over_share(connections)
     }
 
-    /// Whether pings may be answered although other requests have to wait: few answers do.
+    /// Whether pings may be answered although other requests have to wait, while there is
+    /// [room](Self::has_room_for_control) for that.
     pub(crate) fn takes_pings_ahead(&self) -> bool {
-        self.intake.takes_pings() && self.output.has_room_for_control()
+        self.intake.takes_pings()
+    }
+
+    /// Whether few answers wait.
+    pub(crate) fn has_room_for_control(&self) -> bool {
+        self.output.has_room_for_control()
     }
 
     /// The connection could not be read. True if it is to be put on the worker's list of such.
