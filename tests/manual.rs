@@ -63,7 +63,7 @@ fn every_shell_completes_every_command() {
         .expect("bash can be run");
     assert_eq!(
         String::from_utf8_lossy(&completed.stdout),
-        "drain\n",
+        "drain drain-upstream\n",
         "{completed:?}"
     );
     assert_eq!(vestibule(&["completions", "tcsh"]).status.code(), Some(2));

@@ -8,7 +8,7 @@
 //! | `handle`, `work`, `call` | what an embedder does with a running one |
 //! | `reconfigure` | settings that are replaced meanwhile |
 //! | `observe` | what operators see, for the embedder |
-//! | `transition` | transitions that an embedder asks for |
+//! | `transition`, `upstreams` | transitions that an embedder asks for, also of upstreams |
 //! | `assemble` | how the actors are put together |
 //! | `builder` | what a runtime is made of |
 //! | `certificates` | files of TLS, looked at now and then |
@@ -34,6 +34,7 @@ mod start_error;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod upstreams;
 mod work;
 
 use crate::config::Config;

@@ -146,7 +146,28 @@ impl fmt::Display for Role {
     }
 }
 
-/// What a change leads from or to: a state, or a role.
+/// Whether requests may go to an upstream of a gateway, as operators have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamUse {
+    /// Requests may.
+    Used,
+    /// Requests may not, whatever it says of itself.
+    Drained,
+}
+
+impl UpstreamUse {
+    /// As it stands in the list of transitions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Drained => "drained",
+        }
+    }
+}
+
+/// What a change leads from or to: a state, a role, or the use of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum StateOrRole {
@@ -154,6 +175,8 @@ pub enum StateOrRole {
     State(State),
     /// A role: whether data may be changed.
     Role(Role),
+    /// Of an upstream of a gateway: whether requests may go there.
+    Upstream(UpstreamUse),
 }
 
 impl StateOrRole {
@@ -163,6 +186,7 @@ impl StateOrRole {
         match self {
             Self::State(state) => state.name(),
             Self::Role(role) => role.name(),
+            Self::Upstream(own) => own.name(),
         }
     }
 }
@@ -176,6 +200,12 @@ impl fmt::Display for StateOrRole {
 impl From<State> for StateOrRole {
     fn from(state: State) -> Self {
         Self::State(state)
+    }
+}
+
+impl From<UpstreamUse> for StateOrRole {
+    fn from(own: UpstreamUse) -> Self {
+        Self::Upstream(own)
     }
 }
 

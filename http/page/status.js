@@ -474,7 +474,7 @@ const TABLES = [
     id: "transitions", title: "Transitions", full: true, sort: [0, -1], about: "Changes of state and of role, the newest first.",
     rows: (all) => all.transitions, columns: [
       number("id", "No."), { label: "Began", text: (own) => clock(own.started), value: (own) => own.started, isShort: true },
-      { label: "From, to", text: (own) => own.from + " → " + own.to, value: (own) => own.to, state: (own) => own.to, isShort: true },
+      { label: "From, to", text: (own) => (own.upstream ? own.upstream + ": " : "") + own.from + " → " + own.to, value: (own) => own.to, state: (own) => own.to, isShort: true },
       text("reason", "Reason", { long: true }), text("requested_by", "Asked by"), text("result", "Result"), number("took", "Took", seconds),
       { label: "Phases", text: phases, value: (own) => own.took, long: true }, { label: "Requests", text: fates, value: (own) => own.outcome_unknown, long: true },
     ],

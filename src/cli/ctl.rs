@@ -22,14 +22,15 @@ Examples:
   vestibule ctl --connect db1:3303 --tls-ca ca.crt --user admin --password-file admin.password state
   vestibule ctl demote --grace 2s --wait=30s
   vestibule ctl drain --lameduck 5s --wait
+  vestibule ctl drain-upstream db1 --grace 5s
   vestibule ctl show requests
   vestibule ctl kill 17 4
 
 Who may do this: connections from the server's own machine, or the users that its --administrator \
 names. It is answered whatever the engine does.
 
-Exit codes: 0 done; 1 refused, not reached, or not done in time; 2 bad usage; 3 the change of role \
-is done, and requests or transactions were cut off by it.";
+Exit codes: 0 done; 1 refused, not reached, or not done in time; 2 bad usage; 3 the change of role, or \
+the drain of an upstream, is done, and requests or transactions were cut off by it.";
 
 /// Options of `vestibule ctl`.
 #[derive(Debug, Args)]
@@ -112,6 +113,10 @@ pub(crate) enum CtlVerb {
     Demote(DemoteArgs),
     /// Make it the primary, which takes changes.
     Promote(PromoteArgs),
+    /// Drain an upstream of a gateway: nothing new goes there, and what is under way may finish.
+    DrainUpstream(DrainUpstreamArgs),
+    /// Let requests go to an upstream again that was drained.
+    RestoreUpstream(RestoreUpstreamArgs),
     /// End one request, or a connection with all of its requests.
     Kill {
         /// Number of the connection, as `show connections` tells.
@@ -167,6 +172,26 @@ pub(crate) struct PromoteArgs {
     /// Watch it.
     #[command(flatten)]
     pub(crate) watch: WatchArgs,
+}
+
+/// Options of `vestibule ctl drain-upstream`.
+#[derive(Debug, Args)]
+pub(crate) struct DrainUpstreamArgs {
+    /// Name of the upstream, as `show upstreams` tells.
+    pub(crate) name: String,
+    /// Most time for what is under way there, instead of the server's --shutdown-grace-period.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Return when that has passed, although it goes on. Else it is waited for.
+    #[arg(long, value_name = "TIME", require_equals = true, value_parser = duration)]
+    pub(crate) wait: Option<Duration>,
+}
+
+/// Options of `vestibule ctl restore-upstream`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreUpstreamArgs {
+    /// Name of the upstream, as `show upstreams` tells.
+    pub(crate) name: String,
 }
 
 /// How a change of role waits for its turn.

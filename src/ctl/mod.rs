@@ -11,12 +11,14 @@
 //! | `told` | answers as people and programs read them |
 //! | `link` | the connection, and its time limits |
 //! | `transition` | stops and changes of role: begun, or watched until they are over |
+//! | `upstream` | upstreams of a gateway: drained, and used again |
 //! | `mod` | what each verb does |
 
 mod answers;
 mod link;
 mod told;
 mod transition;
+mod upstream;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ async fn run(args: &CtlArgs) -> Result<ExitCode, CtlError> {
         CtlVerb::Drain(drain) => return transition::drain(link, args, drain).await,
         CtlVerb::Demote(demote) => return transition::demote(&link, demote).await,
         CtlVerb::Promote(promote) => return transition::promote(&link, promote).await,
+        CtlVerb::DrainUpstream(drain) => return upstream::drain(&link, drain).await,
+        CtlVerb::RestoreUpstream(restore) => return upstream::restore(&link, restore).await,
         CtlVerb::Kill { connection, sync } => {
             let answer = link.call("vestibule.kill", (connection, sync)).await?;
             let Killed {

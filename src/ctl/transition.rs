@@ -238,35 +238,39 @@ impl Change<'_> {
         }
     }
 
-    /// Tells how it ended.
     fn tell(&self, link: &Link, answer: &Value) -> Result<ExitCode, CtlError> {
-        let outcome: Outcome = read(answer)?;
-        if link.json {
-            write(&told::answer(answer, true)?)?;
-        }
-        let text = match (outcome.result.as_str(), &outcome.transition) {
-            ("done", Some(record)) => format!("{}: {}\n", self.role, sentence(record)),
-            ("done", None) => format!("{}\n", self.role),
-            ("unchanged", _) => format!("{}, as it was before\n", self.role),
-            ("superseded", _) => {
-                let text = "it was not done: something that was asked for later came first";
-                return Err(CtlError::Refused(text.to_owned()));
-            }
-            ("timed out", _) => {
-                let text = "it was not begun in time: another transition is under way";
-                return Err(CtlError::Refused(text.to_owned()));
-            }
-            (other, _) => return Err(CtlError::Answer(format!("the result '{other}'"))),
-        };
-        if !link.json {
-            write(&text)?;
-        }
-        let cut_off = |record: &Record| record.requests_cut_off() + record.transactions_cut_off();
-        Ok(match outcome.transition.as_ref().map_or(0, cut_off) {
-            0 => ExitCode::SUCCESS,
-            _ => ExitCode::from(EXIT_CUT_OFF),
-        })
+        tell(link, answer, self.role)
     }
+}
+
+/// Tells how it ended; `now`: what it is by that.
+pub(super) fn tell(link: &Link, answer: &Value, now: &str) -> Result<ExitCode, CtlError> {
+    let outcome: Outcome = read(answer)?;
+    if link.json {
+        write(&told::answer(answer, true)?)?;
+    }
+    let text = match (outcome.result.as_str(), &outcome.transition) {
+        ("done", Some(record)) => format!("{now}: {}\n", sentence(record)),
+        ("done", None) => format!("{now}\n"),
+        ("unchanged", _) => format!("{now}, as it was before\n"),
+        ("superseded", _) => {
+            let text = "it was not done: something that was asked for later came first";
+            return Err(CtlError::Refused(text.to_owned()));
+        }
+        ("timed out", _) => {
+            let text = "it was not begun in time: another transition is under way";
+            return Err(CtlError::Refused(text.to_owned()));
+        }
+        (other, _) => return Err(CtlError::Answer(format!("the result '{other}'"))),
+    };
+    if !link.json {
+        write(&text)?;
+    }
+    let cut_off = |record: &Record| record.requests_cut_off() + record.transactions_cut_off();
+    Ok(match outcome.transition.as_ref().map_or(0, cut_off) {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(EXIT_CUT_OFF),
+    })
 }
 
 fn sentence(record: &Record) -> String {
@@ -280,7 +284,7 @@ fn sentence(record: &Record) -> String {
     )
 }
 
-fn progress(status: &Status, otherwise: &str) -> String {
+pub(super) fn progress(status: &Status, otherwise: &str) -> String {
     let held_up = format!(
         "{} requests in flight, {} connections",
         status.in_flight, status.connections
@@ -298,14 +302,14 @@ fn progress(status: &Status, otherwise: &str) -> String {
 }
 
 /// A step, or nothing if it takes longer.
-async fn within<T>(most: Option<Duration>, step: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(most: Option<Duration>, step: impl Future<Output = T>) -> Option<T> {
     match most {
         Some(most) => tokio::time::timeout(most, step).await.ok(),
         None => Some(step.await),
     }
 }
 
-fn not_over(most: Option<Duration>) -> CtlError {
+pub(super) fn not_over(most: Option<Duration>) -> CtlError {
     let time = most.unwrap_or_default();
     CtlError::Refused(format!(
         "not over within {time:?}, and it goes on: `vestibule ctl state` tells how far it is"

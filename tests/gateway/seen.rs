@@ -8,7 +8,7 @@ use vestibule_actors::testing::RequestBuilder;
 
 use super::client::get;
 use super::support::{Directory, Server, tarantool, wait_until};
-use super::{gateway_with, log_in, set_read_only, start};
+use super::{eval, gateway_with, log_in, set_read_only, start, wait_for};
 
 /// What `vestibule ctl` says with `--json`.
 pub(super) fn ctl(server: &Server, arguments: &[&str]) -> Json {
@@ -99,4 +99,45 @@ fn operators_see_which_upstream_requests_go_to_and_how_each_is() {
         (&Json::Null, &false.into())
     );
     assert!(a["trouble"].is_string(), "{a}");
+}
+
+#[test]
+fn upstreams_are_drained_one_after_another_and_their_requests_go_elsewhere() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let [first, second] = [0, 1].map(|own| start(&program, &directories[own]));
+    set_read_only(&second, true);
+    let both = format!("a={},b={}", first.address, second.address);
+    let server = gateway_with(&directories[0], &["--upstream", &both]);
+    wait_until("both serve", || {
+        upstream(&server, "b")["state"] == "serving"
+    });
+    let mut alice = log_in(server.connect());
+    assert_eq!(alice.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    // A planned change: the next one takes changes before this one is drained.
+    set_read_only(&first, true);
+    set_read_only(&second, false);
+    assert_eq!(alice.ask(&RequestBuilder::replace(2, 2)).code, 0);
+    alice.send(&eval("require('fiber').sleep(30)"));
+    let outcome = ctl(&server, &["drain-upstream", "a"]);
+    assert_eq!(outcome["result"], "done", "{outcome}");
+    assert_eq!(upstream(&server, "a")["state"], "drained");
+    assert_eq!(upstream(&server, "a")["links"], 0);
+    // On the other one a call is under way: it is cut off at the deadline, and its client told so.
+    let outcome = ctl(&server, &["drain-upstream", "b", "--grace", "100ms"]);
+    let record = &outcome["transition"];
+    assert_eq!(
+        (&record["upstream"], &record["to"]),
+        (&"b".into(), &"drained".into())
+    );
+    assert_eq!(record["killed"]["call"], 1, "{outcome}");
+    let told = alice.receive();
+    assert_eq!(told.error_code(), Some(115));
+    assert!(told.error_mentions("drained"), "{:?}", told.error_text());
+    wait_for(&server, "solo");
+    set_read_only(&first, false);
+    assert_eq!(ctl(&server, &["restore-upstream", "a"])["result"], "done");
+    wait_for(&server, "assist");
+    assert_eq!(alice.ask(&RequestBuilder::replace(3, 3)).code, 0);
+    assert_eq!(upstream(&server, "a")["is_target"], true);
 }

@@ -83,6 +83,19 @@ pub(super) fn text_argument<'a>(procedure: &str, args: &'a [u8]) -> Result<Optio
     }
 }
 
+/// The name of an upstream, and what may follow it, as an array of its own.
+pub(super) fn upstream_arguments(args: &[u8]) -> Option<(&str, Vec<u8>)> {
+    let mut reader = Reader::new(args);
+    let count = reader.read_array_len().ok()?;
+    let name = reader.read_str().ok()?;
+    let times = match count {
+        1 => vec![0x90],
+        2 => [&[0x91], reader.skip().ok()?].concat(),
+        _ => return None,
+    };
+    Some((name, times))
+}
+
 /// Times in seconds, by name. Of one that is given twice the last holds.
 #[derive(Debug, PartialEq)]
 pub(super) struct Times<const N: usize>([(&'static str, Option<Duration>); N]);

@@ -16,7 +16,7 @@
 //! | `events` | `box.broadcast` |
 //! | `operate` | solo, assist, kill, set |
 //! | `show` | `vestibule.show`: what can be shown, and its rows |
-//! | `transitions` | drain, demote, promote |
+//! | `transitions` | drain, demote, promote, also of an upstream |
 //! | `reload` | the program's configuration, loaded again |
 //! | `procedures` | the table of all of them |
 

@@ -46,6 +46,18 @@ pub(crate) static PROCEDURES: &[ControlProcedure] = &[
         run: transitions::promote,
     },
     ControlProcedure {
+        name: "vestibule.drain_upstream",
+        audience: Audience::Administrators,
+        arguments: "name [, {timeout = seconds}]",
+        run: transitions::drain_upstream,
+    },
+    ControlProcedure {
+        name: "vestibule.restore_upstream",
+        audience: Audience::Administrators,
+        arguments: "name",
+        run: transitions::restore_upstream,
+    },
+    ControlProcedure {
         name: "vestibule.reload",
         audience: Audience::Administrators,
         arguments: "",

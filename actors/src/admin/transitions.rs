@@ -1,13 +1,14 @@
-//! The control procedures that ask for transitions: drain, demote, promote.
+//! The control procedures that ask for transitions: drain, demote, promote, and the drain of an
+//! upstream.
 
 use std::time::Duration;
 
 use vestibule_wire::Error;
 
-use super::args::Times;
+use super::args::{Times, upstream_arguments};
 use super::call::{Answer, ControlCall};
 use crate::limits::TRANSITION_WAIT_DEFAULT;
-use crate::serving::Role;
+use crate::serving::{Role, UpstreamUse};
 use crate::transitions::{AskedTimes, TransitionRequest, TransitionTarget};
 
 /// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered with the new state, as soon
@@ -47,6 +48,34 @@ pub(super) fn promote(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Ans
         wait: times.get("timeout").unwrap_or(TRANSITION_WAIT_DEFAULT),
         ..request(call, target, None)
     }))
+}
+
+/// `vestibule.drain_upstream(name [, {timeout = seconds}])`: answered when nothing is under way at
+/// that upstream of a gateway any more; what is after the time is cut off. Requests go there again
+/// after [`restore_upstream`].
+pub(super) fn drain_upstream(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Answer, Error> {
+    let (name, times) = upstream_arguments(call.args).ok_or_else(|| call.procedure.usage())?;
+    let times = Times::read(&times, ["timeout"]).ok_or_else(|| call.procedure.usage())?;
+    let target = TransitionTarget::Upstream(find(call, name)?, UpstreamUse::Drained);
+    Ok(Answer::AtEnd(request(call, target, times.get("timeout"))))
+}
+
+/// `vestibule.restore_upstream(name)`: requests may go there again.
+pub(super) fn restore_upstream(
+    call: &ControlCall<'_>,
+    _body: &mut Vec<u8>,
+) -> Result<Answer, Error> {
+    let name = upstream_arguments(call.args).filter(|(_, times)| times == &[0x90]);
+    let (name, _) = name.ok_or_else(|| call.procedure.usage())?;
+    let target = TransitionTarget::Upstream(find(call, name)?, UpstreamUse::Used);
+    Ok(Answer::AtEnd(request(call, target, None)))
+}
+
+/// The number of an upstream.
+fn find(call: &ControlCall<'_>, name: &str) -> Result<usize, Error> {
+    let gateway = call.shared.gateway.as_ref();
+    let found = gateway.and_then(|own| own.find_upstream(name));
+    found.ok_or_else(|| Error::illegal_params(format!("There is no upstream '{name}'")))
 }
 
 fn read_times<const N: usize>(

@@ -21,7 +21,7 @@ use crate::limits::JOBS_MAX;
 use crate::messages::{SupervisorHandle, WorkerReport};
 use crate::serving::{Admitted, Serving};
 use crate::shared::{STOPPING, Shared};
-use crate::transitions::{CutOffCounts, WaitedFor};
+use crate::transitions::{CutOffCounts, TransitionScope, WaitedFor};
 
 /// The jobs of one runtime.
 pub(crate) struct JobTable {
@@ -43,7 +43,7 @@ struct Jobs {
 /// A transition that the jobs are in.
 struct JobTransition {
     serial: u64,
-    is_stop: bool,
+    scope: TransitionScope,
 }
 
 /// A job that is under way.
@@ -59,8 +59,13 @@ struct JobEntry {
 
 impl JobEntry {
     /// Whether a transition waits for its end.
-    fn is_concerned(&self, is_stop: bool) -> bool {
-        is_stop || !self.admitted.is_read_only()
+    fn is_concerned(&self, scope: TransitionScope) -> bool {
+        match scope {
+            TransitionScope::Everything => true,
+            TransitionScope::Writers => !self.admitted.is_read_only(),
+            // There are none in a gateway.
+            TransitionScope::Upstream(_) => false,
+        }
     }
 }
 
@@ -172,23 +177,23 @@ impl JobTable {
     }
 
     /// A transition begins that ends what it waits for: tells the Supervisor what that is.
-    pub(crate) fn quiesce(&self, serial: u64, is_stop: bool) {
+    pub(crate) fn quiesce(&self, serial: u64, scope: TransitionScope) {
         let mut jobs = self.jobs();
         let mut waiting = WaitedFor::default();
         for job in jobs.by_number.values_mut() {
-            job.is_waited_for = job.is_concerned(is_stop);
+            job.is_waited_for = job.is_concerned(scope);
             if job.is_waited_for {
                 waiting.requests.add(job.class);
             }
         }
-        jobs.transition = Some(JobTransition { serial, is_stop });
+        jobs.transition = Some(JobTransition { serial, scope });
         self.report(serial, WorkerReport::Quiesced(waiting));
         self.tell_if_quiet(&mut jobs);
     }
 
     /// The deadline of the transition: who still waits is told, whatever Tx does.
-    pub(crate) fn cut_off(&self, serial: u64, is_stop: bool) {
-        let (refused, unknown) = if is_stop {
+    pub(crate) fn cut_off(&self, serial: u64, scope: TransitionScope) {
+        let (refused, unknown) = if scope.is_stop() {
             let unknown = self.shared.outcome_unknown(ErrorCode::SHUTDOWN, STOPPING);
             (ErrorCode::SHUTDOWN, unknown)
         } else {
@@ -201,7 +206,7 @@ impl JobTable {
         let mut jobs = self.jobs();
         let all = &mut jobs.by_number;
         let concerned: Vec<_> = all
-            .extract_if(|_, own| own.is_concerned(is_stop))
+            .extract_if(|_, own| own.is_concerned(scope))
             .map(|(_, own)| own)
             .collect();
         self.publish_count(&jobs);
@@ -231,9 +236,9 @@ impl JobTable {
 
     /// Tells the Supervisor, once, that nothing is left that the transition waits for.
     fn tell_if_quiet(&self, jobs: &mut Jobs) {
-        let is_stop = jobs.transition.as_ref().map(|own| own.is_stop);
-        let is_left = |is_stop| jobs.by_number.values().any(|own| own.is_concerned(is_stop));
-        if !is_stop.is_none_or(is_left)
+        let scope = jobs.transition.as_ref().map(|own| own.scope);
+        let is_left = |scope| jobs.by_number.values().any(|own| own.is_concerned(scope));
+        if !scope.is_none_or(is_left)
             && let Some(transition) = jobs.transition.take()
         {
             self.report(transition.serial, WorkerReport::Quiet);

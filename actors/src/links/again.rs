@@ -224,7 +224,9 @@ impl Links {
             }
             match self.find_link(&mut hub, &own.client, target, worker) {
                 Ok(link) => {
-                    if forward.key.stream != 0 && !hub.enter_stream(worker, &own, &link, &mut told)
+                    let may_finish = |cell: &LinkCell| self.may_finish(cell);
+                    if forward.key.stream != 0
+                        && !hub.enter_stream(worker, &own, &link, may_finish, &mut told)
                     {
                         continue;
                     }

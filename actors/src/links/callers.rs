@@ -23,6 +23,9 @@ pub(super) struct SessionCaller {
     /// What its client can do, of what changes how values are written.
     pub(super) format: Features,
     pub(super) link: Option<Rc<LinkCell>>,
+    /// The link before that, to an upstream that is being drained: what is open there may come to
+    /// its end.
+    pub(super) leaving: Option<Rc<LinkCell>>,
     /// Streams whose transactions are not there any more.
     pub(super) lost: OrphanedTransactions,
     /// Something was asked in a stream.
@@ -63,7 +66,20 @@ impl SessionCaller {
         claims: &Claims,
         aborted: &mut Vec<AbortedTransaction>,
     ) {
-        let Some(link) = self.link.take().filter(|_| self.uses_streams) else {
+        for link in [self.link.take(), self.leaving.take()] {
+            self.leave_link(link, session, why, claims, aborted);
+        }
+    }
+
+    fn leave_link(
+        &mut self,
+        link: Option<Rc<LinkCell>>,
+        session: u32,
+        why: Leaving,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        let Some(link) = link.filter(|_| self.uses_streams) else {
             return;
         };
         let lost = (link.link.borrow_mut()).leave(session, self.connection, claims);
@@ -73,6 +89,46 @@ impl SessionCaller {
                 self.lose(own, why.error(), aborted);
             }
         }
+    }
+
+    /// Requests go over another link from now on. `may_finish`: what is open on the one before may
+    /// come to its end there.
+    pub(super) fn move_to(
+        &mut self,
+        link: Rc<LinkCell>,
+        session: u32,
+        may_finish: impl Fn(&LinkCell) -> bool,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        let before = self.link.replace(link);
+        let connection = self.connection;
+        let is_left = |own: &Rc<LinkCell>| own.link.borrow().open_of(connection) > 0;
+        let stays = |own: &Rc<LinkCell>| may_finish(own) && is_left(own);
+        if before.as_ref().is_some_and(stays) {
+            let older = std::mem::replace(&mut self.leaving, before);
+            self.leave_link(older, session, Leaving::Target, claims, aborted);
+        } else {
+            self.leave_link(before, session, Leaving::Target, claims, aborted);
+            if !self.leaving.as_ref().is_some_and(stays) {
+                let older = self.leaving.take();
+                self.leave_link(older, session, Leaving::Target, claims, aborted);
+            }
+        }
+    }
+
+    /// The link on which a stream may have a transaction open.
+    pub(super) fn bound_to(&self, key: ClientStream) -> Option<&Rc<LinkCell>> {
+        let mut links = [&self.leaving, &self.link].into_iter().flatten();
+        links.find(|own| own.link.borrow().may_be_open(key))
+    }
+
+    /// In how many streams on links a transaction may be open.
+    pub(super) fn open(&self) -> usize {
+        let links = [&self.leaving, &self.link].into_iter().flatten();
+        links
+            .map(|own| own.link.borrow().open_of(self.connection))
+            .sum()
     }
 
     /// The transaction that may have been open in a stream is not there any more.
@@ -115,7 +171,7 @@ impl SessionCaller {
             return lost;
         }
         let own = link.link.borrow();
-        let open = own.open_of(key.connection) + self.lost.len();
+        let open = self.open() + self.lost.len();
         if open < max || own.may_be_open(key) {
             return None;
         }
@@ -195,6 +251,7 @@ impl SessionCallers {
             user,
             format: update.format,
             link: None,
+            leaving: None,
             lost: OrphanedTransactions::default(),
             uses_streams: false,
         });
@@ -209,6 +266,7 @@ impl SessionCallers {
             before.leave(update.session, Leaving::Format, claims, aborted);
         } else {
             own.link = before.link.take();
+            own.leaving = before.leaving.take();
         }
         own.lost = before.lost;
         own.uses_streams = before.uses_streams;
@@ -264,6 +322,11 @@ fn session_of(key: ClientStream) -> SessionId {
 /// What has aborted the transactions on a link that has ended.
 pub(super) fn aborted_with_link(upstream: &str) -> Error {
     aborted_by(&format!("the end of the connection to upstream {upstream}"))
+}
+
+/// What has aborted those that were open at the deadline of a drain.
+pub(super) fn aborted_by_drain(upstream: &str) -> Error {
+    aborted_by(&format!("the drain of upstream {upstream}"))
 }
 
 /// What has aborted those on one that requests do not go over any more.

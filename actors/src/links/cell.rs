@@ -28,6 +28,8 @@ pub(super) struct LinkCell {
     pub(super) schema_version: Cell<u64>,
     /// Something was put into it since it was flushed.
     pub(super) is_dirty: Cell<bool>,
+    /// The drain of its upstream has come to its deadline: it ends.
+    pub(super) is_cut_off: Cell<bool>,
     /// Another one has taken its place, or it is over: nothing new goes over it.
     pub(super) is_retired: Cell<bool>,
 }
@@ -48,6 +50,7 @@ impl LinkCell {
             waker: RefCell::default(),
             schema_version: Cell::new(0),
             is_dirty: Cell::new(false),
+            is_cut_off: Cell::new(false),
             is_retired: Cell::new(false),
         }
     }

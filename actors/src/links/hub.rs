@@ -9,7 +9,7 @@ use vestibule_wire::features::Features;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::again::{Again, follow};
-use super::callers::{SessionCallers, aborted_by_change, aborted_with_link};
+use super::callers::{SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link};
 use super::cell::LinkCell;
 use super::deliveries::Mailbox;
 use super::pause::Pause;
@@ -112,7 +112,8 @@ impl Links {
         }
         let was_ready = cell.link.borrow().is_ready();
         let is_of_user = fault.as_ref().is_some_and(LinkFault::is_of_user);
-        if !was_ready && fault.is_some() && !is_of_user {
+        let is_cut_off = cell.is_cut_off.get();
+        if !was_ready && fault.is_some() && !is_of_user && !is_cut_off {
             hub.pauses[upstream].fail(cell.incarnation.number, worker.shared.clock.now());
         }
         let name = &self.gateway.upstream(upstream).name;
@@ -128,7 +129,11 @@ impl Links {
             committing,
         } = cell.link.borrow_mut().end();
         let mut aborted = Vec::new();
-        (hub.callers).lose(lost, &aborted_with_link(name), &mut aborted);
+        let why = match is_cut_off {
+            true => aborted_by_drain(name),
+            false => aborted_with_link(name),
+        };
+        (hub.callers).lose(lost, &why, &mut aborted);
         let unknown = worker.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
         hub.callers.lose_commits(committing, &unknown);
         let claims = &worker.shared.counters[worker.index].claims;
@@ -151,6 +156,19 @@ impl Links {
             }
         }
         self.tell_aborted(aborted);
+        self.tell_drain(&worker, upstream);
+    }
+
+    /// A link has ended: it may be the last that the drain of its upstream waits for.
+    fn tell_drain(&self, worker: &WorkerCell, upstream: usize) {
+        if self.gateway.is_leaving(upstream) {
+            worker.peers.workers[worker.index].link_over(LinkOver {
+                unsent: Vec::new(),
+                sent: Vec::new(),
+                error: not_there(worker, ""),
+                reason: String::new(),
+            });
+        }
     }
 
     /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream
@@ -166,8 +184,11 @@ impl Links {
         let claims = &worker.shared.counters[worker.index].claims;
         let (unsent, lost) = {
             let mut link = cell.link.borrow_mut();
-            // In this order: what is rolled back was sent.
-            (link.take_back(), link.leave_all(claims))
+            match self.may_finish(cell) {
+                true => (link.take_back_unbound(), Vec::new()),
+                // In this order: what is rolled back was sent.
+                false => (link.take_back(), link.leave_all(claims)),
+            }
         };
         if !lost.is_empty() {
             let mut aborted = Vec::new();

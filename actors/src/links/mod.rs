@@ -17,6 +17,7 @@
 //! | `cell` | one link with its socket |
 //! | `again` | what is sent again, or later than it came |
 //! | `refusals` | what requests are told that go over no link |
+//! | `drain` | what becomes of them when their upstream is drained |
 //! | `pause` | how long new links are left alone that did not come about |
 //! | `rows` | what operators see of them |
 //! | `task` | the life of a link: connecting, reading, its end |
@@ -27,6 +28,7 @@ mod again;
 mod callers;
 mod cell;
 mod deliveries;
+mod drain;
 mod entries;
 mod hub;
 mod pause;
@@ -36,4 +38,5 @@ mod taking;
 mod task;
 mod told;
 
+pub(crate) use drain::AtUpstream;
 pub(crate) use hub::Links;

@@ -180,25 +180,46 @@ impl Taking<'_> {
     #[inline]
     fn link_of(&mut self, entry: &BatchEntry) -> Result<(Rc<LinkCell>, ClientStream), NoLink> {
         let session = entry.session;
+        let caller = self.hub.callers.get(session).ok_or(NoLink::NoUpstream)?;
+        let key = caller.key(session, entry.stream);
+        let is_good = |own: &&Rc<LinkCell>| {
+            Destination::To(own.incarnation) == self.destination && !own.is_retired.get()
+        };
+        match caller.link.as_ref().filter(is_good) {
+            Some(link) if caller.leaving.is_none() => Ok((link.clone(), key)),
+            _ => self.other_link_of(key).map(|link| (link, key)),
+        }
+    }
+
+    /// The same where requests went over another link before.
+    #[cold]
+    fn other_link_of(&mut self, key: ClientStream) -> Result<Rc<LinkCell>, NoLink> {
+        let (links, session) = (self.links, key.session);
+        let caller = self.hub.callers.get(session).ok_or(NoLink::NoUpstream)?;
+        if key.stream != 0
+            && let Some(link) = caller.bound_to(key)
+            && links.may_finish(link)
+        {
+            return Ok(link.clone());
+        }
         let target = match self.destination {
             Destination::To(target) => target,
             Destination::Held => return Err(NoLink::Held),
             Destination::Nowhere => return Err(NoLink::NoUpstream),
         };
-        let caller = self.hub.callers.get(session).ok_or(NoLink::NoUpstream)?;
-        let key = caller.key(session, entry.stream);
-        let is_good = |own: &&Rc<LinkCell>| own.incarnation == target && !own.is_retired.get();
-        if let Some(link) = caller.link.as_ref().filter(is_good) {
-            return Ok((link.clone(), key));
-        }
         let client = caller.client();
-        let link = (self.links).find_link(self.hub, &client, target, self.worker)?;
-        if let Some(caller) = self.hub.callers.get_mut(session) {
+        let link = links.find_link(self.hub, &client, target, self.worker)?;
+        if let Some(caller) = self.hub.callers.get_mut(session)
+            && !caller
+                .link
+                .as_ref()
+                .is_some_and(|own| Rc::ptr_eq(own, &link))
+        {
+            let may_finish = |own: &LinkCell| links.may_finish(own);
             let aborted = &mut self.told.aborted;
-            caller.leave(session, Leaving::Target, self.claims, aborted);
-            caller.link = Some(link.clone());
+            caller.move_to(link.clone(), session, may_finish, self.claims, aborted);
         }
-        Ok((link, key))
+        Ok(link)
     }
 
     /// What a request in a stream is answered here; `None` if it goes on.
@@ -231,10 +252,10 @@ impl Taking<'_> {
         let Some((begin, caller)) = cancel.begin.zip(self.hub.callers.of(cancel.session)) else {
             return;
         };
-        let Some(link) = caller.link.clone() else {
+        let key = caller.key(cancel.session.index, cancel.stream);
+        let Some(link) = caller.bound_to(key).or(caller.link.as_ref()).cloned() else {
             return;
         };
-        let key = caller.key(cancel.session.index, cancel.stream);
         let behind = link.link.borrow_mut().abort(key, begin, self.claims);
         let Some(behind) = behind else { return };
         caller
@@ -261,6 +282,7 @@ impl Hub {
         worker: &WorkerCell,
         own: &ParkedRequest,
         link: &Rc<LinkCell>,
+        may_finish: impl Fn(&LinkCell) -> bool,
         told: &mut Told,
     ) -> bool {
         let forward = &own.request.forward;
@@ -278,8 +300,7 @@ impl Hub {
             .is_some_and(|own| Rc::ptr_eq(own, link))
         {
             let claims = &worker.shared.counters[worker.index].claims;
-            caller.leave(session, Leaving::Target, claims, &mut told.aborted);
-            caller.link = Some(link.clone());
+            caller.move_to(link.clone(), session, may_finish, claims, &mut told.aborted);
         }
         let max = transactions_max(worker);
         let answer = caller.answer_in_stream(meaning(forward), key, link, max);

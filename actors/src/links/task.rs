@@ -50,6 +50,10 @@ async fn open(links: &Links, cell: &LinkCell) -> Result<(), LinkFault> {
 /// Writes and reads until it ends, or is ready to be used.
 async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), LinkFault> {
     poll_fn(|cx| match links.worker.upgrade() {
+        Some(_) if cell.is_cut_off.get() => {
+            let why = "it is drained".to_owned();
+            std::task::Poll::Ready(Err(LinkFault::Lost(why)))
+        }
         Some(worker) => {
             links.take_back(&worker, cell);
             let polled = cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx);

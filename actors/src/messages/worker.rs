@@ -16,7 +16,7 @@ use crate::messages::tx::{Push, Replies, TxHandle};
 use crate::reload::ReloadAnswer;
 use crate::slots::ConnectionSlot;
 use crate::tls::TlsIdentity;
-use crate::transitions::TransitionOutcome;
+use crate::transitions::{TransitionOutcome, TransitionScope};
 
 /// A connection on its way to its worker.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Message for LinkOver {
 #[derive(Debug)]
 pub(crate) struct Quiesce {
     pub(crate) serial: u64,
-    pub(crate) is_stop: bool,
+    pub(crate) scope: TransitionScope,
 }
 
 impl Message for Quiesce {
@@ -107,7 +107,7 @@ impl Message for Quiesce {
 #[derive(Debug)]
 pub(crate) struct CutOff {
     pub(crate) serial: u64,
-    pub(crate) is_stop: bool,
+    pub(crate) scope: TransitionScope,
 }
 
 impl Message for CutOff {
@@ -236,12 +236,12 @@ impl WorkerHandle {
         self.link_over.do_send(over);
     }
 
-    pub(crate) fn quiesce(&self, serial: u64, is_stop: bool) {
-        self.quiesce.do_send(Quiesce { serial, is_stop });
+    pub(crate) fn quiesce(&self, serial: u64, scope: TransitionScope) {
+        self.quiesce.do_send(Quiesce { serial, scope });
     }
 
-    pub(crate) fn cut_off(&self, serial: u64, is_stop: bool) {
-        self.cut_off.do_send(CutOff { serial, is_stop });
+    pub(crate) fn cut_off(&self, serial: u64, scope: TransitionScope) {
+        self.cut_off.do_send(CutOff { serial, scope });
     }
 
     pub(crate) fn transition_started(&self, reply_to: ReplyTo) {

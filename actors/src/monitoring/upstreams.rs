@@ -70,11 +70,22 @@ pub enum UpstreamState {
     Serving,
     /// The upstream owes an answer, and says nothing.
     Silent,
+    /// Operators drain it: what is open there may come to its end.
+    Leaving,
+    /// Operators have drained it.
+    Drained,
 }
 
 impl UpstreamState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Absent, Self::Loading, Self::Serving, Self::Silent];
+    pub const ALL: [Self; 6] = [
+        Self::Absent,
+        Self::Loading,
+        Self::Serving,
+        Self::Silent,
+        Self::Leaving,
+        Self::Drained,
+    ];
 
     /// As operators see it.
     #[must_use]
@@ -84,6 +95,8 @@ impl UpstreamState {
             Self::Loading => "loading",
             Self::Serving => "serving",
             Self::Silent => "silent",
+            Self::Leaving => "leaving",
+            Self::Drained => "drained",
         }
     }
 }
@@ -95,6 +108,8 @@ impl From<Condition> for UpstreamState {
             Condition::Loading => Self::Loading,
             Condition::Serving { .. } => Self::Serving,
             Condition::Silent => Self::Silent,
+            Condition::Leaving => Self::Leaving,
+            Condition::Drained => Self::Drained,
         }
     }
 }

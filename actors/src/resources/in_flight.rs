@@ -397,6 +397,22 @@ impl InFlightTable {
         }
     }
 
+    /// A transition waits for these, and for nothing else.
+    pub(crate) fn wait_for_these(&mut self, ids: &[RequestId]) {
+        for (_, (_, request)) in &mut self.requests {
+            request.is_waited_for = false;
+            if let Effect::Closed(own) = &mut request.effect {
+                own.is_waited_for = false;
+            }
+        }
+        for id in ids {
+            let slot = self.requests.get_mut(id.index as usize);
+            if let Some((_, request)) = slot.filter(|(own, _)| own == id) {
+                request.is_waited_for = true;
+            }
+        }
+    }
+
     /// Everything on its way, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (RequestId, &InFlightRequest)> {
         self.requests

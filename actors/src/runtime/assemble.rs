@@ -35,11 +35,11 @@ use crate::limits::{
 use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
-use crate::scouts;
+use crate::scouts::Scouts;
 use crate::serving::{Serving, ServingCell};
 use crate::shared::{Additions, Shared};
 use crate::slots::{ConnectionSlots, ListenerKind};
-use crate::supervisor::{SpawnTx, Supervisor};
+use crate::supervisor::{DrainUpstream, SpawnTx, Supervisor};
 use crate::tls::UpstreamTls;
 use crate::transitions::TransitionRecord;
 use crate::tx::{Parts, Tx};
@@ -67,7 +67,7 @@ pub(super) fn assemble<E: Engine>(
     engine.check().map_err(StartError::Engine)?;
     check_guest(&config, &additions, &*engine)?;
     assemble_around(config, timing, additions, None, |shared, peers, queue| {
-        Some(spawner(shared, peers, queue, engine, procedures))
+        Behind::Tx(spawner(shared, peers, queue, engine, procedures))
     })
 }
 
@@ -91,21 +91,32 @@ pub(super) fn assemble_gateway(
     // Each has a scout's besides.
     config.descriptors.reserved += (links + 1) * gateway.config.upstreams.len();
     let own = Some(gateway.clone());
-    let runtime = assemble_around(config, timing, additions, own, |_, _, _| None)?;
-    scouts::launch(&runtime.shared, &gateway);
+    let mut scouts = None;
+    let runtime = assemble_around(config, timing, additions, own, |shared, _, _| {
+        let scouts = scouts.insert(Scouts::new(shared, gateway));
+        Behind::Upstreams(Box::new(scouts.draining()))
+    })?;
+    scouts.into_iter().for_each(Scouts::launch);
     #[cfg(feature = "tls")]
     certificates::follow(&runtime);
     Ok(runtime)
 }
 
-/// Starts what every runtime has, around a Tx that `spawn_tx` knows to start, or in a gateway
-/// without one.
+/// What is behind the sessions.
+enum Behind {
+    /// A Tx, which this starts.
+    Tx(SpawnTx),
+    /// Upstreams, which this drains.
+    Upstreams(DrainUpstream),
+}
+
+/// Starts what every runtime has, around what is behind it.
 fn assemble_around<E: 'static>(
     mut config: Config,
     timing: Timing,
     mut additions: Additions,
     gateway: Option<Arc<GatewayCell>>,
-    spawn_tx: impl FnOnce(Arc<Shared>, Arc<Peers>, Arc<JobQueue<E>>) -> Option<SpawnTx>,
+    behind: impl FnOnce(Arc<Shared>, Arc<Peers>, Arc<JobQueue<E>>) -> Behind,
 ) -> Result<RuntimeHandle<E>, StartError> {
     // Its listeners, and one who is told over TLS that there is no slot.
     let of_tls = additions
@@ -127,7 +138,11 @@ fn assemble_around<E: 'static>(
     let arbiters = start_workers(mailboxes.workers, &shared, &peers);
     let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
     let queue = Arc::new(JobQueue::default());
-    let spawn_tx = spawn_tx(shared.clone(), peers.clone(), queue.clone());
+    let behind = behind(shared.clone(), peers.clone(), queue.clone());
+    let (spawn_tx, drain_upstream) = match behind {
+        Behind::Tx(spawn) => (Some(spawn), None),
+        Behind::Upstreams(drain) => (None, Some(drain)),
+    };
     let (told, stopped) = watch::channel(None);
     let mut supervisor = Supervisor::new(
         shared.clone(),
@@ -141,6 +156,9 @@ fn assemble_around<E: 'static>(
     let acceptor = Acceptor::launch(shared.clone(), peers.clone(), listeners);
     let acceptor = acceptor.map_err(StartError::Acceptor)?;
     supervisor.set_acceptor(acceptor.clone());
+    if let Some(drain) = drain_upstream {
+        supervisor.set_upstreams(drain);
+    }
     Context::with_receiver(mailboxes.supervisor).run(supervisor);
     Ok(RuntimeHandle {
         shared,

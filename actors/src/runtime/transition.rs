@@ -8,7 +8,7 @@ use super::handle::RuntimeHandle;
 use crate::config::Grace;
 use crate::limits::TRANSITION_WAIT_DEFAULT;
 use crate::messages::Requester;
-use crate::serving::Role;
+use crate::serving::{Role, UpstreamUse};
 use crate::transitions::{
     AskedTimes, TransitionOutcome, TransitionRequest, TransitionResult, TransitionTarget,
 };
@@ -63,7 +63,7 @@ impl Transition {
         Self::new(TransitionTarget::Role(Role::Primary))
     }
 
-    fn new(target: TransitionTarget) -> Self {
+    pub(super) fn new(target: TransitionTarget) -> Self {
         Self {
             target,
             grace: None,
@@ -112,6 +112,8 @@ impl Transition {
             TransitionTarget::Stopped => "drain",
             TransitionTarget::Role(Role::Replica) => "demote",
             TransitionTarget::Role(Role::Primary) => "promote",
+            TransitionTarget::Upstream(_, UpstreamUse::Drained) => "drain of an upstream",
+            TransitionTarget::Upstream(_, UpstreamUse::Used) => "restoring an upstream",
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::shared::Shared;
 use crate::throttle::Throttle;
 use crate::upstream::{
     Condition, Decision, Destination, Failover, GatewayCell, Incarnation, Scout, ScoutReport,
-    count_writable,
+    UpstreamDrain, count_writable,
 };
 
 /// What is known of one upstream.
@@ -100,6 +100,13 @@ impl ScoutBoard {
         };
         self.decide();
         told
+    }
+
+    /// Operators drain an upstream, or use it again.
+    pub(super) fn drain(&self, index: usize, drain: UpstreamDrain) {
+        let is_under_way = drain == UpstreamDrain::UnderWay;
+        self.gateway.set_leaving(index, is_under_way);
+        self.tell(index, |scout| scout.on_drain(drain));
     }
 
     /// An upstream is asked how it is.

@@ -31,11 +31,30 @@ use self::connection::scout;
 use crate::limits::SCOUT_LOOK_PERIOD;
 use crate::serving::State;
 use crate::shared::Shared;
-use crate::upstream::GatewayCell;
+use crate::upstream::{GatewayCell, UpstreamDrain};
 
-/// Sends scouts out, on the System's thread. They end when the runtime has stopped.
-pub(crate) fn launch(shared: &Arc<Shared>, gateway: &Arc<GatewayCell>) {
-    let board = Rc::new(ScoutBoard::new(shared.clone(), gateway.clone()));
+/// The scouts of a gateway, which are still to be sent out.
+pub(crate) struct Scouts(Rc<ScoutBoard>);
+
+impl Scouts {
+    pub(crate) fn new(shared: Arc<Shared>, gateway: Arc<GatewayCell>) -> Self {
+        Self(Rc::new(ScoutBoard::new(shared, gateway)))
+    }
+
+    /// What drains upstreams, and takes them into use again: what follows is done when it returns.
+    pub(crate) fn draining(&self) -> impl Fn(usize, UpstreamDrain) + 'static {
+        let board = self.0.clone();
+        move |upstream, drain| board.drain(upstream, drain)
+    }
+
+    /// Sends them out, on the System's thread. They end when the runtime has stopped.
+    pub(crate) fn launch(self) {
+        launch(self.0);
+    }
+}
+
+fn launch(board: Rc<ScoutBoard>) {
+    let (shared, gateway) = (board.shared.clone(), board.gateway.clone());
     let upstreams = 0..gateway.config.upstreams.len();
     let (questions, asked): (Vec<_>, Vec<_>) = upstreams.map(|_| mpsc::unbounded_channel()).unzip();
     gateway.set_questions(questions);
@@ -61,7 +80,12 @@ async fn end_holds(board: &ScoutBoard) {
         board.held.notified().await;
         while let Some(until) = board.held_until() {
             let left = until.saturating_duration_since(board.now());
-            sleep(left.min(SCOUT_LOOK_PERIOD)).await;
+            let look = match left.is_zero() {
+                // A drain is waited for.
+                true => SCOUT_LOOK_PERIOD,
+                false => left.min(SCOUT_LOOK_PERIOD),
+            };
+            sleep(look).await;
             board.decide();
         }
     }

@@ -40,7 +40,7 @@ mod tests;
 mod transition;
 
 pub(crate) use crate::states::Revocation;
-pub use crate::states::{DrainTarget, Role, Serving, State, StateOrRole};
+pub use crate::states::{DrainTarget, Role, Serving, State, StateOrRole, UpstreamUse};
 pub(crate) use admitted::Admitted;
 pub(crate) use cell::ServingCell;
 pub use events::Events;

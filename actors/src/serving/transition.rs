@@ -38,8 +38,10 @@ pub enum TransitionPhase {
 pub struct TransitionProgress {
     /// Number of the transition, as in the list of transitions.
     pub id: u64,
-    /// Where it leads: `stopped`, `replica` or `primary`.
+    /// Where it leads: `stopped`, `replica` or `primary`; `drained` or `used` of an upstream.
     pub to: StateOrRole,
+    /// The name of the upstream that it is about, if it is about one.
+    pub upstream: Option<String>,
     /// What it is at.
     pub phase: TransitionPhase,
     /// What caused it.

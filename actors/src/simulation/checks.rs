@@ -72,6 +72,7 @@ impl World {
             let is_role_or_stop = match record.to {
                 StateOrRole::Role(_) => true,
                 StateOrRole::State(state) => state == State::Stopped,
+                StateOrRole::Upstream(_) => false,
             };
             let is_over = record.result != RecordedResult::UnderWay;
             if !is_role_or_stop || !is_over || !self.checked.insert(record.id) {

@@ -21,6 +21,7 @@ use crate::transitions::{
     AskedTimes, CallerId, Machine, StopReport, TransitionRecord, TransitionRequest,
     TransitionTarget,
 };
+use crate::upstream::UpstreamDrain;
 
 /// The failure of a runtime whose threads were ended under it.
 const THREADS_GONE: &str = "the actix System was stopped before the runtime: requests under way \
@@ -28,6 +29,9 @@ const THREADS_GONE: &str = "the actix System was stopped before the runtime: req
 
 /// Starts a Tx of a given generation on the arbiter that is Tx's own.
 pub(crate) type SpawnTx = Box<dyn Fn(&ArbiterHandle, u64) -> TxHandle>;
+
+/// Takes the upstream of this number out of use, or back.
+pub(crate) type DrainUpstream = Box<dyn Fn(usize, UpstreamDrain)>;
 
 /// The actor that watches over the others, on the System arbiter.
 pub(crate) struct Supervisor {
@@ -39,6 +43,8 @@ pub(crate) struct Supervisor {
     pub(super) workers: Vec<Arbiter>,
     /// None in a gateway, which has no Tx.
     spawn_tx: Option<SpawnTx>,
+    /// Only in a gateway.
+    pub(super) drain_upstream: Option<DrainUpstream>,
     /// Of every Tx in its turn: a panic ends a Tx, not its thread, and a new thread would need
     /// descriptors just when there may be none.
     pub(super) tx_arbiter: Arbiter,
@@ -95,6 +101,7 @@ impl Supervisor {
             acceptor: None,
             workers,
             spawn_tx,
+            drain_upstream: None,
             tx_arbiter: Arbiter::new(),
             tx: None,
             generation: 0,
@@ -111,6 +118,10 @@ impl Supervisor {
             failure: None,
             stopped,
         }
+    }
+
+    pub(crate) fn set_upstreams(&mut self, drain: DrainUpstream) {
+        self.drain_upstream = Some(drain);
     }
 
     pub(crate) fn set_acceptor(&mut self, acceptor: AcceptorHandle) {

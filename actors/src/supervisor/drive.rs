@@ -11,11 +11,12 @@ use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::messages::Requester;
 use crate::messages::supervisor::Withdraw;
 use crate::messages::tx::Control;
-use crate::serving::{Role, StateOrRole, TransitionProgress, TransitionView};
+use crate::serving::{Role, StateOrRole, TransitionProgress, TransitionView, UpstreamUse};
 use crate::transitions::{
     Action, CallerId, StopReport, TransitionOutcome, TransitionRecord, TransitionReport,
-    TransitionRequest, TransitionResult, TransitionTarget,
+    TransitionRequest, TransitionResult, TransitionScope, TransitionTarget,
 };
+use crate::upstream::UpstreamDrain;
 
 impl Supervisor {
     /// Somebody asks for a transition.
@@ -132,11 +133,14 @@ impl Supervisor {
         let from = match request.target {
             TransitionTarget::Stopped => StateOrRole::State(serving.state),
             TransitionTarget::Role(_) => StateOrRole::Role(serving.role),
+            TransitionTarget::Upstream(_, UpstreamUse::Used) => UpstreamUse::Drained.into(),
+            TransitionTarget::Upstream(_, UpstreamUse::Drained) => UpstreamUse::Used.into(),
         };
         let to = request.target.leads_to();
         let mut record =
             TransitionRecord::begin(from, to, request.reason.clone(), &request.requested_by);
         record.grace = request.grace;
+        record.upstream = self.upstream_of(request.target);
         record.id = self.shared.transitions.push(record.clone());
         log::debug!("{from} to {to} begins: {}", record.reason);
         self.record = Some(record);
@@ -155,9 +159,33 @@ impl Supervisor {
         self.machine.is_stopping()
     }
 
+    /// The name of the upstream that a transition is about.
+    fn upstream_of(&self, target: TransitionTarget) -> Option<String> {
+        let gateway = self.shared.gateway.as_ref()?;
+        match target {
+            TransitionTarget::Upstream(own, _) => Some(gateway.upstream(own).name.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the transition under way is about.
+    fn scope(&self) -> TransitionScope {
+        let under_way = self.machine.under_way();
+        under_way.map_or(TransitionScope::Everything, |(own, ..)| own.target.scope())
+    }
+
+    /// Takes an upstream out of use, or back: where requests go is decided when this returns.
+    fn drain_upstream(&self, upstream: usize, drain: UpstreamDrain) {
+        if let Some(drain_upstream) = &self.drain_upstream {
+            drain_upstream(upstream, drain);
+        }
+    }
+
     fn quiesce(&mut self) {
         let now = self.shared.clock.now();
-        if self.is_stop() {
+        if let TransitionScope::Upstream(upstream) = self.scope() {
+            self.drain_upstream(upstream, UpstreamDrain::UnderWay);
+        } else if self.is_stop() {
             self.acceptor.iter().for_each(AcceptorHandle::stop);
             let view = self.view();
             self.shared
@@ -167,22 +195,24 @@ impl Supervisor {
             self.shared.serving.demoting(self.view(), now);
         }
         self.tell_tx(Control::CloseIdleReservations);
-        let (serial, is_stop) = (self.machine.serial(), self.is_stop());
+        let (serial, scope) = (self.machine.serial(), self.scope());
         // After the cell: whatever a worker admits from then on is of the new state.
         for worker in &self.peers.workers {
-            worker.quiesce(serial, is_stop);
+            worker.quiesce(serial, scope);
         }
-        self.jobs.quiesce(serial, is_stop);
+        self.jobs.quiesce(serial, scope);
     }
 
     fn cut_off(&mut self) {
-        self.raise_fence();
-        self.tell_tx(Control::CloseAllReservations);
-        let (serial, is_stop) = (self.machine.serial(), self.is_stop());
-        for worker in &self.peers.workers {
-            worker.cut_off(serial, is_stop);
+        let (serial, scope) = (self.machine.serial(), self.scope());
+        if !matches!(scope, TransitionScope::Upstream(_)) {
+            self.raise_fence();
+            self.tell_tx(Control::CloseAllReservations);
         }
-        self.jobs.cut_off(serial, is_stop);
+        for worker in &self.peers.workers {
+            worker.cut_off(serial, scope);
+        }
+        self.jobs.cut_off(serial, scope);
     }
 
     /// Nothing that was admitted so far is written from now on.
@@ -205,11 +235,18 @@ impl Supervisor {
 
     fn establish(&mut self, target: TransitionTarget) {
         let now = self.shared.clock.now();
-        if target != TransitionTarget::Role(Role::Primary) {
+        use TransitionTarget::{Stopped, Upstream};
+        if matches!(target, Stopped | TransitionTarget::Role(Role::Replica)) {
             self.raise_fence();
         }
         match target {
-            TransitionTarget::Stopped => {
+            Upstream(upstream, UpstreamUse::Drained) => {
+                self.drain_upstream(upstream, UpstreamDrain::Done);
+            }
+            Upstream(upstream, UpstreamUse::Used) => {
+                self.drain_upstream(upstream, UpstreamDrain::None);
+            }
+            Stopped => {
                 self.shared.serving.stopped(self.settled_view(), now);
                 // The data are let go, although handles may still be held.
                 self.shared.publish_view(None);
@@ -304,6 +341,7 @@ impl Supervisor {
             let progress = TransitionProgress {
                 id,
                 to: request.target.leads_to(),
+                upstream: self.upstream_of(request.target),
                 phase,
                 reason: request.reason.clone(),
                 requested_by: request.requested_by.clone(),
@@ -340,9 +378,11 @@ fn log_end(record: &TransitionRecord) {
         0 => String::new(),
         unread => format!(", threw away the replies of {unread} connections that did not read"),
     };
+    let upstream = record.upstream.as_deref();
+    let upstream = upstream.map_or(String::new(), |own| format!("upstream {own}: "));
     log::info!(
-        "{} to {} {} after {:.0} ms ({}{by}): waited for {} requests and {} transactions, \
-         revoked {}, cut off {} with the outcome unknown, aborted {} transactions{unread}{left}",
+        "{upstream}{} to {} {} after {:.0} ms ({}{by}): waited for {} requests and {} \
+         transactions, revoked {}, cut off {} with the outcome unknown, aborted {} transactions{unread}{left}",
         record.from,
         record.to,
         record.result.name(),

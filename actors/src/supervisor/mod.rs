@@ -23,4 +23,4 @@ mod drive;
 mod look_around;
 mod watchdog;
 
-pub(crate) use actor::{SpawnTx, Supervisor};
+pub(crate) use actor::{DrainUpstream, SpawnTx, Supervisor};

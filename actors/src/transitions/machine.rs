@@ -1,5 +1,6 @@
 //! The machine itself.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::action::{Action, CallerId};
@@ -8,9 +9,9 @@ use super::outcome::TransitionResult;
 use super::report::{CutOffCounts, WaitedFor};
 use super::request::{TransitionRequest, TransitionTarget};
 use crate::limits::TRANSITION_SLACK;
-use crate::serving::{Role, TransitionPhase};
+use crate::serving::{Role, TransitionPhase, UpstreamUse};
 
-/// A role that is wanted when the transition under way is over.
+/// What is wanted when the transition under way is over.
 #[derive(Debug)]
 struct Queued {
     request: TransitionRequest,
@@ -36,6 +37,12 @@ impl Queued {
         }
     }
 
+    /// Tells those who wait for it.
+    fn answer(&self, result: TransitionResult, actions: &mut Vec<Action>) {
+        let told = self.waiters.iter();
+        actions.extend(told.map(|waiter| Action::Answer(waiter.caller, result)));
+    }
+
     /// Whether it is to begin when its turn comes: somebody's time for that is not over.
     fn is_wanted(&self, now: Instant) -> bool {
         let is_in_time = |own: &Waiter| !own.is_overdue(now);
@@ -47,13 +54,16 @@ impl Queued {
 #[derive(Debug)]
 pub(crate) struct Machine {
     role: Role,
+    /// The upstreams that are drained, by their numbers.
+    drained: BTreeSet<usize>,
     /// How long after the deadline of a change of the role it ends at the latest.
     role_slack: Duration,
     /// By worker: its thread has ended, and nothing more is heard of it.
     gone: Vec<bool>,
     serial: u64,
     current: Option<Current>,
-    queued: Option<Queued>,
+    /// In the order in which they begin: the role, and each upstream, at most once.
+    queued: VecDeque<Queued>,
     is_stopped: bool,
     tx_stopped: bool,
 }
@@ -65,10 +75,11 @@ impl Machine {
         Self {
             gone: vec![false; workers],
             role,
+            drained: BTreeSet::new(),
             role_slack,
             serial: 0,
             current: None,
-            queued: None,
+            queued: VecDeque::new(),
             is_stopped: false,
             tx_stopped: false,
         }
@@ -98,12 +109,35 @@ impl Machine {
 
     /// The role that is wanted in the end; `None` for a stop.
     pub(crate) fn wanted(&self) -> Option<Role> {
-        let queued = self.queued.as_ref().map(|queued| queued.request.target);
-        match queued.or(self.target()) {
-            _ if self.is_stopping() => None,
-            Some(TransitionTarget::Role(role)) => Some(role),
-            _ => Some(self.role),
+        if self.is_stopping() {
+            return None;
         }
+        let queued = self.queued.iter().map(|own| own.request.target);
+        let role = |target| match target {
+            TransitionTarget::Role(role) => Some(role),
+            _ => None,
+        };
+        let mut wanted = queued.chain(self.target()).filter_map(role);
+        Some(wanted.next().unwrap_or(self.role))
+    }
+
+    /// Whether it is as a transition to this would have it.
+    fn is_so(&self, target: TransitionTarget) -> bool {
+        match target {
+            TransitionTarget::Stopped => self.is_stopped,
+            TransitionTarget::Role(role) => role == self.role,
+            TransitionTarget::Upstream(upstream, wanted) => {
+                let is_drained = self.drained.contains(&upstream);
+                is_drained == (wanted == UpstreamUse::Drained)
+            }
+        }
+    }
+
+    /// Whether what a transition is about is the matter of the one under way, or of one that waits.
+    fn is_changing(&self, target: TransitionTarget) -> bool {
+        let queued = self.queued.iter().map(|own| own.request.target);
+        let mut all = queued.chain(self.target());
+        all.any(|own| own.is_about_same(target))
     }
 
     /// Somebody asks for a transition.
@@ -134,16 +168,16 @@ impl Machine {
         }
         match (self.target(), request.target) {
             (Some(_), TransitionTarget::Stopped) => {
-                self.supersede_queued(&mut actions);
+                self.supersede_queued(|_| true, &mut actions);
                 self.end(now, true, &mut actions);
                 self.begin(now, request, first, &mut actions);
+            }
+            (_, target) if self.is_so(target) && !self.is_changing(target) => {
+                actions.push(Action::Answer(caller, TransitionResult::Unchanged));
             }
             (Some(under_way), target) => {
                 actions.extend(waiter.by.map(|by| Action::WaitUntil(caller, by)));
                 self.wait_behind(under_way, target, request, waiter, &mut actions);
-            }
-            (None, TransitionTarget::Role(role)) if role == self.role => {
-                actions.push(Action::Answer(caller, TransitionResult::Unchanged));
             }
             (None, _) => self.begin(now, request, first, &mut actions),
         }
@@ -157,13 +191,15 @@ impl Machine {
         if let Some(current) = &mut self.current {
             current.waiters.retain(|waiter| waiter.caller != caller);
         }
-        let queued = self.queued.as_mut()?;
+        let is_its = |own: &&mut Queued| own.waiters.iter().any(|own| own.caller == caller);
+        let queued = self.queued.iter_mut().find(is_its)?;
         queued.withdraw(caller);
         let withdrawn = queued.withdrawn.filter(|_| queued.waiters.is_empty());
         withdrawn.and_then(|own| own.by)
     }
 
-    /// A role is asked for while a transition to a role is under way: the latest wanted wins.
+    /// A transition that is no stop is asked for while one is under way: of the role, and of each
+    /// upstream, the latest wanted wins.
     fn wait_behind(
         &mut self,
         under_way: TransitionTarget,
@@ -173,17 +209,18 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         if target == under_way {
-            self.supersede_queued(actions);
+            self.supersede_queued(|own| own.is_about_same(target), actions);
             if let Some(current) = &mut self.current {
                 current.waiters.push(waiter);
             }
             return;
         }
-        match &mut self.queued {
-            Some(queued) if queued.request.target == target => queued.waiters.push(waiter),
-            _ => {
-                self.supersede_queued(actions);
-                self.queued = Some(Queued {
+        let mut queued = self.queued.iter_mut();
+        match queued.find(|own| own.request.target == target) {
+            Some(queued) => queued.waiters.push(waiter),
+            None => {
+                self.supersede_queued(|own| own.is_about_same(target), actions);
+                self.queued.push_back(Queued {
                     request,
                     waiters: vec![waiter],
                     withdrawn: None,
@@ -192,13 +229,19 @@ impl Machine {
         }
     }
 
-    fn supersede_queued(&mut self, actions: &mut Vec<Action>) {
-        let waiters = self.queued.take().map(|queued| queued.waiters);
-        let told = waiters
-            .into_iter()
-            .flatten()
-            .map(|waiter| Action::Answer(waiter.caller, TransitionResult::Superseded));
-        actions.extend(told);
+    /// Queued transitions that are meant do not begin any more.
+    fn supersede_queued(
+        &mut self,
+        is_meant: impl Fn(TransitionTarget) -> bool,
+        actions: &mut Vec<Action>,
+    ) {
+        self.queued.retain(|own| {
+            let is_meant = is_meant(own.request.target);
+            if is_meant {
+                own.answer(TransitionResult::Superseded, actions);
+            }
+            !is_meant
+        });
     }
 
     fn begin(
@@ -211,7 +254,7 @@ impl Machine {
         self.serial += 1;
         let lameduck = match request.target {
             TransitionTarget::Stopped => request.lameduck,
-            TransitionTarget::Role(_) => Duration::ZERO,
+            TransitionTarget::Role(_) | TransitionTarget::Upstream(..) => Duration::ZERO,
         };
         let quiesce_at = now.checked_add(lameduck).unwrap_or(now);
         actions.push(Action::Begin(Box::new(request.clone())));
@@ -302,12 +345,10 @@ impl Machine {
         if let Some(current) = &mut self.current {
             overdue(&mut current.waiters);
         }
-        if let Some(queued) = &mut self.queued {
+        for queued in &mut self.queued {
             overdue(&mut queued.waiters);
-            if !queued.is_wanted(now) {
-                self.queued = None;
-            }
         }
+        self.queued.retain(|own| own.is_wanted(now));
         actions
     }
 
@@ -326,8 +367,8 @@ impl Machine {
         let target = current.request.target;
         match current.phase {
             TransitionPhase::Announce if now >= current.quiesce_at => {
-                if target == TransitionTarget::Role(Role::Primary) {
-                    // Nothing has to end for it: what was begun read-only stays so.
+                if target.is_at_once() {
+                    // Of a promotion: what was begun read-only stays so.
                     current.enter(TransitionPhase::Settle, now);
                     return true;
                 }
@@ -389,9 +430,21 @@ impl Machine {
         match target {
             TransitionTarget::Stopped => self.is_stopped = true,
             TransitionTarget::Role(role) => self.role = role,
+            TransitionTarget::Upstream(upstream, UpstreamUse::Drained) => {
+                self.drained.insert(upstream);
+            }
+            TransitionTarget::Upstream(upstream, UpstreamUse::Used) => {
+                self.drained.remove(&upstream);
+            }
         }
         self.end(now, false, actions);
-        if let Some(queued) = self.queued.take() {
+        while self.current.is_none()
+            && let Some(queued) = self.queued.pop_front()
+        {
+            if self.is_so(queued.request.target) {
+                queued.answer(TransitionResult::Unchanged, actions);
+                continue;
+            }
             // It waits for its end now, which has a time of its own.
             let mut waiters = queued.waiters;
             waiters.iter_mut().for_each(|waiter| waiter.by = None);
@@ -421,6 +474,6 @@ impl Machine {
 fn slack_of(target: TransitionTarget, role_slack: Duration) -> Duration {
     match target {
         TransitionTarget::Stopped => TRANSITION_SLACK,
-        TransitionTarget::Role(_) => role_slack,
+        TransitionTarget::Role(_) | TransitionTarget::Upstream(..) => role_slack,
     }
 }

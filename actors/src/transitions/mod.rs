@@ -1,5 +1,5 @@
-//! Transitions: changes of the role and stops. A pure machine decides: one deadline, handed to
-//! every step, and an answer for every caller.
+//! Transitions: changes of the role, drains of upstreams, and stops. A pure machine decides: one
+//! deadline, handed to every step, and an answer for every caller.
 //!
 //! ```text
 //!   announce ─▶ quiesce ─▶ grace ─▶ abort ─▶ settle ─▶ done ─▶ the one that waits, if any
@@ -12,6 +12,7 @@
 //!   asked for while one is under way:  the same again ─▶ waits for its end; a stop ends sooner if
 //!                                                        the later one gives it less time
 //!                                      another role   ─▶ waits for its turn; the latest wins
+//!                                      an upstream    ─▶ the same, for each upstream by itself
 //!                                      a stop         ─▶ at once; nothing follows a stop
 //! ```
 //!
@@ -41,6 +42,8 @@ mod report;
 mod request;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upstream_tests;
 
 pub(crate) use action::{Action, CallerId};
 pub use counts::Counts;
@@ -50,4 +53,4 @@ pub(crate) use machine::Machine;
 pub use outcome::{TransitionOutcome, TransitionResult};
 pub use record::{Phases, RecordedResult, StopReport, TransitionRecord};
 pub(crate) use report::{CutOffCounts, TransitionReport, WaitedFor};
-pub(crate) use request::{AskedTimes, TransitionRequest, TransitionTarget};
+pub(crate) use request::{AskedTimes, TransitionRequest, TransitionScope, TransitionTarget};

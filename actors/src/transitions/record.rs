@@ -65,10 +65,12 @@ impl Serialize for RecordedResult {
 pub struct TransitionRecord {
     /// Counted from 1.
     pub id: u64,
-    /// State or role before.
+    /// State, role, or use of an upstream before.
     pub from: StateOrRole,
-    /// State or role after.
+    /// State, role, or use of an upstream after.
     pub to: StateOrRole,
+    /// The name of the upstream that it is about, if it is about one.
+    pub upstream: Option<String>,
     /// What caused it.
     pub reason: String,
     /// Who asked for it.
@@ -165,6 +167,7 @@ impl TransitionRecord {
             id: 0,
             from,
             to,
+            upstream: None,
             reason,
             requested_by: by.to_owned(),
             result: RecordedResult::UnderWay,

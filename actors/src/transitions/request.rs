@@ -2,13 +2,33 @@
 
 use std::time::Duration;
 
-use crate::serving::{Role, State, StateOrRole};
+use crate::serving::{Role, State, StateOrRole, UpstreamUse};
 
 /// Where a transition leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransitionTarget {
     Stopped,
     Role(Role),
+    /// Of the upstream of this number.
+    Upstream(usize, UpstreamUse),
+}
+
+/// What a transition is about, for those who take part in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransitionScope {
+    /// A stop: everything.
+    Everything,
+    /// A demotion: what may change data.
+    Writers,
+    /// What is under way at the upstream of this number.
+    Upstream(usize),
+}
+
+impl TransitionScope {
+    /// Whether all that is under way here has to end.
+    pub(crate) fn is_stop(self) -> bool {
+        self == Self::Everything
+    }
 }
 
 impl TransitionTarget {
@@ -17,7 +37,30 @@ impl TransitionTarget {
         match self {
             Self::Stopped => StateOrRole::State(State::Stopped),
             Self::Role(role) => StateOrRole::Role(role),
+            Self::Upstream(_, own) => StateOrRole::Upstream(own),
         }
+    }
+
+    /// What it is about.
+    pub(crate) const fn scope(self) -> TransitionScope {
+        match self {
+            Self::Stopped => TransitionScope::Everything,
+            Self::Role(_) => TransitionScope::Writers,
+            Self::Upstream(upstream, _) => TransitionScope::Upstream(upstream),
+        }
+    }
+
+    /// Whether both are about the same: of what is wanted of it, the latest wins.
+    pub(crate) fn is_about_same(self, other: Self) -> bool {
+        self.scope() == other.scope()
+    }
+
+    /// Whether nothing has to end for it.
+    pub(super) const fn is_at_once(self) -> bool {
+        matches!(
+            self,
+            Self::Role(Role::Primary) | Self::Upstream(_, UpstreamUse::Used)
+        )
     }
 }
 

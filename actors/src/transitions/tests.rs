@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::TRANSITION_SLACK;
-use crate::serving::{Role, TransitionPhase};
+use crate::serving::{Role, TransitionPhase, UpstreamUse};
 
 const GRACE: Duration = Duration::from_secs(3);
 const WAIT: Duration = Duration::from_secs(10);
@@ -408,6 +408,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(DEMOTE),
         4 => Just(PROMOTE),
         1 => Just(TransitionTarget::Stopped),
+        4 => (0usize..2).prop_map(|own| TransitionTarget::Upstream(own, UpstreamUse::Drained)),
+        4 => (0usize..2).prop_map(|own| TransitionTarget::Upstream(own, UpstreamUse::Used)),
     ];
     let step = prop_oneof![
         3 => (target, 0u64..5000).prop_map(|(target, grace)| Step::Ask(target, grace)),
@@ -431,15 +433,20 @@ proptest! {
     fn every_transition_ends_in_time_and_every_caller_is_told(steps in steps()) {
         let mut bench = Bench::new(2);
         let (mut asked, mut last_role, mut stopped) = (0, Role::Primary, false);
+        let mut uses = [UpstreamUse::Used; 2];
         for step in steps {
             match step {
                 Step::Ask(target, grace) => {
                     asked += 1;
-                    bench.ask(asked, request(target, Some(Duration::from_millis(grace))));
+                    // What waits has its turn in time: of the role, and of each upstream, one.
+                    let wait = Duration::from_secs(60);
+                    let asks = request(target, Some(Duration::from_millis(grace)));
+                    bench.ask(asked, TransitionRequest { wait, ..asks });
                     match target {
                         TransitionTarget::Stopped => stopped = true,
                         TransitionTarget::Role(role) if !stopped => last_role = role,
-                        TransitionTarget::Role(_) => {}
+                        TransitionTarget::Upstream(at, wanted) if !stopped => uses[at] = wanted,
+                        TransitionTarget::Role(_) | TransitionTarget::Upstream(..) => {}
                     }
                 }
                 Step::Quiesced(worker) => bench.quiesced(worker, WaitedFor::default()),
@@ -458,7 +465,7 @@ proptest! {
             let wanted = (!stopped).then_some(last_role);
             prop_assert_eq!(bench.machine.wanted(), wanted, "the latest wish wins");
         }
-        // A demotion, a promotion and a stop at most are left: nobody answers any more.
+        // One of each at most is left: nobody answers any more.
         bench.pass(Duration::from_secs(60));
         prop_assert!(bench.machine.under_way().is_none(), "it always ends");
         prop_assert_eq!(bench.answers.len() as u64, asked, "everybody is told");
@@ -467,8 +474,16 @@ proptest! {
         prop_assert!(sum <= bench.now - bench.start, "one at a time");
         if !stopped {
             let first = TransitionTarget::Role(Role::Primary);
-            let role = bench.established.last().copied().unwrap_or(first);
-            prop_assert_eq!(role, TransitionTarget::Role(last_role));
+            let is_role = |own: &&TransitionTarget| matches!(own, TransitionTarget::Role(_));
+            let role = bench.established.iter().rev().find(is_role).copied();
+            prop_assert_eq!(role.unwrap_or(first), TransitionTarget::Role(last_role));
+            for (at, wanted) in uses.into_iter().enumerate() {
+                let is_its = |own: &&TransitionTarget| own.scope() == TransitionScope::Upstream(at);
+                let last = bench.established.iter().rev().find(is_its).copied();
+                let used = TransitionTarget::Upstream(at, UpstreamUse::Used);
+                let wanted = TransitionTarget::Upstream(at, wanted);
+                prop_assert_eq!(last.unwrap_or(used), wanted);
+            }
         }
     }
 }

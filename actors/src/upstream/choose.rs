@@ -10,9 +10,10 @@ pub(crate) fn choose(conditions: &[Condition], present: Option<usize>) -> Option
         let mut in_turn = present.into_iter().chain(0..conditions.len());
         in_turn.find(|at| conditions.get(*at).copied().is_some_and(is_wanted))
     };
-    // All are there and read-only: one of them tells so those who write.
+    // All that are in use are there and read-only: one of them tells so those who write.
     let reader = || {
-        let all = conditions.iter().all(|own| own.is_serving());
+        let mut in_use = conditions.iter().filter(|own| !own.is_drained());
+        let all = in_use.all(|own| own.is_serving());
         all.then(|| find(Condition::is_serving)).flatten()
     };
     find(Condition::is_writable).or_else(reader)
@@ -26,7 +27,7 @@ pub(crate) fn count_writable(conditions: &[Condition]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::scout::in_a_letter::{A, L, R, S, W};
+    use crate::upstream::scout::in_a_letter::{A, D, G, L, R, S, W};
 
     #[test]
     fn whoever_takes_changes_is_chosen_and_stays_as_long_as_it_does() {
@@ -42,6 +43,10 @@ mod tests {
             (&[R, A], Some(0), None),
             (&[S], Some(0), None),
             (&[A, L, S], None, None),
+            (&[D, R], Some(0), Some(1)),
+            (&[G, A], Some(0), None),
+            (&[W, G], Some(1), Some(0)),
+            (&[D], Some(0), None),
         ] {
             assert_eq!(
                 choose(conditions, present),
@@ -55,16 +60,19 @@ mod tests {
     /// Over all of three upstreams in every condition.
     #[test]
     fn nothing_goes_to_who_does_not_serve_nor_to_a_reader_beside_a_writer() {
-        let all = [W, R, S, A, L];
+        let all = [W, R, S, A, L, G, D];
         let count = all.len();
         for at in 0..count.pow(3) {
             let conditions = [at, at / count, at / count / count].map(|at| all[at % count]);
             for present in [None, Some(0), Some(1), Some(2), Some(9)] {
                 let has_writer = conditions.contains(&W);
+                let in_use = conditions.iter().filter(|own| !own.is_drained());
+                let is_all_readers =
+                    in_use.clone().count() > 0 && in_use.clone().all(|own| *own == R);
                 match choose(&conditions, present) {
                     Some(at) if has_writer => assert_eq!(conditions[at], W),
-                    Some(_) => assert_eq!(conditions, [R; 3]),
-                    None => assert!(!has_writer && conditions != [R; 3]),
+                    Some(at) => assert!(is_all_readers && conditions[at] == R),
+                    None => assert!(!has_writer && !is_all_readers),
                 }
             }
         }

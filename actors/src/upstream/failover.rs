@@ -89,7 +89,10 @@ impl Failover {
     /// Whether none takes changes, and that is about to change.
     fn is_held(&mut self, conditions: &[Condition], now: Instant) -> bool {
         match (self.decision, self.until, self.last) {
-            (Decision::Held, Some(until), _) => now < until,
+            // What is open on one that is drained may come to its end meanwhile.
+            (Decision::Held, Some(until), Some(last)) => {
+                now < until || conditions[last] == Condition::Leaving
+            }
             (Decision::To(_), _, Some(last)) if self.is_sign(conditions, last) => {
                 self.until = Some(now + self.hold);
                 !self.hold.is_zero()
@@ -104,6 +107,7 @@ impl Failover {
         match conditions[last] {
             Condition::Silent => false,
             Condition::Absent | Condition::Loading => true,
+            Condition::Leaving | Condition::Drained => true,
             // There is nobody else who could.
             Condition::Serving { .. } => self.was_writable && conditions.len() > 1,
         }
@@ -115,7 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::upstream::scout::in_a_letter::{A, L, R, S, W};
+    use crate::upstream::scout::in_a_letter::{A, D, G, L, R, S, W};
 
     const HOLD: Duration = Duration::from_secs(1);
 
@@ -151,6 +155,21 @@ mod tests {
         ] {
             assert_eq!(decisions(HOLD, all), expected, "{all:?}");
         }
+    }
+
+    #[test]
+    fn requests_are_held_for_as_long_as_the_drain_of_the_one_they_went_to() {
+        use Decision::{Held, Nowhere, To};
+        let all = &[&[W][..], &[G], &[G], &[G], &[G], &[D], &[W]];
+        let expected = [To(0), Held, Held, Held, Held, Nowhere, To(0)];
+        assert_eq!(decisions(HOLD, all), expected);
+        let all = &[&[W, R][..], &[G, R], &[G, W], &[D, W], &[W, W]];
+        let expected = [To(0), Held, To(1), To(1), To(1)];
+        assert_eq!(decisions(HOLD, all), expected);
+        let never = decisions(Duration::ZERO, &[&[W], &[G], &[D]]);
+        assert_eq!(never, [To(0), Nowhere, Nowhere]);
+        let other = decisions(HOLD, &[&[W, R], &[W, G], &[W, D]]);
+        assert_eq!(other, [To(0); 3]);
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub(crate) struct GatewayCell {
     schema_seen: AtomicU64,
     /// The lowest version of the upstreams that are known, in one word; 0 before.
     version: AtomicU64,
+    /// The upstreams whose drain is under way, a bit for each.
+    leaving: AtomicU64,
     /// What clients watch.
     pub(crate) watched: Arc<WatchedKeys>,
     /// What is seen of the upstreams.
@@ -125,6 +127,7 @@ impl GatewayCell {
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
             version: AtomicU64::new(0),
+            leaving: AtomicU64::new(0),
             watched: Arc::default(),
             questions: OnceLock::new(),
         }
@@ -157,6 +160,27 @@ impl GatewayCell {
     /// Whether requests may wait for an upstream to take over.
     pub(crate) fn holds(&self) -> bool {
         !self.config.failover_hold.is_zero()
+    }
+
+    /// Whether the drain of an upstream is under way: what is open there may come to its end.
+    #[inline]
+    pub(crate) fn is_leaving(&self, upstream: usize) -> bool {
+        self.leaving.load(Ordering::Acquire) & 1 << upstream != 0
+    }
+
+    /// The drain of an upstream begins, or is over.
+    pub(crate) fn set_leaving(&self, upstream: usize, is_leaving: bool) {
+        let bit = 1 << upstream;
+        match is_leaving {
+            true => self.leaving.fetch_or(bit, Ordering::AcqRel),
+            false => self.leaving.fetch_and(!bit, Ordering::AcqRel),
+        };
+    }
+
+    /// The number of the upstream of this name.
+    pub(crate) fn find_upstream(&self, name: &str) -> Option<usize> {
+        let mut all = self.config.upstreams.iter();
+        all.position(|own| own.name == name)
     }
 
     /// What is told of its catalog is that of this one from now on.

@@ -205,6 +205,30 @@ impl<L> UpstreamLink<L> {
         self.waiting.take_back(&self.clients)
     }
 
+    /// The same of what is no part of a transaction that may be open here.
+    pub(crate) fn take_back_unbound(&mut self) -> Vec<KeptRequest> {
+        let streams = &self.streams;
+        let is_bound = |key: ClientStream| key.stream != 0 && streams.may_be_open(key);
+        let is_meant = |own: &Forward| !is_bound(own.key);
+        self.waiting.take_back_where(&self.clients, is_meant)
+    }
+
+    /// What is sent and not answered.
+    pub(crate) fn owed_requests(&self) -> impl Iterator<Item = &OwedRequest> {
+        self.owed.iter()
+    }
+
+    /// What clients have sent and this has not.
+    pub(crate) fn unsent_requests(&self) -> impl Iterator<Item = &Forward> {
+        self.waiting.iter().filter(|own| !own.is_ours())
+    }
+
+    /// How many transactions have a COMMIT that is sent and not answered.
+    pub(crate) fn committing(&self) -> usize {
+        let owed = self.owed.iter();
+        owed.filter(|own| own.step == StreamStep::Commit).count()
+    }
+
     /// Takes out what was refused, and may be sent again.
     #[inline]
     pub(crate) fn take_refused(&mut self) -> Vec<RefusedRequest> {

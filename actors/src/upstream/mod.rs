@@ -67,7 +67,7 @@ pub(crate) use link::{EndedLink, LinkFault, Pumped, RefusedRequest, Sink, Upstre
 pub(crate) use owed::OwedRequest;
 pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
 pub(crate) use schema::Incarnation;
-pub(crate) use scout::{Condition, Scout};
+pub(crate) use scout::{Condition, Scout, UpstreamDrain};
 pub(crate) use sight::{LinkCounters, ScoutReport};
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub(crate) use users::{Asking, Judgment};

@@ -88,6 +88,11 @@ impl Slot {
 }
 
 impl Owed {
+    /// What is owed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &OwedRequest> {
+        self.slots.iter().filter_map(|own| own.request.as_ref())
+    }
+
     /// How much is owed.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

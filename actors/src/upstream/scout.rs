@@ -33,11 +33,29 @@ pub(crate) enum Condition {
     Serving { is_writable: bool },
     /// The upstream owes an answer, and says nothing.
     Silent,
+    /// Operators drain it: what is open there may come to its end.
+    Leaving,
+    /// Operators have drained it.
+    Drained,
+}
+
+/// How far the drain of an upstream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpstreamDrain {
+    /// There is none.
+    None,
+    UnderWay,
+    Done,
 }
 
 impl Condition {
     pub(crate) fn is_serving(self) -> bool {
         matches!(self, Self::Serving { .. })
+    }
+
+    /// Whether operators have it that requests do not go there.
+    pub(crate) fn is_drained(self) -> bool {
+        matches!(self, Self::Leaving | Self::Drained)
     }
 
     pub(crate) fn is_writable(self) -> bool {
@@ -53,6 +71,8 @@ pub(super) mod in_a_letter {
     pub(crate) const W: Condition = Condition::Serving { is_writable: true };
     pub(crate) const R: Condition = Condition::Serving { is_writable: false };
     pub(crate) const S: Condition = Condition::Silent;
+    pub(crate) const D: Condition = Condition::Drained;
+    pub(crate) const G: Condition = Condition::Leaving;
     pub(crate) const A: Condition = Condition::Absent;
     pub(crate) const L: Condition = Condition::Loading;
 }
@@ -61,6 +81,7 @@ pub(super) mod in_a_letter {
 #[derive(Debug)]
 pub(crate) struct Scout {
     silent_after: Duration,
+    drain: UpstreamDrain,
     /// Without silence.
     condition: Condition,
     is_silent: bool,
@@ -89,6 +110,7 @@ impl Scout {
     pub(crate) fn new(silent_after: Duration, now: Instant) -> Self {
         Self {
             silent_after,
+            drain: UpstreamDrain::None,
             condition: Condition::Absent,
             is_silent: false,
             trouble: "not reached yet".to_owned(),
@@ -106,6 +128,8 @@ impl Scout {
     /// How it is.
     pub(crate) fn condition(&self) -> Condition {
         match self.condition {
+            _ if self.drain == UpstreamDrain::UnderWay => Condition::Leaving,
+            _ if self.drain == UpstreamDrain::Done => Condition::Drained,
             Condition::Absent => Condition::Absent,
             _ if self.is_silent => Condition::Silent,
             condition => condition,
@@ -117,6 +141,8 @@ impl Scout {
         match self.condition() {
             Condition::Absent => Some(self.trouble.clone()),
             Condition::Loading => Some("loading".to_owned()),
+            Condition::Leaving => Some("being drained".to_owned()),
+            Condition::Drained => Some("drained".to_owned()),
             Condition::Silent => {
                 let silence = now.saturating_duration_since(self.last_sign());
                 Some(format!("no answer for {:.1} s", silence.as_secs_f64()))
@@ -131,6 +157,11 @@ impl Scout {
     fn last_sign(&self) -> Instant {
         self.owed_since
             .map_or(self.heard, |own| own.max(self.heard))
+    }
+
+    /// Operators drain it, or use it again.
+    pub(crate) fn on_drain(&mut self, drain: UpstreamDrain) {
+        self.drain = drain;
     }
 
     /// The upstream has greeted.
@@ -308,6 +339,24 @@ mod tests {
         own.hear();
         assert_eq!(own.scout.condition(), SERVING);
         assert_eq!(own.scout.trouble(own.now), None);
+    }
+
+    #[test]
+    fn who_is_drained_is_so_whatever_it_says_and_is_as_it_says_afterwards() {
+        let mut own = Model::serving();
+        for (drain, expected, trouble) in [
+            (UpstreamDrain::UnderWay, Condition::Leaving, "being drained"),
+            (UpstreamDrain::Done, Condition::Drained, "drained"),
+        ] {
+            own.scout.on_drain(drain);
+            own.scout.on_ballot(&Ballot::default());
+            assert_eq!(own.scout.condition(), expected);
+            assert_eq!(own.scout.trouble(own.now).as_deref(), Some(trouble));
+        }
+        own.scout.on_lost("gone".to_owned(), 1.0);
+        assert_eq!(own.scout.condition(), Condition::Drained);
+        own.scout.on_drain(UpstreamDrain::None);
+        assert_eq!(own.scout.condition(), Condition::Absent);
     }
 
     #[test]

@@ -285,10 +285,20 @@ impl UnsentRequests {
 
     /// Takes out what clients have sent. What is of ours stays.
     pub(crate) fn take_back(&mut self, clients: &Clients) -> Vec<KeptRequest> {
+        self.take_back_where(clients, |_| true)
+    }
+
+    /// The same of those that are meant.
+    pub(crate) fn take_back_where(
+        &mut self,
+        clients: &Clients,
+        is_meant: impl Fn(&Forward) -> bool,
+    ) -> Vec<KeptRequest> {
         if self.is_empty() {
             return Vec::new();
         }
-        let taken = self.take_where(clients, |own| !own.is_ours()).into_iter();
+        let taken = self.take_where(clients, |own| !own.is_ours() && is_meant(own));
+        let taken = taken.into_iter();
         let unsent = |own: UnsentRequest| {
             let body = ForwardBody::Own(own.body);
             KeptRequest::unsent(own.forward, body)

@@ -23,19 +23,23 @@ use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::session::messages::{AbortWriters, Close};
 use crate::session::untaken::Untaken;
 use crate::shared::STOPPING;
-use crate::transitions::{CutOffCounts, WaitedFor};
+use crate::transitions::{CutOffCounts, TransitionScope, WaitedFor};
 
 impl Handler<Quiesce> for Worker {
     type Result = ();
 
     fn handle(&mut self, quiesce: Quiesce, _ctx: &mut Self::Context) {
-        let Quiesce { serial, is_stop } = quiesce;
+        let Quiesce { serial, scope } = quiesce;
         self.transition.set(Some(InTransition {
             serial,
-            is_stop,
+            scope,
             is_quiet: false,
         }));
-        self.report(serial, WorkerReport::Quiesced(self.begin_to_wait(is_stop)));
+        let waiting = match scope {
+            TransitionScope::Upstream(upstream) => self.begin_to_drain(upstream),
+            _ => self.begin_to_wait(scope.is_stop()),
+        };
+        self.report(serial, WorkerReport::Quiesced(waiting));
         self.begin_lap(None);
         self.tell_if_quiet();
     }
@@ -45,10 +49,10 @@ impl Handler<CutOff> for Worker {
     type Result = ();
 
     fn handle(&mut self, cut_off: CutOff, _ctx: &mut Self::Context) {
-        let counts = if cut_off.is_stop {
-            self.close_all()
-        } else {
-            self.cut_off_writers()
+        let counts = match cut_off.scope {
+            TransitionScope::Everything => self.close_all(),
+            TransitionScope::Writers => self.cut_off_writers(),
+            TransitionScope::Upstream(upstream) => self.cut_off_upstream(upstream),
         };
         self.report(cut_off.serial, WorkerReport::CutOff(counts));
         self.tell_if_quiet();
@@ -170,11 +174,13 @@ impl Worker {
             return;
         };
         let state = self.cell.state.borrow();
-        let is_quiet = if transition.is_stop {
+        let is_quiet = match transition.scope {
             // What is under way is, whether or not its client is there still.
-            state.in_flight.len() == 0 && self.are_all_idle_operators()
-        } else {
-            state.in_flight.writers() == 0 && state.open_writers() == 0
+            TransitionScope::Everything => {
+                state.in_flight.len() == 0 && self.are_all_idle_operators()
+            }
+            TransitionScope::Writers => state.in_flight.writers() == 0 && state.open_writers() == 0,
+            TransitionScope::Upstream(upstream) => self.is_drained(upstream),
         };
         drop(state);
         if is_quiet {

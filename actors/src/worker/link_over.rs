@@ -36,5 +36,6 @@ impl Handler<LinkOver> for Worker {
             let error = self.cell.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
             self.answer_unknown(&requests(unknown), &error);
         }
+        self.tell_if_quiet();
     }
 }

@@ -18,6 +18,7 @@
 //! | `link_over` | what becomes of requests whose link to an upstream has ended |
 //! | `notify` | telling sessions of a change, in bounded steps |
 //! | `drain` | its part in transitions |
+//! | `drain_upstream` | the same of the drain of an upstream |
 //! | `tick` | what nothing else would wake it for |
 //! | `rates` | how much there was per second in the last few, pure |
 //! | `contribute` | its part of what all workers are asked |
@@ -29,6 +30,7 @@ mod actor;
 mod contribute;
 mod deliver;
 mod drain;
+mod drain_upstream;
 #[cfg(feature = "tls")]
 mod handshakes;
 mod link_over;

@@ -15,6 +15,7 @@
 use std::time::Instant;
 
 use crate::limits::NOTICES_PER_STEP_MAX;
+use crate::transitions::TransitionScope;
 
 /// The rounds of a worker from session to session.
 #[derive(Debug, Default, Clone, Copy)]
@@ -70,8 +71,8 @@ impl Lap {
 pub(super) struct InTransition {
     /// The machine's number of it.
     pub(super) serial: u64,
-    /// The transition is a stop; else a demotion.
-    pub(super) is_stop: bool,
+    /// What it is about.
+    pub(super) scope: TransitionScope,
     /// The Supervisor knows that nothing is left to wait for.
     pub(super) is_quiet: bool,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use vestibule_actors::config::SoloPolicy;
 use vestibule_actors::monitoring::ServerStatus;
-use vestibule_actors::serving::{Role, State, StateOrRole, TransitionPhase};
+use vestibule_actors::serving::{Role, State, StateOrRole, TransitionPhase, UpstreamUse};
 
 use super::words::{percent, time, times};
 
@@ -183,6 +183,8 @@ fn becomes(to: StateOrRole) -> String {
         StateOrRole::State(State::Stopped) => "stops".to_owned(),
         StateOrRole::Role(Role::Replica) => "becomes a replica".to_owned(),
         StateOrRole::Role(Role::Primary) => "becomes the primary".to_owned(),
+        StateOrRole::Upstream(UpstreamUse::Drained) => "drains an upstream".to_owned(),
+        StateOrRole::Upstream(UpstreamUse::Used) => "uses an upstream again".to_owned(),
         other => format!("becomes {other}"),
     }
 }

@@ -1,0 +1,89 @@
+//! The drain of an upstream, as far as the links of one worker go: what is under way there stays on
+//! its links until the deadline, and what is new goes elsewhere.
+
+use std::rc::Rc;
+
+use super::cell::LinkCell;
+use super::hub::Links;
+use crate::cells::claims::{Claims, RequestId};
+use crate::resources::WorkerCell;
+
+/// What is under way at one upstream.
+#[derive(Debug, Default)]
+pub(crate) struct AtUpstream {
+    /// Requests that were sent, and may not be sent again.
+    pub(crate) sent: Vec<RequestId>,
+    /// Requests that were sent, and may be sent again.
+    pub(crate) repeatable: Vec<RequestId>,
+    /// Requests that are not sent: parts of what is open.
+    pub(crate) unsent: Vec<RequestId>,
+    /// Streams in which a transaction may be open.
+    pub(crate) transactions: usize,
+    /// Transactions whose COMMIT was sent.
+    pub(crate) committing: usize,
+}
+
+impl Links {
+    /// Requests do not go to an upstream any more: what was not sent there is taken back, and what
+    /// is left is told.
+    pub(crate) fn begin_drain(&self, worker: &Rc<WorkerCell>, upstream: usize) -> AtUpstream {
+        let links = self.links_to(upstream);
+        for cell in &links {
+            cell.retire();
+            self.take_back(worker, cell);
+        }
+        let claims = &worker.shared.counters[worker.index].claims;
+        let mut all = AtUpstream::default();
+        links.iter().for_each(|own| own.add_to(&mut all, claims));
+        all
+    }
+
+    /// Whether nothing is under way at an upstream.
+    pub(crate) fn is_drained(&self, upstream: usize) -> bool {
+        let hub = self.state.borrow();
+        let mut links = hub.open[upstream].iter();
+        links.all(|own| own.link.borrow().is_idle())
+    }
+
+    /// Ends the links to an upstream, whatever is under way there, and tells what that is: it is
+    /// answered in a moment.
+    pub(crate) fn cut_off(&self, upstream: usize) -> AtUpstream {
+        let mut all = AtUpstream::default();
+        let Some(worker) = self.worker.upgrade() else {
+            return all;
+        };
+        let claims = &worker.shared.counters[worker.index].claims;
+        for cell in self.links_to(upstream) {
+            cell.add_to(&mut all, claims);
+            cell.is_cut_off.set(true);
+            cell.retire();
+        }
+        all
+    }
+
+    /// Whether what is open on a link may come to its end there, although requests go elsewhere.
+    pub(super) fn may_finish(&self, cell: &LinkCell) -> bool {
+        self.gateway.is_leaving(cell.incarnation.upstream) && !cell.is_cut_off.get()
+    }
+
+    fn links_to(&self, upstream: usize) -> Vec<Rc<LinkCell>> {
+        self.state.borrow().open[upstream].clone()
+    }
+}
+
+impl LinkCell {
+    fn add_to(&self, all: &mut AtUpstream, claims: &Claims) {
+        let link = self.link.borrow();
+        for own in link.owed_requests().filter(|own| claims.is_started(own.id)) {
+            let may_again = own.repeat.may_after_loss();
+            let ids = match may_again {
+                true => &mut all.repeatable,
+                false => &mut all.sent,
+            };
+            ids.push(own.id);
+        }
+        all.unsent.extend(link.unsent_requests().map(|own| own.id));
+        all.transactions += link.all_open();
+        all.committing += link.committing();
+    }
+}

@@ -1,0 +1,47 @@
+//! Upstreams of a gateway: drained, and used again.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Serialize;
+use vestibule_client::Value;
+
+use super::link::{CtlError, Link};
+use super::transition::{not_over, tell, within};
+use crate::cli::ctl::{DrainUpstreamArgs, RestoreUpstreamArgs};
+use crate::meter::Waiting;
+
+/// Options of `vestibule.drain_upstream`, in seconds.
+#[derive(Serialize)]
+struct DrainUpstreamTimes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<f64>,
+}
+
+/// `vestibule ctl drain-upstream`
+pub(super) async fn drain(link: &Link, args: &DrainUpstreamArgs) -> Result<ExitCode, CtlError> {
+    let times = Value::named(&DrainUpstreamTimes {
+        timeout: args.grace.map(|time| time.as_secs_f64()),
+    });
+    let times = times.map_err(CtlError::Failed)?;
+    // Its grace may be longer than requests may take.
+    link.call("vestibule.set", ("request_timeout", 0)).await?;
+    let waiting = Waiting::start("draining");
+    let drain = link.call_within(
+        "vestibule.drain_upstream",
+        (&args.name, times),
+        Duration::MAX,
+    );
+    let outcome = within(args.wait, drain).await;
+    drop(waiting);
+    let outcome = outcome.ok_or_else(|| not_over(args.wait))??;
+    tell(link, &outcome, "drained")
+}
+
+/// `vestibule ctl restore-upstream`
+pub(super) async fn restore(link: &Link, args: &RestoreUpstreamArgs) -> Result<ExitCode, CtlError> {
+    let outcome = link
+        .call("vestibule.restore_upstream", (&args.name,))
+        .await?;
+    tell(link, &outcome, "used")
+}
