@@ -3,32 +3,116 @@
 #[cfg(feature = "tls")]
 use std::fmt::Display;
 use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 #[cfg(feature = "tls")]
 use crate::connection::tls::Tls;
 use crate::connection::transport::Transport;
+use crate::limits::{UPSTREAM_ADDRESSES_MAX, UPSTREAM_UNACKNOWLEDGED_MAX};
 use crate::upstream::{GatewayCell, UpstreamAddress};
 
-/// Connects to the upstream of this number, and agrees on TLS with it if that is how upstreams of
-/// the network are connected to. It has no time limit of its own.
+/// The look-up of the name of an upstream's host. There is one at a time: the system's may take
+/// long, cannot be called off, and has a thread of its own meanwhile.
+#[derive(Default)]
+pub(crate) struct LookUp(Option<JoinHandle<io::Result<Vec<SocketAddr>>>>);
+
+impl LookUp {
+    /// The addresses of a host, [`UPSTREAM_ADDRESSES_MAX`] at most. One that was begun before, and
+    /// given up, is waited for.
+    async fn of(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let host = host.to_owned();
+        let begin = || {
+            spawn_blocking(move || {
+                let found = (host, port).to_socket_addrs()?;
+                Ok(found.take(UPSTREAM_ADDRESSES_MAX).collect())
+            })
+        };
+        let found = self.0.get_or_insert_with(begin).await;
+        self.0 = None;
+        found.map_err(io::Error::other)?
+    }
+}
+
+/// Connects to the upstream of this number as its scout, and agrees on TLS with it if that is how
+/// upstreams of the network are connected to. Links go to the address at which it was reached. It
+/// has no time limit of its own but for each of several addresses.
 ///
 /// # Errors
 ///
 /// Nobody is there, or they agree on nothing.
-pub(crate) async fn connect(
+pub(crate) async fn connect_scout(
     gateway: &GatewayCell,
     upstream: usize,
+    look_up: &mut LookUp,
 ) -> io::Result<Box<dyn Transport>> {
     let (host, port) = match &gateway.upstream(upstream).address {
         UpstreamAddress::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
-        UpstreamAddress::Tcp { host, port } => (&**host, *port),
+        UpstreamAddress::Tcp { host, port } => (host, *port),
     };
-    let socket = TcpStream::connect((host, port)).await?;
+    let addresses = look_up.of(host, port).await?;
+    let (socket, address) = reach(&addresses, gateway.config.connect_timeout).await?;
+    gateway.set_place(upstream, address);
+    over_tls(gateway, host, socket).await
+}
+
+/// Connects to the upstream of this number for requests: at the address at which its scout has
+/// reached it, so that both speak to the same one. It has no time limit of its own.
+///
+/// # Errors
+///
+/// Nobody is there, they agree on nothing, or no scout has reached it yet.
+pub(crate) async fn connect_link(
+    gateway: &GatewayCell,
+    upstream: usize,
+) -> io::Result<Box<dyn Transport>> {
+    let host = match &gateway.upstream(upstream).address {
+        UpstreamAddress::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+        UpstreamAddress::Tcp { host, .. } => host,
+    };
+    let place = gateway.place(upstream);
+    let place = place.ok_or_else(|| io::Error::other("its scout has not reached it yet"))?;
+    let (socket, _) = reach(&[place], gateway.config.connect_timeout).await?;
+    over_tls(gateway, host, socket).await
+}
+
+/// Connects to the first of these that is there. Of several, each has its part of the time.
+async fn reach(
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> io::Result<(Box<dyn Transport>, SocketAddr)> {
+    let mut trouble = io::Error::other("its name has no address");
+    for address in addresses {
+        let part = limit / addresses.len() as u32;
+        let late = |_| Err(io::Error::other(format!("no connection to {address}")));
+        let connected = match addresses.len() {
+            1 => TcpStream::connect(address).await,
+            _ => timeout(part, TcpStream::connect(address))
+                .await
+                .unwrap_or_else(late),
+        };
+        match connected {
+            Ok(socket) => return Ok((set_up(socket)?, *address)),
+            Err(fault) => trouble = fault,
+        }
+    }
+    Err(trouble)
+}
+
+fn set_up(socket: TcpStream) -> io::Result<Box<dyn Transport>> {
     // Requests that wait for each other's replies must not wait for the kernel.
     socket.set_nodelay(true)?;
-    over_tls(gateway, host, Box::new(socket)).await
+    // Else the kernel would try for a quarter of an hour to reach a machine that has vanished.
+    SockRef::from(&socket).set_tcp_user_timeout(Some(UPSTREAM_UNACKNOWLEDGED_MAX))?;
+    Ok(Box::new(socket))
 }
 
 #[cfg(feature = "tls")]
@@ -61,5 +145,60 @@ async fn over_tls(
     match &gateway.tls {
         None => Ok(socket),
         Some(nobody) => match *nobody {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use actix_rt::System;
+
+    use super::*;
+
+    fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[test]
+    fn of_several_addresses_the_first_one_that_is_there_is_taken() {
+        let (gone, there) = (listening().1, listening());
+        System::new().block_on(async {
+            let limit = Duration::from_secs(20);
+            let (_, address) = reach(&[gone, there.1], limit).await.unwrap();
+            assert_eq!(address, there.1);
+            assert!(reach(&[gone], limit).await.is_err());
+            assert!(reach(&[], limit).await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_machine_that_acknowledges_nothing_is_given_up_in_seconds() {
+        let (_listener, address) = listening();
+        System::new().block_on(async {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let own = socket.into_std().unwrap();
+            let same = TcpStream::from_std(own.try_clone().unwrap()).unwrap();
+            set_up(same).unwrap();
+            let told = SockRef::from(&own).tcp_user_timeout().unwrap();
+            assert_eq!(told, Some(UPSTREAM_UNACKNOWLEDGED_MAX));
+        });
+    }
+
+    #[test]
+    fn a_look_up_that_was_given_up_is_waited_for_and_no_other_begun() {
+        System::new().block_on(async {
+            let mut own = LookUp::default();
+            let known: SocketAddr = "192.0.2.7:3301".parse().unwrap();
+            own.0 = Some(spawn_blocking(move || Ok(vec![known])));
+            assert_eq!(own.of("db1.example", 3301).await.unwrap(), [known]);
+            assert!(own.0.is_none());
+            let plain: SocketAddr = "127.0.0.1:3301".parse().unwrap();
+            assert_eq!(own.of("127.0.0.1", 3301).await.unwrap(), [plain]);
+            let all = own.of("localhost", 3301).await.unwrap();
+            assert!(!all.is_empty() && all.iter().all(|own| own.ip().is_loopback()));
+        });
     }
 }

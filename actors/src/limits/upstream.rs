@@ -43,6 +43,18 @@ pub(crate) const PROBE_INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_milli
 /// configured otherwise.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
 
+/// Addresses of one upstream that are tried, if its name has several.
+pub(crate) const UPSTREAM_ADDRESSES_MAX: usize = 8;
+
+/// How long what was sent to an upstream may be without the acknowledgment of its machine, before
+/// the kernel gives the connection up: a machine or a network that has vanished.
+pub const UPSTREAM_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
+
+/// How long a scout may hear nothing although it is owed an answer, before it tries another
+/// connection: what is between may have forgotten this one. At least four times as long as after
+/// which an upstream counts as silent.
+pub const SCOUT_SILENCE_MAX: Duration = Duration::from_secs(30);
+
 /// How long an upstream that was lost is left alone at first; each time longer, up to
 /// [`RECONNECT_WAIT_MAX`].
 pub(crate) const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(50);

@@ -28,8 +28,8 @@ pub(super) struct LinkCell {
     pub(super) schema_version: Cell<u64>,
     /// Something was put into it since it was flushed.
     pub(super) is_dirty: Cell<bool>,
-    /// The drain of its upstream has come to its deadline: it ends.
-    pub(super) is_cut_off: Cell<bool>,
+    /// Why it ends at once, if it does: the deadline of a transition is there.
+    pub(super) cut_off: Cell<Option<&'static str>>,
     /// Another one has taken its place, or it is over: nothing new goes over it.
     pub(super) is_retired: Cell<bool>,
 }
@@ -50,7 +50,7 @@ impl LinkCell {
             waker: RefCell::default(),
             schema_version: Cell::new(0),
             is_dirty: Cell::new(false),
-            is_cut_off: Cell::new(false),
+            cut_off: Cell::new(None),
             is_retired: Cell::new(false),
         }
     }
@@ -87,6 +87,11 @@ impl LinkCell {
         if !is_all || self.link.borrow().has_waiting() {
             self.wake();
         }
+    }
+
+    /// Nothing more is written.
+    pub(super) fn close_transport(&self) {
+        *self.transport.borrow_mut() = None;
     }
 
     /// Ends the connection. The sessions that used it last may keep this cell for long.

@@ -8,6 +8,9 @@ use super::hub::Links;
 use crate::cells::claims::{Claims, RequestId};
 use crate::resources::WorkerCell;
 
+/// Why links end at the deadline of a drain.
+pub(super) const DRAINED: &str = "it is drained";
+
 /// What is under way at one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct AtUpstream {
@@ -55,15 +58,29 @@ impl Links {
         let claims = &worker.shared.counters[worker.index].claims;
         for cell in self.links_to(upstream) {
             cell.add_to(&mut all, claims);
-            cell.is_cut_off.set(true);
+            cell.cut_off.set(Some(DRAINED));
             cell.retire();
         }
         all
     }
 
+    /// The deadline of a demotion: nothing that may change data is sent from now on. What is begun
+    /// and still here cannot be taken back, so its link ends.
+    pub(crate) fn freeze(&self) {
+        let links: Vec<_> = self.state.borrow().open.iter().flatten().cloned().collect();
+        for cell in links {
+            if cell.link.borrow().unsent_bytes() > 0 {
+                cell.cut_off.set(Some("the server becomes a replica"));
+                // Its task may not run before somebody writes.
+                cell.close_transport();
+                cell.retire();
+            }
+        }
+    }
+
     /// Whether what is open on a link may come to its end there, although requests go elsewhere.
     pub(super) fn may_finish(&self, cell: &LinkCell) -> bool {
-        self.gateway.is_leaving(cell.incarnation.upstream) && !cell.is_cut_off.get()
+        self.gateway.is_leaving(cell.incarnation.upstream) && cell.cut_off.get().is_none()
     }
 
     fn links_to(&self, upstream: usize) -> Vec<Rc<LinkCell>> {

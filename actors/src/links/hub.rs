@@ -12,6 +12,7 @@ use super::again::{Again, follow};
 use super::callers::{SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link};
 use super::cell::LinkCell;
 use super::deliveries::Mailbox;
+use super::drain::DRAINED;
 use super::pause::Pause;
 use super::refusals::{NoLink, not_there};
 use super::task::live;
@@ -112,7 +113,7 @@ impl Links {
         }
         let was_ready = cell.link.borrow().is_ready();
         let is_of_user = fault.as_ref().is_some_and(LinkFault::is_of_user);
-        let is_cut_off = cell.is_cut_off.get();
+        let is_cut_off = cell.cut_off.get().is_some();
         if !was_ready && fault.is_some() && !is_of_user && !is_cut_off {
             hub.pauses[upstream].fail(cell.incarnation.number, worker.shared.clock.now());
         }
@@ -129,9 +130,9 @@ impl Links {
             committing,
         } = cell.link.borrow_mut().end();
         let mut aborted = Vec::new();
-        let why = match is_cut_off {
-            true => aborted_by_drain(name),
-            false => aborted_with_link(name),
+        let why = match cell.cut_off.get() {
+            Some(DRAINED) => aborted_by_drain(name),
+            _ => aborted_with_link(name),
         };
         (hub.callers).lose(lost, &why, &mut aborted);
         let unknown = worker.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use futures::future::{Either, select};
 use tokio::time::{sleep, timeout};
@@ -10,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::cell::{LinkCell, lost};
 use super::hub::Links;
 use crate::limits::LINK_IDLE_MAX;
-use crate::outbound::connect;
+use crate::outbound::connect_link;
 use crate::upstream::LinkFault;
 
 /// How often a link is looked at, whether anybody uses it.
@@ -38,7 +39,7 @@ pub(super) async fn live(links: Rc<Links>, cell: Rc<LinkCell>) {
 /// Connects, is greeted, and logs in.
 async fn open(links: &Links, cell: &LinkCell) -> Result<(), LinkFault> {
     let begin = async {
-        let transport = connect(&links.gateway, cell.incarnation.upstream).await;
+        let transport = connect_link(&links.gateway, cell.incarnation.upstream).await;
         cell.set_transport(transport.map_err(|fault| lost(&fault))?);
         serve(links, cell, true).await
     };
@@ -50,11 +51,10 @@ async fn open(links: &Links, cell: &LinkCell) -> Result<(), LinkFault> {
 /// Writes and reads until it ends, or is ready to be used.
 async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), LinkFault> {
     poll_fn(|cx| match links.worker.upgrade() {
-        Some(_) if cell.is_cut_off.get() => {
-            let why = "it is drained".to_owned();
-            std::task::Poll::Ready(Err(LinkFault::Lost(why)))
-        }
         Some(worker) => {
+            if let Some(why) = cell.cut_off.get() {
+                return Poll::Ready(Err(LinkFault::Lost(why.to_owned())));
+            }
             links.take_back(&worker, cell);
             let polled = cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx);
             let refused = cell.link.borrow_mut().take_refused();
@@ -62,7 +62,7 @@ async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), 
             polled
         }
         // Its thread ends.
-        None => std::task::Poll::Ready(Ok(())),
+        None => Poll::Ready(Ok(())),
     })
     .await
 }

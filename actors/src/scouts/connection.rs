@@ -24,7 +24,7 @@ use super::events::{Sign, UpstreamWatches};
 use crate::connection::transport::{Transport, poll_read_into, write_some};
 use crate::engine::catalog::GUEST;
 use crate::limits::{KEYS_LOOK_PERIOD, READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
-use crate::outbound::connect;
+use crate::outbound::{LookUp, connect_scout};
 use crate::throttle::Throttle;
 use crate::upstream::{HAS_ID_SINCE, Handshake, LinkUser, Scout, ScoutQuestion, UserQuestion};
 
@@ -46,9 +46,9 @@ pub(super) async fn scout(
     index: usize,
     mut questions: mpsc::UnboundedReceiver<ScoutQuestion>,
 ) {
-    let mut refused = Throttle::default();
+    let (mut refused, mut look_up) = (Throttle::default(), LookUp::default());
     loop {
-        let trouble = match ScoutConnection::open(board, index).await {
+        let trouble = match ScoutConnection::open(board, index, &mut look_up).await {
             Ok(mut connection) => connection.live(&mut questions, &mut refused).await,
             Err(trouble) => trouble,
         };
@@ -95,10 +95,14 @@ struct ScoutConnection<'a> {
 
 impl<'a> ScoutConnection<'a> {
     /// Connects, is greeted, and logs in as the gateway's account.
-    async fn open(board: &'a ScoutBoard, index: usize) -> Result<Self, String> {
+    async fn open(
+        board: &'a ScoutBoard,
+        index: usize,
+        look_up: &mut LookUp,
+    ) -> Result<Self, String> {
         let limit = board.gateway.config.connect_timeout;
         let open = async {
-            let transport = connect(&board.gateway, index).await;
+            let transport = connect_scout(&board.gateway, index, look_up).await;
             let transport = transport.map_err(|own| text(&own))?;
             let mut own = Self {
                 board,
@@ -199,8 +203,13 @@ impl<'a> ScoutConnection<'a> {
                 return trouble;
             }
             let now = self.board.now();
-            self.board
-                .tell(self.index, |scout| scout.look(now, SCOUT_LOOK_PERIOD));
+            let given_up = self.board.tell(self.index, |scout| {
+                scout.look(now, SCOUT_LOOK_PERIOD);
+                scout.given_up(now)
+            });
+            if let Some(trouble) = given_up {
+                return trouble;
+            }
         }
     }
 

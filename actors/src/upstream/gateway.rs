@@ -1,5 +1,6 @@
 //! What all threads of a gateway share.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -67,6 +68,8 @@ pub(crate) struct GatewayCell {
     schema_seen: AtomicU64,
     /// The lowest version of the upstreams that are known, in one word; 0 before.
     version: AtomicU64,
+    /// Where each was reached, if it is of the network.
+    places: Vec<Mutex<Option<SocketAddr>>>,
     /// The upstreams whose drain is under way, a bit for each.
     leaving: AtomicU64,
     /// What clients watch.
@@ -118,6 +121,7 @@ impl GatewayCell {
         now: Instant,
     ) -> Self {
         Self {
+            places: config.upstreams.iter().map(|_| Mutex::default()).collect(),
             sight: GatewaySight::new(config.upstreams.len(), threads, now),
             config,
             tls: None,
@@ -175,6 +179,16 @@ impl GatewayCell {
             true => self.leaving.fetch_or(bit, Ordering::AcqRel),
             false => self.leaving.fetch_and(!bit, Ordering::AcqRel),
         };
+    }
+
+    /// Where the scout of an upstream of the network has reached it last.
+    pub(crate) fn place(&self, upstream: usize) -> Option<SocketAddr> {
+        *lock(&self.places[upstream])
+    }
+
+    /// An upstream is reached there.
+    pub(crate) fn set_place(&self, upstream: usize, address: SocketAddr) {
+        *lock(&self.places[upstream]) = Some(address);
     }
 
     /// The number of the upstream of this name.

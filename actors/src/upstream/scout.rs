@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use vestibule_wire::ballot::Ballot;
 
 use crate::backoff::Backoff;
-use crate::limits::{RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, SILENCE_PATIENCE_MAX};
+use crate::limits::{
+    RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, SCOUT_SILENCE_MAX, SILENCE_PATIENCE_MAX,
+};
 
 /// After how many times the bound of silence an upstream that came back is trusted as before.
 const TRUST_AFTER: u32 = 60;
@@ -241,6 +243,15 @@ impl Scout {
             .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
+    /// Why its connection is given up, if it is: it has been silent for so long that another one may
+    /// do better.
+    pub(crate) fn given_up(&self, now: Instant) -> Option<String> {
+        let silence = now.saturating_duration_since(self.last_sign());
+        let limit = SCOUT_SILENCE_MAX.max(self.silent_after.saturating_mul(4));
+        let is_over = self.is_silent && silence >= limit;
+        is_over.then(|| format!("no answer for {:.1} s", silence.as_secs_f64()))
+    }
+
     /// Looks whether it is silent; `period` is how often that is done.
     pub(crate) fn look(&mut self, now: Instant, period: Duration) {
         let is_late =
@@ -357,6 +368,21 @@ mod tests {
         assert_eq!(own.scout.condition(), Condition::Drained);
         own.scout.on_drain(UpstreamDrain::None);
         assert_eq!(own.scout.condition(), Condition::Absent);
+    }
+
+    #[test]
+    fn a_connection_that_says_nothing_for_long_is_given_up_and_none_that_owes_nothing() {
+        let mut own = Model::serving();
+        own.pass(2 * SCOUT_SILENCE_MAX);
+        assert_eq!(own.scout.given_up(own.now), None);
+        own.ask();
+        own.pass(SCOUT_SILENCE_MAX - PERIOD);
+        assert_eq!(own.scout.given_up(own.now), None);
+        own.pass(PERIOD);
+        let trouble = own.scout.given_up(own.now);
+        assert_eq!(trouble.as_deref(), Some("no answer for 30.0 s"));
+        own.hear();
+        assert_eq!(own.scout.given_up(own.now), None);
     }
 
     #[test]

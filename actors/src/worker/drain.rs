@@ -236,6 +236,9 @@ impl Worker {
         let error = shared.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
         let counts = self.cut_off(false, ErrorCode::READONLY, &error);
         self.tell_where(|own| own.has_open_writer(), || AbortWriters);
+        if let Some(links) = &self.links {
+            links.freeze();
+        }
         counts
     }
 
