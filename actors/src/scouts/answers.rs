@@ -20,10 +20,21 @@ pub(super) fn is_read_only(reply: &ReplyFrame<'_>) -> Option<bool> {
 
 /// The value of a key of the map that comes next; `None` if it has none.
 pub(super) fn find_bool(reader: &mut Reader<'_>, key: &str) -> Option<bool> {
+    find(reader, key)?;
+    reader.read_bool().ok()
+}
+
+/// The same of a text.
+pub(super) fn find_str<'a>(reader: &mut Reader<'a>, key: &str) -> Option<&'a str> {
+    find(reader, key)?;
+    reader.read_str().ok()
+}
+
+/// Goes to the value of a key of the map that comes next; `None` if it has none.
+fn find(reader: &mut Reader<'_>, key: &str) -> Option<()> {
     for _ in 0..reader.read_map_len().ok()? {
-        let is_it = is_str(reader, key).ok()?;
-        if is_it {
-            return reader.read_bool().ok();
+        if is_str(reader, key).ok()? {
+            return Some(());
         }
         reader.skip().ok()?;
     }

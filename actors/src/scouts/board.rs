@@ -22,6 +22,8 @@ struct KnownUpstream {
     run: u64,
     /// How often it was asked how it is.
     probes: u64,
+    /// Why code of it has declared solo, if it has.
+    solo: Option<String>,
     version: Option<(u32, u32, u32)>,
     /// The upstream's number of its catalog, as it was told last.
     schema_version: u64,
@@ -67,6 +69,7 @@ impl ScoutBoard {
             scout: Scout::new(silent_after, now),
             run: 0,
             probes: 0,
+            solo: None,
             version: None,
             schema_version: 0,
         };
@@ -135,6 +138,7 @@ impl ScoutBoard {
         let lowest = {
             let mut known = self.known.borrow_mut();
             known[index].run += 1;
+            known[index].solo = None;
             known[index].version = Some(version);
             known[index].schema_version = 0;
             known.iter().filter_map(|own| own.version).min()
@@ -144,6 +148,12 @@ impl ScoutBoard {
         }
         let now = self.now();
         self.tell(index, |scout| scout.on_greeted(now));
+    }
+
+    /// Code of an upstream declares solo, for this reason, or takes that back.
+    pub(super) fn on_solo(&self, index: usize, reason: Option<String>) {
+        self.known.borrow_mut()[index].solo = reason;
+        self.decide();
     }
 
     /// An upstream has told its number of its catalog.
@@ -234,7 +244,14 @@ impl ScoutBoard {
         if !self.has_served.replace(true) {
             self.shared.serving.ready(now);
         }
-        self.shared.serving.upstream_back(now);
+        let (name, known) = (&self.gateway.upstream(upstream).name, self.known.borrow());
+        match &known[upstream].solo {
+            None => self.shared.serving.upstream_back(now),
+            Some(reason) => {
+                let reason = format!("{name}: {reason}");
+                self.shared.serving.upstream_trouble(&reason, now);
+            }
+        }
     }
 
     fn go_nowhere(&self, now: Instant) {
@@ -251,7 +268,10 @@ impl ScoutBoard {
         let known = self.known.borrow();
         let each = known.iter().zip(&self.gateway.config.upstreams);
         let each = each.map(|(own, upstream)| {
-            let trouble = own.scout.trouble(now).unwrap_or_default();
+            // One that is blocked as it has said says nothing more.
+            let solo = own.solo.clone();
+            let solo = solo.filter(|_| own.scout.condition() == Condition::Silent);
+            let trouble = solo.or_else(|| own.scout.trouble(now)).unwrap_or_default();
             format!("{}: {trouble}", upstream.name)
         });
         each.collect::<Vec<_>>().join(", ")

@@ -377,6 +377,8 @@ impl<'a> ScoutConnection<'a> {
                 board.tell(index, |scout| scout.on_info(is_read_only));
             }
             Some(Sign::Leaving) => board.tell(index, Scout::on_leaving),
+            // It says nothing of whether it takes changes.
+            Some(Sign::Solo(reason)) => return board.on_solo(index, reason),
         }
         // Its ballot tells the rest, at once.
         self.probed = None;

@@ -10,21 +10,29 @@ use vestibule_wire::events;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Body;
 
-use super::answers::find_bool;
+use super::answers::{find_bool, find_str};
 use super::board::ScoutBoard;
 use crate::limits::KEYS_LOOK_PERIOD;
 use crate::throttle::Throttle;
+
+/// The key by which code of an upstream declares solo, before it blocks.
+const SOLO: &str = "vestibule.solo";
+
+/// What is told of one that gives no reason.
+const SOLO_REASON: &str = "busy, as it has said";
 
 /// The sync of every WATCH: events are told apart by their keys.
 const WATCH_SYNC: u64 = 3;
 
 /// What an event says of the upstream itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sign {
     /// Whether it is read-only.
     ReadOnly(Option<bool>),
     /// The upstream is about to stop.
     Leaving,
+    /// Code there is about to block it, for this reason; `None`: it is over.
+    Solo(Option<String>),
 }
 
 /// What is watched on one connection.
@@ -37,6 +45,8 @@ pub(super) struct UpstreamWatches {
     /// As of which version, if requests went here then.
     seen: Option<u64>,
     looked: Option<Instant>,
+    /// What the event of solo said last, if it has come.
+    solo: Option<Option<Vec<u8>>>,
     refused: Throttle,
 }
 
@@ -45,7 +55,7 @@ impl UpstreamWatches {
     pub(super) fn begin(&mut self, is_possible: bool, out: &mut Vec<u8>) {
         self.is_possible = is_possible;
         if is_possible {
-            for key in [events::STATUS, events::SHUTDOWN] {
+            for key in [events::STATUS, events::SHUTDOWN, SOLO] {
                 watch(key, out);
             }
         }
@@ -76,16 +86,24 @@ impl UpstreamWatches {
             }
             false => (BTreeSet::new(), None),
         };
-        for key in self.keys.difference(&wanted) {
+        let unwanted = self.keys.difference(&wanted);
+        // It is watched whether clients do or not.
+        for key in unwanted.filter(|key| &***key != SOLO) {
             RequestHeader::with_sync(WATCH_SYNC).write(out, &Body::Unwatch(key));
         }
         // Where requests do not go, nothing is said of what was passed on.
         if version.is_some() {
             (board.shared.events).keep_passed(|key| wanted.contains(key));
         }
-        wanted
-            .difference(&self.keys)
-            .for_each(|key| watch(key, out));
+        let begun = wanted.difference(&self.keys);
+        let (solo, begun): (Vec<_>, Vec<_>) = begun.partition(|key| &***key == SOLO);
+        begun.into_iter().for_each(|key| watch(key, out));
+        if !solo.is_empty()
+            && let Some(value) = self.solo.clone()
+        {
+            // It is watched already, so it does not come again.
+            self.pass_on(board, index, SOLO, value.as_deref());
+        }
         (self.keys, self.seen) = (wanted, version);
     }
 
@@ -102,6 +120,13 @@ impl UpstreamWatches {
             events::STATUS => Some(Sign::ReadOnly(value.and_then(is_read_only))),
             events::SHUTDOWN if value == Some(&[0xc3]) => Some(Sign::Leaving),
             events::SHUTDOWN => None,
+            SOLO => {
+                self.solo = Some(value.map(<[u8]>::to_vec));
+                if self.keys.contains(key) {
+                    self.pass_on(board, index, key, value);
+                }
+                Some(Sign::Solo(value.and_then(solo_reason)))
+            }
             key if self.keys.contains(key) => {
                 self.pass_on(board, index, key, value);
                 None
@@ -130,6 +155,19 @@ fn watch(key: &str, out: &mut Vec<u8>) {
     RequestHeader::with_sync(WATCH_SYNC).write(out, &Body::Watch(key));
 }
 
+/// Why solo is declared, by the value of its event: a text, a map with a `reason`, or `true`.
+/// Anything else declares none.
+fn solo_reason(value: &[u8]) -> Option<String> {
+    let mut reader = Reader::new(value);
+    let told = match reader.peek().ok()? {
+        Kind::Str => reader.read_str().ok(),
+        Kind::Map => find_str(&mut reader, "reason"),
+        Kind::Bool if reader.read_bool() == Ok(true) => None,
+        _ => return None,
+    };
+    Some(told.unwrap_or(SOLO_REASON).to_owned())
+}
+
 /// Whether the value of `box.status` says that the instance is read-only, for any reason.
 fn is_read_only(value: &[u8]) -> Option<bool> {
     let mut reader = Reader::new(value);
@@ -144,6 +182,28 @@ mod tests {
     use vestibule_wire::msgpack::{write_bool, write_map_len, write_str};
 
     use super::*;
+
+    #[test]
+    fn solo_is_declared_with_a_reason_or_without_and_taken_back() {
+        let mut with_reason = Vec::new();
+        write_map_len(&mut with_reason, 2);
+        write_str(&mut with_reason, "progress");
+        with_reason.push(1);
+        write_str(&mut with_reason, "reason");
+        write_str(&mut with_reason, "an index");
+        for (value, expected) in [
+            (&with_reason[..], Some("an index")),
+            (b"\xa3why", Some("why")),
+            (&[0x80], Some(SOLO_REASON)),
+            (&[0xc3], Some(SOLO_REASON)),
+            (&[0xc2], None),
+            (&[0xc0], None),
+            (&[7], None),
+            (&[], None),
+        ] {
+            assert_eq!(solo_reason(value).as_deref(), expected, "{value:x?}");
+        }
+    }
 
     #[test]
     fn box_status_says_whether_it_is_read_only() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vestibule_actors::Gateway;
+use vestibule_actors::monitoring::UpstreamState;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Peer, RequestBuilder, TestServer};
 use vestibule_actors::wire::features::Feature;
@@ -148,6 +149,50 @@ fn requests_leave_an_upstream_that_is_about_to_stop() {
     second.set_event("box.status", &status(false));
     first.set_event("box.shutdown", &[0xc3]);
     crate::goes_to(&server, &second, &first);
+}
+
+#[test]
+fn code_of_an_upstream_declares_solo_before_it_blocks_and_takes_that_back() {
+    let upstream = of_3_0();
+    let server = before(&upstream);
+    let mut peer = server.connect();
+    server.wait_until("it is watched", || upstream.watchers("vestibule.solo") == 1);
+    let mut reason = Vec::new();
+    write_map_len(&mut reason, 1);
+    write_str(&mut reason, "reason");
+    write_str(&mut reason, "an index is built");
+    upstream.set_event("vestibule.solo", &reason);
+    server.wait_for(State::Solo);
+    let refused = peer.ask(&eval(1, "return 1"));
+    assert_eq!(refused.error_code(), Some(116));
+    assert!(
+        refused.error_mentions("a: an index is built"),
+        "{:?}",
+        refused.error_text()
+    );
+    peer.ping();
+    // It blocks, as it has said: that is the reason still.
+    upstream.set_silent(true);
+    server.wait_until("that is seen", || {
+        server.handle().upstreams()[0].state == UpstreamState::Silent
+    });
+    let refused = peer.ask(&eval(2, "return 1"));
+    assert!(
+        refused.error_mentions("a: an index is built"),
+        "{:?}",
+        refused.error_text()
+    );
+    upstream.set_silent(false);
+    upstream.set_event("vestibule.solo", &[0xc2]);
+    server.wait_for(State::Assist);
+    pass(&mut peer, &upstream, &eval(3, "return 1"));
+    // Clients watch it as any other.
+    peer.send(&RequestBuilder::watch(4, "vestibule.solo"));
+    assert_eq!(told(&mut peer, "vestibule.solo"), Some(vec![0xc2]));
+    peer.send(&RequestBuilder::unwatch("vestibule.solo"));
+    peer.ping();
+    upstream.set_event("vestibule.solo", &[0xc3]);
+    server.wait_for(State::Solo);
 }
 
 #[test]
