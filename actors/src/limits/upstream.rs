@@ -102,6 +102,18 @@ pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(60);
 /// As many descriptors are kept for them.
 pub const LINKS_PER_UPSTREAM_MAX: usize = 64;
 
+/// Bytes of the body of a SELECT of the catalog whose reply is kept.
+pub(crate) const CATALOG_QUESTION_SIZE_MAX: usize = 256;
+
+/// Bytes of such a reply.
+pub const CATALOG_REPLY_SIZE_MAX: usize = 4 << 20;
+
+/// Bytes of all that are kept, with what they are kept by.
+pub const CATALOG_BYTES_MAX: usize = 64 << 20;
+
+/// Questions for the catalog that are on their way over one link, and whose replies are kept.
+pub(crate) const CATALOG_QUESTIONS_MAX: usize = 256;
+
 /// Users whose hashes and keys a gateway knows.
 pub(crate) const UPSTREAM_USERS_MAX: usize = 10_000;
 

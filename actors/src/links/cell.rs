@@ -1,6 +1,7 @@
 //! One link with its socket.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -8,11 +9,13 @@ use std::time::Instant;
 use tokio::io::ReadBuf;
 
 use super::deliveries::{Deliveries, LargeAnswer, Mailbox};
+use crate::cells::claims::RequestId;
 use crate::connection::transport::Transport;
-use crate::limits::READ_PER_POLL_MAX;
+use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped, UpstreamLink,
+    CatalogQuestion, GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped,
+    UpstreamLink,
 };
 
 /// One link: its machine, its socket, and the task that reads.
@@ -22,6 +25,8 @@ pub(super) struct LinkCell {
     /// When it was begun.
     pub(super) since: Instant,
     pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
+    /// Questions for the catalog that are on their way.
+    catalog: RefCell<HashMap<RequestId, CatalogQuestion>>,
     transport: RefCell<Option<Box<dyn Transport>>>,
     waker: RefCell<Option<Waker>>,
     /// The upstream's number of its catalog, as it was noted last.
@@ -46,6 +51,7 @@ impl LinkCell {
             user,
             since: now,
             link: RefCell::new(link),
+            catalog: RefCell::default(),
             transport: RefCell::default(),
             waker: RefCell::default(),
             schema_version: Cell::new(0),
@@ -61,6 +67,24 @@ impl LinkCell {
             user: self.user.name.clone(),
             format: self.user.format,
         }
+    }
+
+    /// A question for the catalog goes over it.
+    #[cold]
+    pub(super) fn note_catalog(&self, id: RequestId, body: &[u8]) {
+        let mut asked = self.catalog.borrow_mut();
+        if asked.len() >= CATALOG_QUESTIONS_MAX {
+            // Of those that were never answered.
+            asked.clear();
+        }
+        let question = CatalogQuestion::of(&self.user.name, self.user.format, body);
+        asked.extend(question.map(|own| (id, own)));
+    }
+
+    /// The question for the catalog that this request was.
+    #[cold]
+    pub(super) fn take_catalog(&self, id: RequestId) -> Option<CatalogQuestion> {
+        self.catalog.borrow_mut().remove(&id)
     }
 
     /// Gives it a socket.

@@ -7,7 +7,7 @@ use vestibule_wire::reply::{HEADER_SIZE, ReplyHeader};
 
 use super::cell::LinkCell;
 use crate::cells::claims::RequestId;
-use crate::limits::TURN_SMALL_BYTES_MAX;
+use crate::limits::{CATALOG_REPLY_SIZE_MAX, TURN_SMALL_BYTES_MAX};
 use crate::memory::MemoryCharge;
 use crate::messages::tx::{LargeReply, Push, Replies};
 use crate::resources::WorkerState;
@@ -35,7 +35,9 @@ pub(super) enum LargeAnswer {
 pub(super) struct GatheredAnswer {
     frame: Chain,
     is_push: bool,
-    /// What has not come of its body.
+    /// The size of its body.
+    body: usize,
+    /// What has not come of that.
     left: usize,
     /// For that, so that no more is begun at a time than there is memory for.
     charge: MemoryCharge,
@@ -88,6 +90,15 @@ impl Deliveries<'_> {
         }
     }
 
+    /// The reply to a question for the catalog is kept, for when no upstream serves.
+    #[cold]
+    fn keep_catalog(&mut self, to: &OwedRequest, body: &[u8]) {
+        if let Some(question) = self.link.take_catalog(to.id) {
+            let version = self.shared.schema_version();
+            self.gateway.keep_catalog(question, version, body);
+        }
+    }
+
     fn push(&mut self, to: &OwedRequest, frame: Vec<u8>) {
         // What was answered before it comes before it.
         self.send();
@@ -107,6 +118,9 @@ impl Sink for Deliveries<'_> {
     fn reply(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) {
         let header = self.header(to, frame);
         if frame.is_final() {
+            if to.is_of_catalog && frame.code == 0 {
+                self.keep_catalog(to, frame.body);
+            }
             header.pass_on(&mut self.replies().bytes, frame.code, frame.body);
             self.add_head(to);
         } else if self.is_waited_for(to.id) {
@@ -130,6 +144,7 @@ impl Sink for Deliveries<'_> {
         LargeAnswer::Gathered(GatheredAnswer {
             frame,
             is_push: !head.is_final(),
+            body,
             left: body,
             charge,
         })
@@ -146,7 +161,11 @@ impl Sink for Deliveries<'_> {
     fn end(&mut self, to: &OwedRequest, large: LargeAnswer) {
         match large {
             LargeAnswer::Gathered(own) if own.is_push => self.push(to, own.frame.into_buffer()),
-            LargeAnswer::Gathered(GatheredAnswer { frame, .. }) => {
+            LargeAnswer::Gathered(GatheredAnswer { frame, body, .. }) => {
+                if to.is_of_catalog && frame.len() <= CATALOG_REPLY_SIZE_MAX {
+                    let whole = frame.content();
+                    self.keep_catalog(to, &whole[whole.len() - body..]);
+                }
                 let replies = self.replies();
                 let head = replies.heads.len();
                 replies.large.push(LargeReply { head, frame });

@@ -8,7 +8,12 @@ use vestibule_wire::request::{self, Body};
 
 use crate::admission::Class;
 use crate::messages::tx::{BatchEntry, LargeRequest};
-use crate::upstream::{ClientStream, Forward, ForwardBody, Kind, Repeat, StreamStep};
+use crate::upstream::{
+    ClientStream, Forward, ForwardBody, Kind, Repeat, StreamStep, is_of_catalog,
+};
+
+/// The number of the type of SELECT.
+const SELECT: u16 = RequestType::Select as u16;
 
 /// The number of the type of CALL.
 const CALL: u16 = RequestType::Call as u16;
@@ -35,6 +40,7 @@ pub(super) fn forward_of(
         sync: entry.sync,
         repeat: repeat_of(entry, body, harmless),
         links: 0,
+        is_of_catalog: entry.class == Class::Read && entry.code == SELECT && is_of_catalog(body),
         catalog: 0,
         schema_version: 0,
     }

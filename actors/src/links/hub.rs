@@ -213,6 +213,9 @@ impl Links {
         body: ForwardBody<'_>,
         claims: &Claims,
     ) {
+        if forward.is_of_catalog {
+            link.note_catalog(forward.id, body.bytes());
+        }
         let mut own = link.link.borrow_mut();
         forward.links += 1;
         if forward.catalog != 0 {

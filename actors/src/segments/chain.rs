@@ -325,7 +325,6 @@ impl Chain {
     }
 
     /// A copy of all.
-    #[cfg(test)]
     pub(crate) fn content(&self) -> Vec<u8> {
         let all = self.parts.iter().flat_map(|own| own.bytes().to_vec());
         let content: Vec<u8> = all.collect();

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
 use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::catalog::{CatalogQuestion, KeptCatalog};
 use super::config::{Upstream, Upstreams};
 use super::schema::{Incarnation, SchemaVersion};
 use super::sight::GatewaySight;
@@ -70,6 +72,8 @@ pub(crate) struct GatewayCell {
     version: AtomicU64,
     /// Where each was reached, if it is of the network.
     places: Vec<Mutex<Option<SocketAddr>>>,
+    /// What was answered to questions for the catalog.
+    catalog: Mutex<KeptCatalog>,
     /// The upstreams whose drain is under way, a bit for each.
     leaving: AtomicU64,
     /// What clients watch.
@@ -131,6 +135,7 @@ impl GatewayCell {
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
             version: AtomicU64::new(0),
+            catalog: Mutex::default(),
             leaving: AtomicU64::new(0),
             watched: Arc::default(),
             questions: OnceLock::new(),
@@ -189,6 +194,17 @@ impl GatewayCell {
     /// An upstream is reached there.
     pub(crate) fn set_place(&self, upstream: usize, address: SocketAddr) {
         *lock(&self.places[upstream]) = Some(address);
+    }
+
+    /// An upstream has answered a question for the catalog; `version` is what clients were told
+    /// with it.
+    pub(crate) fn keep_catalog(&self, question: CatalogQuestion, version: u64, body: &[u8]) {
+        lock(&self.catalog).keep(question, version, body);
+    }
+
+    /// What was answered to this, if the catalog has this version still.
+    pub(crate) fn find_catalog(&self, question: &CatalogQuestion, version: u64) -> Option<Bytes> {
+        lock(&self.catalog).find(question, version)
     }
 
     /// The number of the upstream of this name.

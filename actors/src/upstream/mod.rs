@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `config` | what an embedder says of them |
 //! | `gateway` | what all threads share: where requests go, users, versions |
+//! | `catalog` | what they have answered to questions for the catalog |
 //! | `sight` | what is seen of them, on any thread |
 //! | `schema` | the version of the catalog that clients are told |
 //! | `watched` | the keys of events that clients watch |
@@ -32,6 +33,7 @@
 //! | `incoming` | bytes of the socket, cut into frames |
 
 mod again;
+mod catalog;
 mod choose;
 mod clients;
 mod config;
@@ -54,6 +56,7 @@ mod waiting;
 mod watched;
 
 pub(crate) use again::Repeat;
+pub(crate) use catalog::{CatalogQuestion, is_of_catalog};
 pub(crate) use choose::count_writable;
 pub(crate) use clients::Clients;
 pub use config::{

@@ -41,6 +41,8 @@ pub(crate) struct Forward {
     pub(crate) repeat: Repeat,
     /// How many links it was given to.
     pub(crate) links: u8,
+    /// Whether it is a question for the catalog, whose reply is kept.
+    pub(crate) is_of_catalog: bool,
     /// The version of the catalog that its client knows, as clients are told it; 0 if the client
     /// has told none.
     pub(crate) catalog: u64,
@@ -63,6 +65,7 @@ impl Forward {
             sync: 0,
             repeat: Repeat::InStream,
             links: 0,
+            is_of_catalog: false,
             catalog: 0,
             schema_version: 0,
         }
@@ -378,6 +381,7 @@ pub(super) mod tests {
             sync,
             repeat: Repeat::Write,
             links: 0,
+            is_of_catalog: false,
             catalog: 0,
             schema_version: 0,
         }

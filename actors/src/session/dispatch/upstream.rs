@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use vestibule_wire::features::{Feature, Features};
 use vestibule_wire::keys::RequestType;
+use vestibule_wire::reply::HEADER_SIZE;
 use vestibule_wire::request::{Begin, Body, is_well_formed};
 use vestibule_wire::{Error, ErrorCode};
 
@@ -13,13 +14,15 @@ use crate::admin::ControlProcedure;
 use crate::admission::{Class, Verdict, admit};
 use crate::authenticator::LoginDecision;
 use crate::cells::claims::RequestId;
+use crate::cells::traffic::RequestPath;
 use crate::engine::catalog::User;
 use crate::engine::transaction_call;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::resources::transactions::OpenTransaction;
+use crate::segments::Held;
 use crate::serving::events::is_own as is_own_event;
 use crate::serving::{Serving, State};
-use crate::upstream::{GatewayCell, HAS_ID_SINCE};
+use crate::upstream::{CatalogQuestion, GatewayCell, HAS_ID_SINCE};
 
 /// Since which version an upstream has streams, with transactions in them.
 const STREAMS_SINCE: (u32, u32, u32) = HAS_ID_SINCE;
@@ -98,6 +101,35 @@ const OPAQUE: Body<'static> = Body::Execute;
 fn is_of_streams(request: RequestType) -> bool {
     use RequestType::{Begin, Commit, Rollback};
     matches!(request, Begin | Commit | Rollback)
+}
+
+impl Dispatcher<'_> {
+    /// Answers a question for the catalog by what an upstream has answered before, if that is kept
+    /// and there is memory for it. False if the request is not answered.
+    #[cold]
+    pub(super) fn read_kept_catalog(&mut self, request: &DecodedRequest<'_>) -> bool {
+        let Some(gateway) = self.shared.gateway.clone() else {
+            return false;
+        };
+        let (user, format) = (&self.session.caller().user.name, self.session.format());
+        let question = CatalogQuestion::of(user, format, request.raw);
+        let version = self.shared.schema_version();
+        let kept = question.and_then(|own| gateway.find_catalog(&own, version));
+        let Some(body) = kept.filter(|_| request.stream == 0) else {
+            return false;
+        };
+        if !self.has_reply_memory(Held::default()) {
+            // It is taken again when there is.
+            return true;
+        }
+        self.path = Some(RequestPath::View);
+        let header = self.header(request.sync);
+        let mut frame = Vec::with_capacity(HEADER_SIZE + body.len());
+        header.pass_on(&mut frame, 0, &body);
+        let output = self.session.output_and_caller().0;
+        output.append_copy(&frame, Class::Read.group(request.stream));
+        true
+    }
 }
 
 /// Whether it is answered here, although the upstream may have one of that name.

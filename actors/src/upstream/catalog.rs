@@ -1,0 +1,188 @@
+//! What upstreams have answered to questions for the catalog, so that clients that connect while
+//! none serves can read what they begin with. Pure.
+//!
+//! ```text
+//!   SELECT of a view of the catalog ─▶ upstream ─▶ its reply, kept by user and question
+//!   the same in solo ─▶ the reply that is kept, if the catalog has the same version still
+//! ```
+//!
+//! What a user sees depends on its rights, and how it is written on what its client has told that
+//! it can read: a reply is given to nobody else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vestibule_wire::features::Features;
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::request::{self, Body, IdOrName};
+
+use crate::limits::{CATALOG_BYTES_MAX, CATALOG_QUESTION_SIZE_MAX, CATALOG_REPLY_SIZE_MAX};
+
+/// The views that connectors read when they connect: `_vcollation`, `_vspace`, `_vindex`.
+const VIEWS: [u32; 3] = [277, 281, 289];
+
+/// What each entry takes at least, beside its bytes.
+const ENTRY_SIZE: usize = 256;
+
+/// Who asks, and what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CatalogQuestion {
+    user: Arc<str>,
+    format: Features,
+    body: Box<[u8]>,
+}
+
+impl CatalogQuestion {
+    /// A SELECT with this body, if it is one of the catalog.
+    #[inline]
+    pub(crate) fn of(user: &Arc<str>, format: Features, body: &[u8]) -> Option<Self> {
+        is_of_catalog(body).then(|| Self {
+            user: user.clone(),
+            format,
+            body: body.into(),
+        })
+    }
+}
+
+/// Whether a SELECT with this body is one of the catalog.
+#[inline]
+pub(crate) fn is_of_catalog(body: &[u8]) -> bool {
+    // Connectors tell the space first: what is none of the system's is told at a glance.
+    matches!(body, [_, 0x10, 0xcd, 1, ..]) && reads_view(body)
+}
+
+#[cold]
+fn reads_view(body: &[u8]) -> bool {
+    let is_view = |space| matches!(space, IdOrName::Id(id) if VIEWS.contains(&id));
+    let select = match request::decode(RequestType::Select, body) {
+        Ok(Body::Select(select)) => select,
+        _ => return false,
+    };
+    body.len() <= CATALOG_QUESTION_SIZE_MAX && is_view(select.space)
+}
+
+#[derive(Debug)]
+struct KeptReply {
+    /// The version of the catalog that clients were told with it.
+    version: u64,
+    body: Bytes,
+}
+
+/// The replies that are kept.
+#[derive(Debug, Default)]
+pub(crate) struct KeptCatalog {
+    replies: HashMap<CatalogQuestion, KeptReply>,
+    bytes: usize,
+}
+
+impl KeptCatalog {
+    /// An upstream has answered this. What is of another version goes first when there is no room.
+    pub(crate) fn keep(&mut self, question: CatalogQuestion, version: u64, body: &[u8]) {
+        if body.len() > CATALOG_REPLY_SIZE_MAX {
+            return;
+        }
+        let size = size_of(&question, body);
+        self.remove(&question);
+        if self.bytes + size > CATALOG_BYTES_MAX {
+            self.replies.retain(|_, own| own.version == version);
+            let sizes = self
+                .replies
+                .iter()
+                .map(|(own, reply)| size_of(own, &reply.body));
+            self.bytes = sizes.sum();
+        }
+        if self.bytes + size <= CATALOG_BYTES_MAX {
+            self.bytes += size;
+            let body = Bytes::copy_from_slice(body);
+            self.replies.insert(question, KeptReply { version, body });
+        }
+    }
+
+    fn remove(&mut self, question: &CatalogQuestion) {
+        if let Some(own) = self.replies.remove(question) {
+            self.bytes -= size_of(question, &own.body);
+        }
+    }
+
+    /// What was answered to this, if the catalog has this version still.
+    pub(crate) fn find(&self, question: &CatalogQuestion, version: u64) -> Option<Bytes> {
+        let own = self.replies.get(question);
+        own.filter(|own| own.version == version)
+            .map(|own| own.body.clone())
+    }
+}
+
+fn size_of(question: &CatalogQuestion, body: &[u8]) -> usize {
+    ENTRY_SIZE + question.user.len() + question.body.len() + body.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::features::Feature;
+
+    use super::*;
+
+    fn select(space: u16, key: u8) -> Vec<u8> {
+        let [high, low] = space.to_be_bytes();
+        vec![0x83, 0x10, 0xcd, high, low, 0x12, 9, 0x20, 0x91, key]
+    }
+
+    fn question(user: &str, format: Features, key: u8) -> CatalogQuestion {
+        let question = CatalogQuestion::of(&user.into(), format, &select(281, key));
+        question.expect("it is of the catalog")
+    }
+
+    #[test]
+    fn only_selects_of_the_views_that_connectors_read_are_of_the_catalog() {
+        for (space, expected) in [
+            (281, true),
+            (289, true),
+            (277, true),
+            (280, false),
+            (512, false),
+        ] {
+            assert_eq!(is_of_catalog(&select(space, 1)), expected, "{space}");
+        }
+        assert!(!is_of_catalog(&[]) && !is_of_catalog(&[0x80]));
+        let long = [&select(281, 1)[..9], &[0xda, 4, 0], &[b'x'; 1024]].concat();
+        assert!(!is_of_catalog(&long), "nobody asks so");
+    }
+
+    #[test]
+    fn a_reply_is_for_its_user_its_format_its_question_and_its_version() {
+        let mut own = KeptCatalog::default();
+        let tuples = Features::NONE.with(Feature::DmlTuples);
+        own.keep(question("alice", Features::NONE, 1), 7, b"rows");
+        let find = |user, format, key, version| {
+            let found = own.find(&question(user, format, key), version);
+            found.is_some()
+        };
+        assert!(find("alice", Features::NONE, 1, 7));
+        assert!(!find("bob", Features::NONE, 1, 7));
+        assert!(!find("alice", tuples, 1, 7));
+        assert!(!find("alice", Features::NONE, 2, 7));
+        assert!(!find("alice", Features::NONE, 1, 8));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_there_may_be_and_what_is_old_goes_first() {
+        let mut own = KeptCatalog::default();
+        let large = vec![0; CATALOG_REPLY_SIZE_MAX];
+        let ask = |key| question("alice", Features::NONE, key);
+        let fit = (CATALOG_BYTES_MAX / (large.len() + ENTRY_SIZE)) as u8;
+        (0..=fit).for_each(|key| own.keep(ask(key), 1, &large));
+        assert!(own.find(&ask(fit - 1), 1).is_some());
+        assert!(own.find(&ask(fit), 1).is_none(), "there is no room");
+        own.keep(ask(0), 1, b"rows");
+        own.keep(ask(100), 2, &large);
+        assert!(own.find(&ask(100), 2).is_some() && own.find(&ask(1), 1).is_none());
+        own.keep(ask(100), 3, &vec![0; CATALOG_REPLY_SIZE_MAX + 1]);
+        assert!(own.find(&ask(100), 3).is_none());
+        let all = own
+            .replies
+            .iter()
+            .map(|(own, reply)| size_of(own, &reply.body));
+        assert_eq!(own.bytes, all.sum::<usize>());
+    }
+}
