@@ -14,7 +14,7 @@ use tokio::time::timeout;
 #[cfg(feature = "tls")]
 use crate::connection::tls::Tls;
 use crate::connection::transport::Transport;
-use crate::limits::{UPSTREAM_ADDRESSES_MAX, UPSTREAM_UNACKNOWLEDGED_MAX};
+use crate::limits::{LINK_UNACKNOWLEDGED_MAX, SCOUT_UNACKNOWLEDGED_MAX, UPSTREAM_ADDRESSES_MAX};
 use crate::upstream::{GatewayCell, UpstreamAddress};
 
 /// The look-up of the name of an upstream's host. There is one at a time: the system's may take
@@ -61,6 +61,7 @@ pub(crate) async fn connect_scout(
     let addresses = look_up.of(host, port).await?;
     let (socket, address) = reach(&addresses, gateway.config.connect_timeout).await?;
     gateway.set_place(upstream, address);
+    let socket = set_up(socket, SCOUT_UNACKNOWLEDGED_MAX)?;
     over_tls(gateway, host, socket).await
 }
 
@@ -81,14 +82,12 @@ pub(crate) async fn connect_link(
     let place = gateway.place(upstream);
     let place = place.ok_or_else(|| io::Error::other("its scout has not reached it yet"))?;
     let (socket, _) = reach(&[place], gateway.config.connect_timeout).await?;
+    let socket = set_up(socket, LINK_UNACKNOWLEDGED_MAX)?;
     over_tls(gateway, host, socket).await
 }
 
 /// Connects to the first of these that is there. Of several, each has its part of the time.
-async fn reach(
-    addresses: &[SocketAddr],
-    limit: Duration,
-) -> io::Result<(Box<dyn Transport>, SocketAddr)> {
+async fn reach(addresses: &[SocketAddr], limit: Duration) -> io::Result<(TcpStream, SocketAddr)> {
     let mut trouble = io::Error::other("its name has no address");
     for address in addresses {
         let part = limit / addresses.len() as u32;
@@ -100,18 +99,18 @@ async fn reach(
                 .unwrap_or_else(late),
         };
         match connected {
-            Ok(socket) => return Ok((set_up(socket)?, *address)),
+            Ok(socket) => return Ok((socket, *address)),
             Err(fault) => trouble = fault,
         }
     }
     Err(trouble)
 }
 
-fn set_up(socket: TcpStream) -> io::Result<Box<dyn Transport>> {
+fn set_up(socket: TcpStream, unacknowledged_max: Duration) -> io::Result<Box<dyn Transport>> {
     // Requests that wait for each other's replies must not wait for the kernel.
     socket.set_nodelay(true)?;
     // Else the kernel would try for a quarter of an hour to reach a machine that has vanished.
-    SockRef::from(&socket).set_tcp_user_timeout(Some(UPSTREAM_UNACKNOWLEDGED_MAX))?;
+    SockRef::from(&socket).set_tcp_user_timeout(Some(unacknowledged_max))?;
     Ok(Box::new(socket))
 }
 
@@ -181,9 +180,9 @@ mod tests {
             let socket = TcpStream::connect(address).await.unwrap();
             let own = socket.into_std().unwrap();
             let same = TcpStream::from_std(own.try_clone().unwrap()).unwrap();
-            set_up(same).unwrap();
+            set_up(same, SCOUT_UNACKNOWLEDGED_MAX).unwrap();
             let told = SockRef::from(&own).tcp_user_timeout().unwrap();
-            assert_eq!(told, Some(UPSTREAM_UNACKNOWLEDGED_MAX));
+            assert_eq!(told, Some(SCOUT_UNACKNOWLEDGED_MAX));
         });
     }
 

@@ -46,9 +46,14 @@ pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
 /// Addresses of one upstream that are tried, if its name has several.
 pub(crate) const UPSTREAM_ADDRESSES_MAX: usize = 8;
 
-/// How long what was sent to an upstream may be without the acknowledgment of its machine, before
-/// the kernel gives the connection up: a machine or a network that has vanished.
-pub const UPSTREAM_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
+/// How long what a scout has sent may be without the acknowledgment of its upstream's machine,
+/// before the kernel gives the connection up: a machine or a network that has vanished. The links
+/// to it end with it.
+pub const SCOUT_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
+
+/// The same of links by themselves. The kernel counts it as well while an upstream that is blocked
+/// has no room for what is to be sent, which is no reason to give its requests up.
+pub const LINK_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 
 /// How long a scout may hear nothing although it is owed an answer, before it tries another
 /// connection: what is between may have forgotten this one. At least four times as long as after
@@ -136,6 +141,7 @@ pub(crate) const KEYS_LOOK_PERIOD: Duration = Duration::from_millis(5);
 
 const _: () = assert!(UPSTREAM_KEYS_OF_USER_MAX < UPSTREAM_KEYS_MAX);
 const _: () = assert!(UPSTREAM_KEYS_MAX <= super::EVENTS_MAX);
+const _: () = assert!(SCOUT_UNACKNOWLEDGED_MAX.as_secs() < LINK_UNACKNOWLEDGED_MAX.as_secs());
 const _: () = assert!(UPSTREAM_CALLS_MAX < UPSTREAM_REQUESTS_MAX);
 const _: () = assert!(
     UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE <= UPSTREAM_CALLS_MAX / 2

@@ -109,6 +109,7 @@ pub(super) async fn follow(links: Weak<Links>, mut destinations: watch::Receiver
             // It may come back.
             Destination::Nowhere => {}
         }
+        links.leave_vanished();
         if let Some(worker) = links.worker.upgrade() {
             links.settle(&worker);
             links.ask();

@@ -18,6 +18,9 @@ use crate::upstream::{
     UpstreamLink,
 };
 
+/// Why links end at the deadline of a drain.
+pub(super) const DRAINED: &str = "it is drained";
+
 /// One link: its machine, its socket, and the task that reads.
 pub(super) struct LinkCell {
     pub(super) incarnation: Incarnation,

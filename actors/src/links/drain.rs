@@ -1,15 +1,12 @@
 //! The drain of an upstream, as far as the links of one worker go: what is under way there stays on
-//! its links until the deadline, and what is new goes elsewhere.
+//! its links until the deadline, and what is new goes elsewhere. And what else ends links at once.
 
 use std::rc::Rc;
 
-use super::cell::LinkCell;
+use super::cell::{DRAINED, LinkCell};
 use super::hub::Links;
 use crate::cells::claims::{Claims, RequestId};
 use crate::resources::WorkerCell;
-
-/// Why links end at the deadline of a drain.
-pub(super) const DRAINED: &str = "it is drained";
 
 /// What is under way at one upstream.
 #[derive(Debug, Default)]
@@ -62,6 +59,16 @@ impl Links {
             cell.retire();
         }
         all
+    }
+
+    /// Ends the links to machines that have vanished.
+    pub(super) fn leave_vanished(&self) {
+        let hub = self.state.borrow();
+        let links = hub.open.iter().flatten();
+        for cell in links.filter(|own| self.gateway.has_vanished(own.incarnation)) {
+            cell.cut_off.set(Some("its machine has vanished"));
+            cell.retire();
+        }
     }
 
     /// The deadline of a demotion: nothing that may change data is sent from now on. What is begun

@@ -10,9 +10,8 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::again::{Again, follow};
 use super::callers::{SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link};
-use super::cell::LinkCell;
+use super::cell::{DRAINED, LinkCell};
 use super::deliveries::Mailbox;
-use super::drain::DRAINED;
 use super::pause::Pause;
 use super::refusals::{NoLink, not_there};
 use super::task::live;

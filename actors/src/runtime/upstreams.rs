@@ -10,8 +10,9 @@ use crate::transitions::{TransitionOutcome, TransitionTarget};
 impl RuntimeHandle<Gateway> {
     /// Drains the upstream of this name: requests go elsewhere at once, what was sent and
     /// transactions that are open there may finish until the grace is over, and are cut off then.
-    /// Requests do not go there before [`restore_upstream`](Self::restore_upstream). Returns how it
-    /// went; `None` if there is no such upstream. Without a grace it is as the configuration has it.
+    /// Requests do not go there before [`restore_upstream`](Self::restore_upstream). Without a
+    /// grace it is as the configuration has it. Returns how it went; `None` if there is no such
+    /// upstream.
     pub async fn drain_upstream(
         &self,
         name: &str,

@@ -150,6 +150,15 @@ impl ScoutBoard {
         self.tell(index, |scout| scout.on_greeted(now));
     }
 
+    /// The machine of an upstream acknowledges nothing any more.
+    pub(super) fn on_vanished(&self, index: usize) {
+        let number = self.known.borrow()[index].run;
+        self.gateway.vanish(Incarnation {
+            upstream: index,
+            number,
+        });
+    }
+
     /// Code of an upstream declares solo, for this reason, or takes that back.
     pub(super) fn on_solo(&self, index: usize, reason: Option<String>) {
         self.known.borrow_mut()[index].solo = reason;

@@ -165,14 +165,23 @@ impl<'a> ScoutConnection<'a> {
         match read.await {
             Ok(0) => Err("it has closed the connection".to_owned()),
             Ok(_) => Ok(()),
-            Err(fault) => Err(text(&fault)),
+            Err(fault) => Err(self.lost(&fault)),
         }
+    }
+
+    /// Why the connection is lost. If nobody has acknowledged what was sent, links end as well.
+    fn lost(&self, fault: &io::Error) -> String {
+        if fault.kind() == io::ErrorKind::TimedOut {
+            self.board.on_vanished(self.index);
+        }
+        text(fault)
     }
 
     async fn write(&mut self) -> Result<(), String> {
         while !self.out.is_empty() {
             let written = write_some(&mut *self.transport, &self.out).await;
-            self.out.drain(..written.map_err(|own| text(&own))?);
+            let written = written.map_err(|own| self.lost(&own))?;
+            self.out.drain(..written);
         }
         Ok(())
     }

@@ -382,7 +382,8 @@ fn log_end(record: &TransitionRecord) {
     let upstream = upstream.map_or(String::new(), |own| format!("upstream {own}: "));
     log::info!(
         "{upstream}{} to {} {} after {:.0} ms ({}{by}): waited for {} requests and {} \
-         transactions, revoked {}, cut off {} with the outcome unknown, aborted {} transactions{unread}{left}",
+         transactions, revoked {}, cut off {} with the outcome unknown, aborted {} \
+         transactions{unread}{left}",
         record.from,
         record.to,
         record.result.name(),

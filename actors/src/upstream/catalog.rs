@@ -174,7 +174,6 @@ mod tests {
         (0..=fit).for_each(|key| own.keep(ask(key), 1, &large));
         assert!(own.find(&ask(fit - 1), 1).is_some());
         assert!(own.find(&ask(fit), 1).is_none(), "there is no room");
-        own.keep(ask(0), 1, b"rows");
         own.keep(ask(100), 2, &large);
         assert!(own.find(&ask(100), 2).is_some() && own.find(&ask(1), 1).is_none());
         own.keep(ask(100), 3, &vec![0; CATALOG_REPLY_SIZE_MAX + 1]);

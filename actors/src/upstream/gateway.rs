@@ -74,6 +74,8 @@ pub(crate) struct GatewayCell {
     places: Vec<Mutex<Option<SocketAddr>>>,
     /// What was answered to questions for the catalog.
     catalog: Mutex<KeptCatalog>,
+    /// The last run of each whose machine has vanished; 0 for none.
+    vanished: Vec<AtomicU64>,
     /// The upstreams whose drain is under way, a bit for each.
     leaving: AtomicU64,
     /// What clients watch.
@@ -126,6 +128,7 @@ impl GatewayCell {
     ) -> Self {
         Self {
             places: config.upstreams.iter().map(|_| Mutex::default()).collect(),
+            vanished: config.upstreams.iter().map(|_| AtomicU64::new(0)).collect(),
             sight: GatewaySight::new(config.upstreams.len(), threads, now),
             config,
             tls: None,
@@ -205,6 +208,21 @@ impl GatewayCell {
     /// What was answered to this, if the catalog has this version still.
     pub(crate) fn find_catalog(&self, question: &CatalogQuestion, version: u64) -> Option<Bytes> {
         lock(&self.catalog).find(question, version)
+    }
+
+    /// The machine of an upstream acknowledges nothing any more: links to this run of it, and to
+    /// those before, end.
+    pub(crate) fn vanish(&self, incarnation: Incarnation) {
+        let own = &self.vanished[incarnation.upstream];
+        own.fetch_max(incarnation.number, Ordering::AcqRel);
+        // Those who follow where requests go look at their links.
+        self.destinations.send_modify(|_| ());
+    }
+
+    /// Whether its machine has vanished since then.
+    pub(crate) fn has_vanished(&self, incarnation: Incarnation) -> bool {
+        let own = &self.vanished[incarnation.upstream];
+        incarnation.number <= own.load(Ordering::Acquire)
     }
 
     /// The number of the upstream of this name.
@@ -401,6 +419,20 @@ mod tests {
             assert_eq!(gateway.destination(), destination);
             assert_eq!(gateway.target(), None);
         }
+    }
+
+    #[test]
+    fn a_run_that_has_vanished_has_so_with_those_before_it_and_those_who_follow_are_told() {
+        let gateway = gateway();
+        let run = |upstream, number| Incarnation { upstream, number };
+        let mut destinations = gateway.destinations();
+        assert!(!gateway.has_vanished(run(1, 1)));
+        gateway.vanish(run(1, 2));
+        assert!(destinations.has_changed().unwrap());
+        destinations.mark_unchanged();
+        gateway.vanish(run(1, 1));
+        let has = [run(1, 1), run(1, 2), run(1, 3), run(0, 1)].map(|own| gateway.has_vanished(own));
+        assert_eq!(has, [true, true, false, false]);
     }
 
     #[test]

@@ -243,8 +243,8 @@ impl Scout {
             .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// Why its connection is given up, if it is: it has been silent for so long that another one may
-    /// do better.
+    /// Why its connection is given up, if it is: it has been silent for so long that another one
+    /// may do better.
     pub(crate) fn given_up(&self, now: Instant) -> Option<String> {
         let silence = now.saturating_duration_since(self.last_sign());
         let limit = SCOUT_SILENCE_MAX.max(self.silent_after.saturating_mul(4));

@@ -316,8 +316,7 @@ impl<'a> Dispatcher<'a> {
             }
             Verdict::Forward => self.forward(request, class),
             Verdict::ViewOrForward | Verdict::ViewOrBusy => self.read(request, serving),
-            Verdict::Busy if class == Class::Read && self.read_kept_catalog(request) => {}
-            Verdict::Busy => self.busy(request),
+            Verdict::Busy => self.busy_unless_kept(request, class),
             Verdict::Reject(code) => {
                 self.reject_as_judged(request, code);
             }

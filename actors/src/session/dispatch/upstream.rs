@@ -104,10 +104,18 @@ fn is_of_streams(request: RequestType) -> bool {
 }
 
 impl Dispatcher<'_> {
+    /// Nothing can be forwarded: what now happens is the policy's choice, unless the request is a
+    /// question for the catalog that can be answered all the same.
+    pub(super) fn busy_unless_kept(&mut self, request: &DecodedRequest<'_>, class: Class) {
+        if class != Class::Read || !self.read_kept_catalog(request) {
+            self.busy(request);
+        }
+    }
+
     /// Answers a question for the catalog by what an upstream has answered before, if that is kept
     /// and there is memory for it. False if the request is not answered.
     #[cold]
-    pub(super) fn read_kept_catalog(&mut self, request: &DecodedRequest<'_>) -> bool {
+    fn read_kept_catalog(&mut self, request: &DecodedRequest<'_>) -> bool {
         let Some(gateway) = self.shared.gateway.clone() else {
             return false;
         };
