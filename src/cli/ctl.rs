@@ -29,8 +29,8 @@ Examples:
 Who may do this: connections from the server's own machine, or the users that its --administrator \
 names. It is answered whatever the engine does.
 
-Exit codes: 0 done; 1 refused, not reached, or not done in time; 2 bad usage; 3 the change of role, or \
-the drain of an upstream, is done, and requests or transactions were cut off by it.";
+Exit codes: 0 done; 1 refused, not reached, or not done in time; 2 bad usage; 3 the change of \
+role, or the drain of an upstream, is done, and requests or transactions were cut off by it.";
 
 /// Options of `vestibule ctl`.
 #[derive(Debug, Args)]
