@@ -190,6 +190,10 @@ pub(crate) const CALL_VALUES_MAX: usize = 1 << 18;
 /// Memory of a turn's record that is kept for the next one, in bytes.
 pub(crate) const RECORD_KEPT_MAX: usize = 4 << 20;
 
+/// Memory of the buffer that new tuples are put together in, in bytes, that is kept for the next
+/// one: what fits most tuples.
+pub(crate) const SCRATCH_KEPT_BYTES_MAX: usize = 64 << 10;
+
 /// Rows that a load puts into one turn.
 pub(crate) const IMPORT_TURN_ROWS: usize = 1000;
 

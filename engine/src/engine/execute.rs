@@ -113,22 +113,36 @@ impl EmbeddedEngine {
     }
 
     fn update(&mut self, update: &Update<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        let mut new = self.scratch.take();
+        let outcome = self.update_with(update, &mut new, reply);
+        self.scratch.put_back(new);
+        outcome
+    }
+
+    /// Writes the new tuple into `new`, which is empty.
+    fn update_with(
+        &mut self,
+        update: &Update<'_>,
+        new: &mut Vec<u8>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
         let space = self.writable(update.space)?;
         let Some((key, old)) = self.locate(space, update.index, update.key)? else {
             return nothing(reply);
         };
         let names = |name: &str| space.field_number(name);
-        let new = update::apply(&old, update.ops, update.index_base, &names, Mode::Update)?;
-        let new_key = self.admit(space, &new)?;
+        let base = update.index_base;
+        update::apply_to(&old, update.ops, base, &names, Mode::Update, new)?;
+        let new_key = self.admit(space, new)?;
         if new_key != key {
-            self.check_free(space, space.primary()?, &new_key, &new)?;
+            self.check_free(space, space.primary()?, &new_key, new)?;
             return Err(errors::primary_key_update(&space.name));
         }
         let space = space.clone();
+        let new = Tuple::from(new.as_slice());
         if system::is_system(space.id) {
-            return self.store_system(&space, key, Some(new.into()), reply);
+            return self.store_system(&space, key, Some(new), reply);
         }
-        let new = Tuple::from(new);
         self.change(&space, key, Some(&old), Some(new.clone()))?;
         push(&new, reply)
     }
@@ -147,31 +161,44 @@ impl EmbeddedEngine {
     }
 
     fn upsert(&mut self, upsert: &Upsert<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        let mut new = self.scratch.take();
+        let outcome = self.upsert_with(upsert, &mut new, reply);
+        self.scratch.put_back(new);
+        outcome
+    }
+
+    /// Writes the new tuple into `new`, which is empty.
+    fn upsert_with(
+        &mut self,
+        upsert: &Upsert<'_>,
+        new: &mut Vec<u8>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
         let space = self.writable(upsert.space)?;
         let filled = space.with_defaults(upsert.tuple)?;
         let inserted = filled.as_deref().unwrap_or(upsert.tuple);
         let key = self.admit(space, inserted)?;
         self.check_truncated_is_shown(space, &key)?;
         let names = |name: &str| space.field_number(name);
+        let base = upsert.index_base;
         let old = self.stored(space.id, PRIMARY, &key);
         let new = match &old {
             None => {
-                update::check(upsert.ops, upsert.index_base, &names)?;
-                inserted.to_vec()
+                update::check(upsert.ops, base, &names)?;
+                inserted
             }
             Some(old) => {
-                let base = upsert.index_base;
-                let new = update::apply(old, upsert.ops, base, &names, Mode::Upsert)?;
-                if self.admit(space, &new)? != key {
+                update::apply_to(old, upsert.ops, base, &names, Mode::Upsert, new)?;
+                if self.admit(space, new)? != key {
                     log::debug!("{}", errors::primary_key_update(&space.name));
                     return nothing(reply);
                 }
-                new
+                new.as_slice()
             }
         };
-        let space = space.clone();
+        let (space, new) = (space.clone(), Tuple::from(new));
         if system::is_system(space.id) {
-            let done = self.store_system(&space, key, Some(new.into()), reply)?;
+            let done = self.store_system(&space, key, Some(new), reply)?;
             // UPSERT does not tell what it stored.
             reply.body().clear();
             return if done == Outcome::Done {
@@ -180,7 +207,7 @@ impl EmbeddedEngine {
                 Ok(done)
             };
         }
-        self.change(&space, key, old.as_ref(), Some(new.into()))?;
+        self.change(&space, key, old.as_ref(), Some(new))?;
         nothing(reply)
     }
 }

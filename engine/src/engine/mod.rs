@@ -20,6 +20,7 @@
 //! | `openings` | what is open to everybody without a login, told to the log |
 //! | `sequences` | numbers handed out one by one |
 //! | `atomic` | work of the embedder that is done all or not at all |
+//! | `scratch` | a buffer that requests use one after the other |
 //! | `commit` | the end of a turn |
 //! | `author` | who has changed definitions |
 //! | `audit` | what changed of users, rights and spaces, told to the audit log |
@@ -41,6 +42,7 @@ mod foreign_keys;
 mod openings;
 mod permissions;
 mod schema_cache;
+mod scratch;
 mod select;
 mod sequences;
 mod settings;
@@ -77,6 +79,7 @@ use crate::transaction::workspace::Workspace;
 use data_bound::DataBound;
 pub use factory::EmbeddedFactory;
 use schema_cache::SchemaCache;
+use scratch::Scratch;
 pub(crate) use select::tuples_of;
 use settings::LiveSettings;
 use statistics::EngineWindow;
@@ -159,6 +162,8 @@ pub struct EmbeddedEngine {
     generations: UserGenerations,
     /// Who has changed the definitions of the turn at hand.
     author: Option<author::Author>,
+    /// Where new tuples are put together.
+    scratch: Scratch,
 }
 
 impl EmbeddedEngine {
@@ -211,6 +216,7 @@ impl EmbeddedEngine {
             references: ReferenceChecks::Now,
             generations,
             author: None,
+            scratch: Scratch::default(),
         }
     }
 

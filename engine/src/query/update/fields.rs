@@ -92,7 +92,7 @@ impl<'a> Value<'a> {
             Self::Raw(bytes) => out.extend_from_slice(bytes),
             Self::Number(number) => number.write(out),
             Self::Text(text) => text.write(out),
-            Self::Array(array) => array.append_to(out),
+            Self::Array(array) => array.write(out),
             Self::Map(map) => map.write(out),
         }
     }
@@ -159,14 +159,8 @@ impl<'a> Fields<'a> {
         self.pieces.remove(number, count);
     }
 
-    /// Writes the tuple.
-    pub(super) fn write(&self, extra: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.tuple.len() + extra);
-        self.append_to(&mut out);
-        out
-    }
-
-    fn append_to(&self, out: &mut Vec<u8>) {
+    /// Appends the tuple.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         write_array_len(
             out,
             u32::try_from(self.count()).expect("the gap is bounded"),

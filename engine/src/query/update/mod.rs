@@ -3,6 +3,8 @@
 //! ```text
 //!   ops ──▶ operation: every one is decoded and checked before the first is applied
 //!             │
+//!             ├ in_order: whole fields that are there, one after the other ─▶ written in one walk
+//!             ▼ anything else
 //!   tuple ─▶ fields: runs of old fields between new values
 //!             │        ├ nested: down a path, through arrays and maps (entries)
 //!             │        └ scalar: sums, bits, splices      └ decimal
@@ -17,6 +19,7 @@
 //! | module | what |
 //! |---|---|
 //! | `operation` | operations, decoded and checked |
+//! | `in_order` | the usual ones, applied in one walk over the tuple |
 //! | `fields` | a tuple as fields that change |
 //! | `runs` | a sequence that is cut at any place |
 //! | `entries` | the entries of a map inside a field |
@@ -28,6 +31,7 @@
 mod decimal;
 mod entries;
 mod fields;
+mod in_order;
 mod nested;
 #[cfg(test)]
 mod nested_model;
@@ -40,6 +44,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use smallvec::SmallVec;
 use vestibule_wire::limits::UPDATE_OPERATIONS_MAX;
 use vestibule_wire::msgpack::{Integer, Reader};
 use vestibule_wire::{Error, ErrorCode};
@@ -52,6 +57,12 @@ use scalar::{ArithmeticError, Number};
 /// Most fields of a tuple that an operation beyond its end may lead to: what a tuple of Tarantool's
 /// usual largest size, 1 MiB, could hold.
 pub(crate) const GAP_FIELDS_MAX: usize = 1 << 20;
+
+/// Operations of a request that need no allocation.
+const OPERATIONS_INLINE: usize = 2;
+
+/// The operations of a request.
+type Operations<'a> = SmallVec<[Operation<'a>; OPERATIONS_INLINE]>;
 
 /// How often the paths of a request may lead over all of the tuple, however large it is.
 const WALKS_AT_LEAST: usize = 4;
@@ -98,8 +109,26 @@ pub fn upsert_tuple(tuple: &[u8], operations: &[u8], index_base: u64) -> Result<
 }
 
 /// Applies `ops`, a MessagePack array of operations, to `tuple`, a MessagePack array, and returns
-/// the new tuple. `index_base` is the number that the request gives the first field and the first
-/// byte of a text, 0 or 1.
+/// the new tuple, as [`apply_to`] does.
+///
+/// # Errors
+///
+/// Those of [`apply_to`].
+pub(crate) fn apply(
+    tuple: &[u8],
+    ops: &[u8],
+    index_base: u64,
+    names: &dyn FieldNames,
+    mode: Mode,
+) -> Result<Vec<u8>, Error> {
+    let mut new = Vec::with_capacity(tuple.len() + ops.len());
+    apply_to(tuple, ops, index_base, names, mode, &mut new)?;
+    Ok(new)
+}
+
+/// Applies `ops`, a MessagePack array of operations, to `tuple`, a MessagePack array, and writes
+/// the new tuple into `new`, which is empty. `index_base` is the number that the request gives the
+/// first field and the first byte of a text, 0 or 1. After an error, `new` is of no meaning.
 ///
 /// # Errors
 ///
@@ -114,14 +143,29 @@ pub fn upsert_tuple(tuple: &[u8], operations: &[u8], index_base: u64) -> Result<
 /// `ErrorCode::UPDATE_INTEGER_OVERFLOW`, `ErrorCode::UPDATE_FIELD`,
 /// `ErrorCode::UPDATE_DECIMAL_OVERFLOW` and `ErrorCode::NO_SUCH_FIELD_NAME` for operations that
 /// this tuple does not allow.
-pub(crate) fn apply(
+pub(crate) fn apply_to(
     tuple: &[u8],
     ops: &[u8],
     index_base: u64,
     names: &dyn FieldNames,
     mode: Mode,
-) -> Result<Vec<u8>, Error> {
+    new: &mut Vec<u8>,
+) -> Result<(), Error> {
     let operations = decode(ops, index_base, names)?;
+    if in_order::apply(tuple, &operations, new).is_some() {
+        return Ok(());
+    }
+    new.clear();
+    apply_in_any_order(tuple, operations, mode, new)
+}
+
+/// The same of operations that are decoded, whatever they are.
+fn apply_in_any_order(
+    tuple: &[u8],
+    operations: Operations<'_>,
+    mode: Mode,
+    new: &mut Vec<u8>,
+) -> Result<(), Error> {
     let mut fields = Fields::read(tuple).map_err(|_| Error::invalid_msgpack("tuple"))?;
     let inside = operations.iter().find(|own| !own.field.path.is_end());
     let inside = inside.map(|own| own.field);
@@ -134,11 +178,11 @@ pub(crate) fn apply(
             applied => applied?,
         }
     }
-    let new = fields.write(ops.len());
+    fields.write(new);
     match inside {
         // A path leads deeper than the request that carries it.
-        Some(field) if Reader::new(&new).skip().is_err() => Err(field.too_deep()),
-        _ => Ok(new),
+        Some(field) if Reader::new(new).skip().is_err() => Err(field.too_deep()),
+        _ => Ok(()),
     }
 }
 
@@ -146,7 +190,7 @@ pub(crate) fn apply(
 ///
 /// # Errors
 ///
-/// As [`apply`] in [`Mode::Upsert`], except `ErrorCode::TUPLE_TOO_LARGE`.
+/// As [`apply_to`] in [`Mode::Upsert`], except `ErrorCode::TUPLE_TOO_LARGE`.
 pub(crate) fn check(ops: &[u8], index_base: u64, names: &dyn FieldNames) -> Result<(), Error> {
     decode(ops, index_base, names).map(drop)
 }
@@ -155,15 +199,17 @@ fn decode<'a>(
     ops: &'a [u8],
     index_base: u64,
     names: &dyn FieldNames,
-) -> Result<Vec<Operation<'a>>, Error> {
+) -> Result<Operations<'a>, Error> {
     let mut reader = Reader::new(ops);
     let count = reader.read_array_len().map_err(operation::malformed)?;
     if count > UPDATE_OPERATIONS_MAX {
         return Err(Error::illegal_params("too many operations for update"));
     }
-    (1..=count)
-        .map(|ordinal| operation::decode(&mut reader, ordinal, index_base, names))
-        .collect()
+    let mut operations = Operations::new();
+    for ordinal in 1..=count {
+        operations.push(operation::decode(&mut reader, ordinal, index_base, names)?);
+    }
+    Ok(operations)
 }
 
 impl<'a> Operation<'a> {
@@ -212,19 +258,12 @@ impl<'a> Operation<'a> {
 
     /// Resolves the field's number among `count` places. From then on errors print it resolved.
     fn position(&mut self, count: usize) -> Result<usize, Error> {
-        let number = self.field.number;
-        let resolved = if number < 0 {
-            number + count as i64
-        } else {
-            number
-        };
-        match usize::try_from(resolved) {
-            Ok(position) if position < count => {
-                self.field.number = resolved;
-                Ok(position)
-            }
-            _ => Err(self.field.missing()),
-        }
+        let position = self
+            .field
+            .position(count)
+            .ok_or_else(|| self.field.missing())?;
+        self.field.number = position as i64;
+        Ok(position)
     }
 
     fn existing<'f>(&mut self, fields: &'f mut Fields<'a>) -> Result<&'f mut Value<'a>, Error> {

@@ -184,6 +184,16 @@ impl<'a> UpdatedField<'a> {
         Ok(field)
     }
 
+    /// Which of `count` places it is, if it is one of them.
+    #[inline]
+    pub(super) fn position(&self, count: usize) -> Option<usize> {
+        let resolved = match self.number {
+            number @ ..0 => number + count as i64,
+            number => number,
+        };
+        usize::try_from(resolved).ok().filter(|at| *at < count)
+    }
+
     /// As error texts print it: numbers from 1 whatever the request counts from, names quoted.
     fn text(&self) -> Cow<'a, str> {
         match self.name {
