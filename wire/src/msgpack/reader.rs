@@ -26,6 +26,25 @@ pub enum DecodeError {
     Extension,
 }
 
+/// How many bytes a scalar takes whose size its first byte tells; 0 for all other values.
+static SCALAR_SIZES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut marker = 0;
+    while marker < sizes.len() {
+        sizes[marker] = match marker as u8 {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            text @ 0xa0..=0xbf => 1 + (text & 0x1f),
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xca | 0xce | 0xd2 => 5,
+            0xcb | 0xcf | 0xd3 => 9,
+            _ => 0,
+        };
+        marker += 1;
+    }
+    sizes
+};
+
 /// A cursor over MessagePack bytes. Each `read_*` takes one value or leaves the cursor in place.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
@@ -242,68 +261,86 @@ impl<'a> Reader<'a> {
         self.take_value::<true>()
     }
 
+    /// Takes one whole value that stands inside of that many others, which count as levels of
+    /// nesting, and checks what is inside its extension values if that is asked for.
     #[inline]
-    fn take_value<const CHECKED: bool>(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn skip_inside<const CHECKED: bool>(
+        &mut self,
+        levels: usize,
+    ) -> Result<&'a [u8], DecodeError> {
         let start = self.at;
         let mut ahead = *self;
-        match ahead.skip_one::<CHECKED>()? {
-            0 => {}
-            // One level of scalars is by far the most common shape, so it needs no stack.
-            nested => ahead.skip_nested::<CHECKED>(nested)?,
-        }
+        ahead.skip_values::<CHECKED>(1, NESTING_DEPTH_MAX + 1 - levels)?;
         *self = ahead;
         Ok(&self.bytes[start..self.at])
     }
 
-    fn skip_nested<const CHECKED: bool>(&mut self, first: u64) -> Result<(), DecodeError> {
-        let mut left = [0u64; NESTING_DEPTH_MAX];
-        left[0] = first;
-        let mut depth = 0;
-        loop {
-            if left[depth] == 0 {
-                if depth == 0 {
-                    return Ok(());
-                }
-                depth -= 1;
+    #[inline]
+    fn take_value<const CHECKED: bool>(&mut self) -> Result<&'a [u8], DecodeError> {
+        let start = self.at;
+        if !self.skip_scalar() {
+            return self.skip_inside::<CHECKED>(0);
+        }
+        Ok(&self.bytes[start..self.at])
+    }
+
+    /// Takes values, which may be nested in one level less than this. A level more takes no memory
+    /// but that of a call, and most values have but one.
+    fn skip_values<const CHECKED: bool>(
+        &mut self,
+        count: u64,
+        levels: usize,
+    ) -> Result<(), DecodeError> {
+        let levels = levels.checked_sub(1).ok_or(DecodeError::TooDeep)?;
+        for _ in 0..count {
+            if self.skip_scalar() {
                 continue;
             }
-            left[depth] -= 1;
-            let nested = self.skip_one::<CHECKED>()?;
-            if nested > 0 {
-                depth += 1;
-                *left.get_mut(depth).ok_or(DecodeError::TooDeep)? = nested;
+            match self.skip_one::<CHECKED>()? {
+                0 => {}
+                nested => self.skip_values::<CHECKED>(nested, levels)?,
             }
         }
+        Ok(())
+    }
+
+    /// Takes a scalar whose first byte tells its size, and tells whether there is one. If not,
+    /// nothing is taken.
+    #[inline]
+    fn skip_scalar(&mut self) -> bool {
+        let Some(marker) = self.bytes.get(self.at) else {
+            return false;
+        };
+        let size = usize::from(SCALAR_SIZES[usize::from(*marker)]);
+        let is_there = size > 0 && size <= self.bytes.len() - self.at;
+        if is_there {
+            self.at += size;
+        }
+        is_there
     }
 
     /// Takes a scalar, or the head of a container; returns how many values the container holds.
-    #[inline]
     fn skip_one<const CHECKED: bool>(&mut self) -> Result<u64, DecodeError> {
         let marker = self.marker()?;
-        let size = match marker {
-            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+        match marker {
             0x80..=0x8f => {
                 self.at += 1;
-                return Ok(2 * u64::from(marker & 0x0f));
+                Ok(2 * u64::from(marker & 0x0f))
             }
             0x90..=0x9f => {
                 self.at += 1;
-                return Ok(u64::from(marker & 0x0f));
+                Ok(u64::from(marker & 0x0f))
             }
-            0xa0..=0xbf => 1 + usize::from(marker & 0x1f),
-            0xc1 => return Err(DecodeError::Malformed),
-            0xcc | 0xd0 => 2,
-            0xcd | 0xd1 => 3,
-            0xca | 0xce | 0xd2 => 5,
-            0xcb | 0xcf | 0xd3 => 9,
-            0xd4..=0xd8 if !CHECKED => 2 + (1usize << (marker - 0xd4)),
-            0xd4..=0xd8 | 0xc7..=0xc9 => return self.skip_extension(CHECKED).map(|()| 0),
-            0xc4..=0xc6 => return self.read_bin().map(|_| 0),
-            0xd9..=0xdb => return self.read_str_bytes().map(|_| 0),
-            0xdc | 0xdd => return self.read_array_len().map(u64::from),
-            0xde | 0xdf => return self.read_map_len().map(|pairs| 2 * u64::from(pairs)),
-        };
-        self.take(0, size).map(|_| 0)
+            0xc1 => Err(DecodeError::Malformed),
+            0xd4..=0xd8 | 0xc7..=0xc9 => self.skip_extension(CHECKED).map(|()| 0),
+            0xc4..=0xc6 => self.read_bin().map(|_| 0),
+            0xd9..=0xdb => self.read_str_bytes().map(|_| 0),
+            0xdc | 0xdd => self.read_array_len().map(u64::from),
+            0xde | 0xdf => self.read_map_len().map(|pairs| 2 * u64::from(pairs)),
+            // All others are taken by their first bytes, unless they are cut short.
+            _ if self.skip_scalar() => Ok(0),
+            _ => Err(DecodeError::Truncated),
+        }
     }
 
     /// Out of the way of all that have none.
@@ -392,5 +429,56 @@ mod tests {
             Reader::new(&[0x92, 0x01, 0xc1]).skip(),
             Err(DecodeError::Malformed)
         );
+    }
+
+    /// The size of a value, found by reading it part by part.
+    fn size_of(bytes: &[u8], levels: usize) -> Result<usize, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let inside = match reader.peek()? {
+            Kind::Array => u64::from(reader.read_array_len()?),
+            Kind::Map => 2 * u64::from(reader.read_map_len()?),
+            Kind::Nil => reader.read_nil().map(|()| 0)?,
+            Kind::Bool => reader.read_bool().map(|_| 0)?,
+            Kind::Uint | Kind::Int => reader.read_integer().map(|_| 0)?,
+            Kind::Float | Kind::Double => reader.read_f64().map(|_| 0)?,
+            Kind::Str => reader.read_str_bytes().map(|_| 0)?,
+            Kind::Bin => reader.read_bin().map(|_| 0)?,
+            Kind::Ext => reader.read_ext().map(|_| 0)?,
+        };
+        if inside > 0 && levels == 0 {
+            return Err(DecodeError::TooDeep);
+        }
+        let mut size = reader.position();
+        for _ in 0..inside {
+            size += size_of(&bytes[size..], levels - 1)?;
+        }
+        Ok(size)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
+        #[test]
+        fn a_value_is_skipped_as_it_would_be_read(
+            // First bytes of every kind, small containers above all, and what comes after them.
+            bytes in proptest::collection::vec(
+                proptest::prop_oneof![0x90..0x94u8, 0x80..0x83u8, 0xa0..0xa4u8, 0u8..=255],
+                0..40,
+            ),
+            levels in 0..4usize,
+        ) {
+            let (mut reader, left) = (Reader::new(&bytes), NESTING_DEPTH_MAX - levels);
+            let skipped = reader.skip_inside::<false>(levels).map(<[u8]>::len);
+            proptest::prop_assert_eq!(skipped, size_of(&bytes, left));
+            proptest::prop_assert_eq!(reader.position(), skipped.unwrap_or(0));
+        }
+    }
+
+    #[test]
+    fn values_inside_of_others_are_nested_in_fewer_levels() {
+        let mut deep = vec![0x91; NESTING_DEPTH_MAX - 1];
+        deep.push(0xc0);
+        assert!(Reader::new(&deep).skip_inside::<true>(1).is_ok());
+        let told = Reader::new(&deep).skip_inside::<true>(2);
+        assert_eq!(told, Err(DecodeError::TooDeep));
     }
 }

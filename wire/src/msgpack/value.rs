@@ -23,8 +23,13 @@ pub enum Kind {
 
 impl Kind {
     /// The type that a first byte announces; `None` for the reserved byte `0xc1`.
+    #[inline]
     #[must_use]
     pub const fn of(marker: u8) -> Option<Self> {
+        KINDS[marker as usize]
+    }
+
+    const fn find(marker: u8) -> Option<Self> {
         Some(match marker {
             0x00..=0x7f | 0xcc..=0xcf => Self::Uint,
             0x80..=0x8f | 0xde | 0xdf => Self::Map,
@@ -41,6 +46,17 @@ impl Kind {
         })
     }
 }
+
+/// The types by their first bytes: a look instead of a dozen comparisons.
+static KINDS: [Option<Kind>; 256] = {
+    let mut kinds = [None; 256];
+    let mut marker = 0;
+    while marker < kinds.len() {
+        kinds[marker] = Kind::find(marker as u8);
+        marker += 1;
+    }
+    kinds
+};
 
 /// A number of any integer encoding, as wide as MessagePack allows (−2^63 … 2^64−1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,9 @@ use crate::groups::Agreement;
 use crate::keys::{self, RequestType};
 use crate::msgpack::{DecodeError, Kind, Reader};
 
+/// What a value of a body stands inside of: the body's map.
+const BODY_LEVELS: usize = 1;
+
 /// An empty MessagePack array: the arguments of a call that gives none.
 const NO_ARGS: &[u8] = &[0x90];
 
@@ -26,6 +29,9 @@ const NO_ARGS: &[u8] = &[0x90];
 /// [`ErrorCode::MISSING_REQUEST_FIELD`] for a missing mandatory key, [`ErrorCode::ILLEGAL_PARAMS`]
 /// for an option of BEGIN or COMMIT that makes no sense. The connection goes on.
 pub fn decode(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
+    if let Some(data) = decode_data::<true>(request, body) {
+        return data;
+    }
     check_well_formed(body)?;
     decode_checked(request, body)
 }
@@ -39,12 +45,15 @@ pub fn decode(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
 pub fn decode_checked(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
     Ok(match request {
         RequestType::Ping => Body::Ping,
-        RequestType::Select => Body::Select(Fields::read(body)?.select()?),
-        RequestType::Insert => Body::Insert(Fields::read(body)?.store()?),
-        RequestType::Replace => Body::Replace(Fields::read(body)?.store()?),
-        RequestType::Update => Body::Update(Fields::read(body)?.update()?),
-        RequestType::Delete => Body::Delete(Fields::read(body)?.delete()?),
-        RequestType::Upsert => Body::Upsert(Fields::read(body)?.upsert()?),
+        RequestType::Select
+        | RequestType::Insert
+        | RequestType::Replace
+        | RequestType::Update
+        | RequestType::Delete
+        | RequestType::Upsert => {
+            let data = decode_data::<false>(request, body);
+            return data.expect("these types are those of data requests");
+        }
         RequestType::Call | RequestType::Call16 => Body::Call(decode_call(request, body)?),
         RequestType::Eval => Body::Eval(decode_eval(body)?),
         RequestType::Auth => Body::Auth(decode_auth(body)?),
@@ -60,6 +69,25 @@ pub fn decode_checked(request: RequestType, body: &[u8]) -> Result<Body<'_>, Err
         RequestType::Watch => Body::Watch(decode_event_key(body)?),
         RequestType::Unwatch => Body::Unwatch(decode_event_key(body)?),
         RequestType::WatchOnce => Body::WatchOnce(decode_event_key(body)?),
+    })
+}
+
+/// Decodes a data request, and if `CHECKED` is set checks in the same walk that the body is
+/// well-formed; `None` for requests of other types.
+#[inline]
+fn decode_data<const CHECKED: bool>(
+    request: RequestType,
+    body: &[u8],
+) -> Option<Result<Body<'_>, Error>> {
+    let fields = || Fields::read::<CHECKED>(body);
+    Some(match request {
+        RequestType::Select => fields().and_then(|own| own.select().map(Body::Select)),
+        RequestType::Insert => fields().and_then(|own| own.store().map(Body::Insert)),
+        RequestType::Replace => fields().and_then(|own| own.store().map(Body::Replace)),
+        RequestType::Update => fields().and_then(|own| own.update().map(Body::Update)),
+        RequestType::Delete => fields().and_then(|own| own.delete().map(Body::Delete)),
+        RequestType::Upsert => fields().and_then(|own| own.upsert().map(Body::Upsert)),
+        _ => return None,
     })
 }
 
@@ -111,25 +139,29 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    #[inline]
-    fn read(body: &'a [u8]) -> Result<Self, Error> {
+    fn read<const CHECKED: bool>(body: &'a [u8]) -> Result<Self, Error> {
         let mut fields = Self::default();
         if body.is_empty() {
             return Ok(fields);
         }
-        fields
-            .read_map(Reader::new(body))
-            .map_err(|_| packet_body())?;
-        Ok(fields)
+        let mut reader = Reader::new(body);
+        match fields.read_map::<CHECKED>(&mut reader) {
+            Ok(()) if !CHECKED || reader.is_empty() => Ok(fields),
+            _ => Err(packet_body()),
+        }
     }
 
+    /// Every value is taken as a whole, so that a body that is read to its end is well-formed.
     #[inline]
-    fn read_map(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
+    fn read_map<const CHECKED: bool>(
+        &mut self,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), DecodeError> {
         for _ in 0..reader.read_map_len()? {
             // A key that is no unsigned integer is ignored here, unlike in the header.
             if reader.peek()? != Kind::Uint {
-                reader.skip()?;
-                reader.skip()?;
+                reader.skip_inside::<CHECKED>(BODY_LEVELS)?;
+                reader.skip_inside::<CHECKED>(BODY_LEVELS)?;
                 continue;
             }
             match reader.read_uint()? {
@@ -139,15 +171,15 @@ impl<'a> Fields<'a> {
                 keys::OFFSET => self.offset = reader.read_uint()?,
                 keys::ITERATOR => self.iterator = reader.read_uint()?,
                 keys::INDEX_BASE => self.index_base = reader.read_uint()?,
-                keys::KEY => self.key = Some(array(&mut reader)?),
-                keys::TUPLE => self.tuple = Some(array(&mut reader)?),
-                keys::OPS => self.ops = Some(array(&mut reader)?),
+                keys::KEY => self.key = Some(inner_array::<CHECKED>(reader)?),
+                keys::TUPLE => self.tuple = Some(inner_array::<CHECKED>(reader)?),
+                keys::OPS => self.ops = Some(inner_array::<CHECKED>(reader)?),
                 keys::FETCH_POSITION => self.fetch_position = reader.read_bool()?,
                 keys::AFTER_POSITION => self.after_position = Some(reader.read_str_bytes()?),
-                keys::AFTER_TUPLE => self.after_tuple = Some(array(&mut reader)?),
+                keys::AFTER_TUPLE => self.after_tuple = Some(inner_array::<CHECKED>(reader)?),
                 keys::SPACE_NAME => self.space_name = Some(reader.read_str()?),
                 keys::INDEX_NAME => self.index_name = Some(reader.read_str()?),
-                _ => drop(reader.skip()?),
+                _ => drop(reader.skip_inside::<CHECKED>(BODY_LEVELS)?),
             }
         }
         Ok(())
@@ -219,6 +251,15 @@ impl<'a> Fields<'a> {
             index_base: self.index_base,
         })
     }
+}
+
+/// One whole array among the values of a body, as raw bytes.
+#[inline]
+fn inner_array<'a, const CHECKED: bool>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    if reader.peek()? != Kind::Array {
+        return Err(DecodeError::Type);
+    }
+    reader.skip_inside::<CHECKED>(BODY_LEVELS)
 }
 
 /// One whole array, as raw bytes.

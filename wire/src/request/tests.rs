@@ -1,6 +1,7 @@
 use super::*;
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode};
 use crate::keys::RequestType;
+use crate::limits::NESTING_DEPTH_MAX;
 
 fn body(pairs: &[(u64, &[u8])]) -> Vec<u8> {
     let mut out = vec![0x80 | pairs.len() as u8];
@@ -238,6 +239,76 @@ proptest::proptest! {
         if let Some(request) = RequestType::from_code(code) {
             let _ = decode(request, &bytes);
             let _ = decode_checked(request, &bytes);
+        }
+    }
+}
+
+/// A value of a body: of the type that some key asks for, or of none.
+fn value() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+    use proptest::prelude::*;
+    let deep = |levels: usize| [vec![0x91; levels], vec![0xc0]].concat();
+    let values: [Vec<u8>; 14] = [
+        vec![7],
+        vec![0xcd, 2, 0],
+        vec![0xce, 0, 0, 2, 0],
+        vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0],
+        vec![0xd0, 7],
+        vec![0xc3],
+        vec![0xa2, b'a', b'b'],
+        vec![0xd9, 1, 0xff],
+        vec![0x90],
+        vec![0x92, 0xce, 0, 0, 0, 1, 0xa1, b'x'],
+        vec![0x91, 0x93, 0xa1, b'+', 1, 0x81, 1, 0xd5, 2, 0, 0],
+        vec![0xdc, 0, 1, 0xc4, 1, 0],
+        deep(NESTING_DEPTH_MAX - 1),
+        deep(NESTING_DEPTH_MAX),
+    ];
+    prop::sample::select(values.to_vec())
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
+    /// Data requests are decoded and checked in one walk: beside a check of the whole body, and the
+    /// decoder that does not check.
+    #[test]
+    fn one_walk_over_a_data_request_finds_what_two_find(
+        pairs in proptest::collection::vec(
+            (proptest::sample::select(&[
+                0x10u8, 0x11, 0x12, 0x13, 0x14, 0x15, 0x1f, 0x20, 0x21, 0x28, 0x2e, 0x2f, 0x5e,
+                0x5f, 0x66, 0xa0,
+            ][..]), value()),
+            0..8,
+        ),
+        fault in 0..4u8,
+        at in proptest::prelude::any::<proptest::sample::Index>(),
+        byte in proptest::num::u8::ANY,
+    ) {
+        let mut bytes = vec![0x80 | pairs.len() as u8];
+        for (key, value) in &pairs {
+            bytes.push(*key);
+            bytes.extend_from_slice(value);
+        }
+        let at = at.index(bytes.len());
+        match fault {
+            0 => bytes[at] = byte,
+            1 => bytes.truncate(at),
+            2 => bytes.push(byte),
+            _ => {}
+        }
+        for request in [
+            RequestType::Select,
+            RequestType::Insert,
+            RequestType::Replace,
+            RequestType::Update,
+            RequestType::Delete,
+            RequestType::Upsert,
+        ] {
+            let two = if is_well_formed(&bytes) {
+                decode_checked(request, &bytes)
+            } else {
+                Err(Error::invalid_msgpack("packet body"))
+            };
+            proptest::prop_assert_eq!(decode(request, &bytes), two);
         }
     }
 }
