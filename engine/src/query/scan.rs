@@ -233,12 +233,14 @@ impl DirectedRange {
                 is_reverse,
             };
         }
-        let beyond = key.after_prefix();
-        let until_beyond = beyond.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let until_beyond = |key: &Key| key.after_prefix().map_or(Bound::Unbounded, Bound::Excluded);
         let (lower, upper) = match iterator {
-            IteratorType::Eq | IteratorType::Req => (Bound::Included(key), until_beyond),
+            IteratorType::Eq | IteratorType::Req => {
+                let upper = until_beyond(&key);
+                (Bound::Included(key), upper)
+            }
             IteratorType::Lt | IteratorType::PreviousPrefix => return Self::ahead(key),
-            IteratorType::Le => (Bound::Unbounded, until_beyond),
+            IteratorType::Le => (Bound::Unbounded, until_beyond(&key)),
             IteratorType::Gt | IteratorType::NextPrefix => return Self::beyond(&key),
             _ => (Bound::Included(key), Bound::Unbounded),
         };

@@ -83,6 +83,13 @@ impl Tail {
         matches!(self, Self::Inline { size, .. } if usize::from(*size) == HEAD)
     }
 
+    /// Whether the key is longer than its head.
+    #[inline]
+    pub(crate) fn is_beyond_head(&self) -> bool {
+        self.key_size() > HEAD
+    }
+
+    #[inline]
     fn key_size(&self) -> usize {
         match self {
             Self::Inline { size, .. } => usize::from(*size),
@@ -149,15 +156,17 @@ impl Key {
 
     /// The first key beyond all those that begin with this one; `None` if there is no such key.
     pub(crate) fn after_prefix(&self) -> Option<Self> {
-        let mut bytes = Vec::with_capacity(self.tail.key_size());
-        self.write(&mut bytes);
-        while let Some(last) = bytes.pop() {
-            if last < u8::MAX {
-                bytes.push(last + 1);
-                return Some(Self::from_bytes(&bytes));
-            }
+        // A number is followed by the next one.
+        if self.tail.is_plain() && self.head as u8 != u8::MAX {
+            return Some(Self::from_parts(self.head + 1, Tail::default()));
         }
-        None
+        let mut builder = KeyBuilder::default();
+        builder.push(&self.head.to_be_bytes()[..self.tail.key_size().min(HEAD)]);
+        builder.push(self.tail.bytes());
+        let bytes = builder.bytes_mut();
+        let last = bytes.iter().rposition(|byte| *byte < u8::MAX)?;
+        bytes[last] += 1;
+        Some(Self::from_bytes(&bytes[..=last]))
     }
 
     /// The key whose last part, a string, goes on in any way.
@@ -319,12 +328,17 @@ impl KeyBuilder {
     /// Flips the bytes from this one on, which turns their order around: each part ends by itself,
     /// so that no two of them differ by their length alone.
     pub(crate) fn flip_from(&mut self, start: usize) {
-        let whole = if self.size > INLINE {
-            &mut self.spilled[..]
+        let flipped = self.bytes_mut()[start..].iter_mut();
+        flipped.for_each(|byte| *byte = !*byte);
+    }
+
+    /// What was pushed so far.
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        if self.size > INLINE {
+            &mut self.spilled
         } else {
             &mut self.inline[..self.size]
-        };
-        whole[start..].iter_mut().for_each(|byte| *byte = !*byte);
+        }
     }
 
     /// The key.

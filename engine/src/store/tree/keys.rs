@@ -19,6 +19,8 @@ pub(super) struct Keys {
     heads: [u64; WIDTH],
     /// Empty as long as every key is just a head; with room for all of them from then on.
     tails: Vec<Tail>,
+    /// Tails are kept, and a key may be no longer than a head.
+    has_short: bool,
 }
 
 impl Clone for Keys {
@@ -32,6 +34,7 @@ impl Clone for Keys {
             len: self.len,
             heads: self.heads,
             tails,
+            has_short: self.has_short,
         }
     }
 }
@@ -42,6 +45,7 @@ impl Keys {
             len: 0,
             heads: [UNUSED; WIDTH],
             tails: Vec::new(),
+            has_short: false,
         }
     }
 
@@ -61,9 +65,16 @@ impl Keys {
         if below == self.len || self.heads[below] != key.head() {
             return (below, false);
         }
-        // By far the most common: one key with this head, which is all of it.
-        if self.tails.is_empty() && key.is_plain() {
-            return (below, true);
+        if key.is_plain() {
+            // By far the most common: one key with this head, which is all of it.
+            if self.tails.is_empty() {
+                return (below, true);
+            }
+            // It is what longer keys begin with, as those of an index that is not unique: no look
+            // at their tails, which stand elsewhere.
+            if !self.has_short {
+                return (below, false);
+            }
         }
         self.find_among_equal_heads(below, key)
     }
@@ -100,6 +111,7 @@ impl Keys {
         if !self.tails.is_empty() || !tail.is_plain() {
             tally.nodes += tail.heap_bytes();
             self.keep_tails(tally);
+            self.has_short |= !tail.is_beyond_head();
             self.tails.insert(at, tail);
         }
         self.heads.copy_within(at..self.len, at + 1);
@@ -126,6 +138,7 @@ impl Keys {
         if !self.tails.is_empty() {
             right.keep_tails(tally);
             right.tails.extend(self.tails.drain(at..));
+            right.has_short = self.has_short;
         }
         right.len = self.len - at;
         right.heads[..right.len].copy_from_slice(&self.heads[at..self.len]);
@@ -139,6 +152,7 @@ impl Keys {
             self.keep_tails(tally);
             right.keep_tails(tally);
             self.tails.append(&mut right.tails);
+            self.has_short |= right.has_short;
         }
         tally.nodes -= right.room_for_tails();
         self.heads[self.len..self.len + right.len].copy_from_slice(&right.heads[..right.len]);
@@ -151,6 +165,7 @@ impl Keys {
             tally.nodes += TAILS;
             self.tails.reserve_exact(WIDTH);
         }
+        self.has_short |= self.tails.len() < self.len;
         self.tails.resize_with(self.len, Tail::default);
     }
 

@@ -1,19 +1,28 @@
-//! Walking over a tree between two bounds.
+//! Walking over a tree between two bounds, leaf by leaf: where the range ends is looked for once in
+//! each leaf, and not at each of its keys.
 
-use std::ops::Bound;
+use std::ops::{self, Bound};
+
+use smallvec::SmallVec;
 
 use super::node::{Inner, Leaf, Node};
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
 
+/// Levels of inner nodes that a range keeps without an allocation: with nodes a quarter full, those
+/// of a tree of two million tuples.
+const LEVELS_INLINE: usize = 6;
+
 /// Tuples with their keys, in one direction.
 #[derive(Debug)]
 pub(crate) struct Range<'a> {
     /// From the root down to the leaf's parent, each with the number of the child below.
-    path: Vec<(&'a Inner, usize)>,
+    path: SmallVec<[(&'a Inner, usize); LEVELS_INLINE]>,
     leaf: Option<&'a Leaf>,
-    /// Going up: the next key. Going down: one more than the next key.
-    at: usize,
+    /// What of the leaf is inside the range and was not taken yet.
+    places: ops::Range<usize>,
+    /// The range ends in this leaf.
+    is_last: bool,
     end: Bound<Key>,
     is_reverse: bool,
 }
@@ -31,9 +40,10 @@ impl<'a> Range<'a> {
         };
         let end = end.cloned();
         let mut range = Self {
-            path: Vec::new(),
+            path: SmallVec::new(),
             leaf: None,
-            at: 0,
+            places: 0..0,
+            is_last: false,
             end,
             is_reverse,
         };
@@ -56,9 +66,7 @@ impl<'a> Range<'a> {
                 }
                 Node::Leaf(leaf) => {
                     let (below, is_there) = leaf.keys.find(key);
-                    self.at = below + usize::from(is_there && !before);
-                    self.leaf = Some(leaf);
-                    return;
+                    return self.enter(leaf, below + usize::from(is_there && !before));
                 }
             }
         }
@@ -74,16 +82,41 @@ impl<'a> Range<'a> {
                     node = inner.child(child);
                 }
                 Node::Leaf(leaf) => {
-                    self.at = if self.is_reverse { leaf.keys.len() } else { 0 };
-                    self.leaf = Some(leaf);
-                    return;
+                    let at = if self.is_reverse { leaf.keys.len() } else { 0 };
+                    return self.enter(leaf, at);
                 }
             }
         }
     }
 
+    /// Takes what of a leaf is inside the range, from this place on: going down, those before it.
+    #[inline]
+    fn enter(&mut self, leaf: &'a Leaf, at: usize) {
+        let keys = &leaf.keys;
+        let farthest = if self.is_reverse {
+            0
+        } else {
+            keys.len().saturating_sub(1)
+        };
+        self.is_last = keys.len() > 0 && self.is_beyond_end(keys.get(farthest));
+        let stop = match &self.end {
+            Bound::Included(end) | Bound::Excluded(end) if self.is_last => {
+                let (below, is_there) = keys.find(end.view());
+                let takes_end = matches!(self.end, Bound::Included(_));
+                below + usize::from(is_there && takes_end != self.is_reverse)
+            }
+            _ if self.is_reverse => 0,
+            _ => keys.len(),
+        };
+        self.places = if self.is_reverse { stop..at } else { at..stop };
+        self.leaf = Some(leaf);
+    }
+
     /// Goes to the next leaf.
     fn go_on(&mut self) -> Option<()> {
+        if self.is_last {
+            return None;
+        }
         self.leaf = None;
         loop {
             let (inner, child) = self.path.pop()?;
@@ -120,21 +153,14 @@ impl<'a> Iterator for Range<'a> {
         loop {
             let leaf = self.leaf?;
             let at = if self.is_reverse {
-                self.at.checked_sub(1)
+                self.places.next_back()
             } else {
-                Some(self.at).filter(|at| *at < leaf.keys.len())
+                self.places.next()
             };
-            let Some(at) = at else {
-                self.go_on()?;
-                continue;
-            };
-            let key = leaf.keys.get(at);
-            if self.is_beyond_end(key) {
-                self.leaf = None;
-                return None;
+            if let Some(at) = at {
+                return leaf.tuple(at).map(|tuple| (leaf.keys.get(at), tuple));
             }
-            self.at = if self.is_reverse { at } else { at + 1 };
-            return leaf.tuple(at).map(|tuple| (key, tuple));
+            self.go_on()?;
         }
     }
 }
