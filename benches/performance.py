@@ -6,9 +6,10 @@
   benches/performance.py --draw       # tells and draws the figures again that are kept
 
 It runs compare.py (all operations and shapes) and the throughput of groups.py, and keeps their
-medians in benches/measured/performance.json. The tables of docs/performance.md and the pictures
-beside the figures are made of that and of nothing else (tests/benches.rs compares). Who is not
-installed is said to be missing, there too.
+medians in benches/measured/performance.json. Where the time goes, waits beside other work, and what
+rows and definitions cost, is told as where.py, stalls.py and scale.py have kept it. The tables of
+docs/performance.md and the pictures beside the figures are made of these and of nothing else
+(tests/benches.rs compares). Who is not installed is said to be missing, there too.
 """
 
 import argparse
@@ -22,6 +23,9 @@ import tempfile
 
 import compare
 import groups
+import scale
+import stalls
+import where
 from picture import MEASURED, THEMES, WIDTH, Picture, share, write
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -156,7 +160,16 @@ def told(figures):
         *table(figures, "rate_to_floor", "1 would be perfection"), "",
         "### Large replies over one connection", "", *replies(figures), "",
         "### Ours by itself", "", *absolute(figures), "",
-        "### Instructions and allocations of a request", "", *costs(), END])
+        "### Instructions and allocations of a request", "", *costs(), *others(), END])
+
+
+def others():
+    """What the other benchmarks have kept for the page."""
+    lines = []
+    for own in (where, stalls, scale):
+        if own.FIGURES.is_file():
+            lines += ["", *own.tables(json.loads(own.FIGURES.read_text(encoding="utf-8")))]
+    return lines
 
 
 def costs():

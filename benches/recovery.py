@@ -48,7 +48,8 @@ class Client:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(PATIENCE_SECONDS)
         self.input = self.socket.makefile("rb", 1 << 20)
-        if not self.input.read(128).startswith(b"Tarantool "):
+        self.greeting = self.input.read(128)
+        if not self.greeting.startswith(b"Tarantool "):
             raise Failure("no greeting")
 
     def close(self):

@@ -82,4 +82,24 @@ fn the_other_benchmarks_run() {
     smoke("recovery.py", &["--rounds", "1", "--rows", "200"]);
     smoke("drain.py", &["--rounds", "1"]);
     smoke("busy.py", &["--json", kept]);
+    let rows = ["--rows", "1000", "--json", kept];
+    let few = ["--definitions", "5", "10", "--times", "2"];
+    smoke("scale.py", &[&rows[..], &few].concat());
+    let short = ["--megabytes", "1", "--seconds", "0.1"];
+    smoke("stalls.py", &[&rows[..], &short].concat());
+}
+
+#[test]
+fn calls_of_the_system_are_counted() {
+    if is_skipped("calls of the system") {
+        return;
+    }
+    let directory = Directory::new();
+    let kept = directory.path().join("where.json");
+    let calls = ["--only", "calls", "--seconds", "0.1", "--json"];
+    let binary = ["--vestibule", env!("CARGO_BIN_EXE_vestibule")];
+    let kept_there = [kept.to_str().expect("the path is text")];
+    bench("where.py", &[&calls[..], &kept_there, &binary].concat());
+    let kept = std::fs::read_to_string(kept).expect("figures were kept");
+    assert!(kept.contains("recvfrom"), "{kept}");
 }
