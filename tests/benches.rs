@@ -79,6 +79,9 @@ fn the_other_benchmarks_run() {
         "connections.py",
         &[&["--connections", "50"], &short[..]].concat(),
     );
+    let binary = env!("CARGO_BIN_EXE_vestibule");
+    let fewer = ["--vestibule", binary, "--clients", "10"];
+    bench("handshakes.py", &[&fewer[..], &short[..]].concat());
     smoke("recovery.py", &["--rounds", "1", "--rows", "200"]);
     smoke("drain.py", &["--rounds", "1"]);
     smoke("busy.py", &["--json", kept]);
