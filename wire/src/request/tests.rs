@@ -312,3 +312,15 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn values_of_a_body_are_nested_one_level_less_deep_than_values_may_be() {
+    for (levels, is_taken) in [(NESTING_DEPTH_MAX - 1, true), (NESTING_DEPTH_MAX, false)] {
+        let deep = [vec![0x91; levels], vec![0xc0]].concat();
+        let of_key = body(&[(0x10, &[1]), (0x20, &deep)]);
+        let of_unknown = body(&[(0x10, &[1]), (0x20, &[0x90]), (0x66, &deep)]);
+        for bytes in [of_key, of_unknown] {
+            assert_eq!(decode(RequestType::Delete, &bytes).is_ok(), is_taken);
+        }
+    }
+}
