@@ -15,21 +15,34 @@ const SIZE_MAX: u64 = 4096;
 /// A file that cannot be read, that others may read or write, that is empty, too long, or no text:
 /// told with the file's name, and without anything that stands in it.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
-    let about = |fault: &dyn std::fmt::Display| format!("{}: {fault}", path.display());
-    let file = open_private(path).map_err(|fault| about(&fault))?;
-    let mut text = String::new();
-    file.take(SIZE_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|fault| about(&fault))?;
-    if text.len() as u64 > SIZE_MAX {
-        return Err(about(&format!("longer than {SIZE_MAX} bytes")));
-    }
+    let text = read_text(path, SIZE_MAX)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let secret = line.strip_suffix('\r').unwrap_or(line);
     match secret.is_empty() {
-        true => Err(about(&"nothing stands there")),
+        true => Err(about(path, &"nothing stands there")),
         false => Ok(secret.to_owned()),
     }
+}
+
+/// The whole text of a file with secrets, of this number of bytes at most.
+///
+/// # Errors
+///
+/// Those of [`read`], but that it may be empty.
+pub(crate) fn read_text(path: &Path, size_max: u64) -> Result<String, String> {
+    let file = open_private(path).map_err(|fault| about(path, &fault))?;
+    let mut text = String::new();
+    file.take(size_max + 1)
+        .read_to_string(&mut text)
+        .map_err(|fault| about(path, &fault))?;
+    match text.len() as u64 > size_max {
+        true => Err(about(path, &format!("longer than {size_max} bytes"))),
+        false => Ok(text),
+    }
+}
+
+fn about(path: &Path, fault: &dyn std::fmt::Display) -> String {
+    format!("{}: {fault}", path.display())
 }
 
 #[cfg(test)]

@@ -323,7 +323,8 @@ pub use transitions::{
     TransitionResult,
 };
 pub use upstream::{
-    GatewayAccount, Upstream, UpstreamAddress, UpstreamTextError, Upstreams, UpstreamsError,
+    GatewayAccount, ListedUsers, Upstream, UpstreamAddress, UpstreamTextError, UpstreamUsers,
+    Upstreams, UpstreamsError, UserListError,
 };
 pub use vestibule_wire as wire;
 

@@ -11,6 +11,7 @@ mod support;
 
 mod failover;
 mod greedy;
+mod users;
 
 use std::process::Command;
 
@@ -284,6 +285,10 @@ fn what_makes_no_sense_with_upstreams_is_refused() {
             "two upstreams are called 'a'",
         ),
         (&["--upstream-user", "x"], "'upstream_password_file'"),
+        (
+            &["--upstream-users", "one"],
+            "'upstream_users' needs 'upstream_user'",
+        ),
         (
             &["--upstream-tls-server-name", "db1"],
             "'upstream_tls_server_name' needs 'upstream_tls_ca'",

@@ -222,6 +222,7 @@ fn another_value(path: &str) -> Option<String> {
         // No address without a certificate, and no gateway with a directory of its own.
         "data" | "tls.listen" | "upstream" => return None,
         "upstream_user" => "'other'",
+        "upstream_users" => "'one'",
         "retry_calls" => "['other']",
         "failover_hold" => "'5s'",
         "server_version" => "'2.11.0'",

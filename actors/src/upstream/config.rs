@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::user_source::UpstreamUsers;
 use crate::endpoints::{ListenAddress, is_unix_address};
 use crate::limits::{
     CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
@@ -161,6 +162,8 @@ settable! {
         /// The gateway's own account. It needs the right to read `_user`; without it nobody but
         /// guest can log in.
         pub account: Option<GatewayAccount>,
+        /// By what clients are known.
+        pub users: UpstreamUsers,
         /// The version that clients are greeted with: major, minor, patch. `None` tells the lowest
         /// of the upstreams, as far as they are known.
         pub server_version: Option<(u32, u32, u32)>,
@@ -185,6 +188,7 @@ impl Default for Upstreams {
         Self {
             upstreams: Vec::new(),
             account: None,
+            users: UpstreamUsers::Ask,
             server_version: None,
             silent_after: SILENT_AFTER_DEFAULT,
             probe_interval: PROBE_INTERVAL_DEFAULT,
@@ -205,6 +209,9 @@ pub enum UpstreamsError {
     /// Two have one name.
     #[error("two upstreams are called '{0}'")]
     SameName(String),
+    /// One account is to be that of all, and there is none.
+    #[error("there is no account that could be the only one")]
+    NoAccount,
     /// A time is zero that has to pass.
     #[error("{0} may not be 0")]
     Zero(&'static str),
@@ -226,6 +233,9 @@ impl Upstreams {
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(UpstreamsError::SameName(pair[0].to_owned()));
+        }
+        if self.users == UpstreamUsers::One && self.account.is_none() {
+            return Err(UpstreamsError::NoAccount);
         }
         let times = [
             ("silent_after", self.silent_after),
@@ -251,6 +261,10 @@ mod tests {
         assert_eq!(of(&[]).check(), Err(UpstreamsError::Count(0)));
         let same = of(&["a=h:1", "b=h:2", "a=h:3"]).check();
         assert_eq!(same, Err(UpstreamsError::SameName("a".to_owned())));
+        let one = of(&["a=h:1"]).users(UpstreamUsers::One);
+        assert_eq!(one.check(), Err(UpstreamsError::NoAccount));
+        let account = Some(GatewayAccount::new("gateway", "hunter2"));
+        assert_eq!(one.account(account).check(), Ok(()));
         let never = of(&["a=h:1"]).silent_after(Duration::ZERO).check();
         assert_eq!(never, Err(UpstreamsError::Zero("silent_after")));
     }

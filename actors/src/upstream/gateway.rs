@@ -15,6 +15,7 @@ use super::catalog::{CatalogQuestion, KeptCatalog};
 use super::config::{Upstream, Upstreams};
 use super::schema::{Incarnation, SchemaVersion};
 use super::sight::GatewaySight;
+use super::user_source::UpstreamUsers;
 use super::users::{Asking, Judgment, Users};
 use super::watched::WatchedKeys;
 use crate::tls::UpstreamTls;
@@ -114,6 +115,18 @@ impl Destination {
     }
 }
 
+/// The users that are known from the beginning.
+fn users_of(config: &Upstreams, now: Instant) -> Users {
+    match (&config.users, &config.account) {
+        (UpstreamUsers::Listed(list), _) => Users::of_list(list.iter(), now),
+        (UpstreamUsers::One, Some(account)) => {
+            let hash = PasswordHash::of(&account.password);
+            Users::of_list([(&*account.user, hash)].into_iter(), now)
+        }
+        (UpstreamUsers::Ask | UpstreamUsers::One, _) => Users::new(now),
+    }
+}
+
 /// For each of the three parts of a version.
 const VERSION_PART_BITS: u32 = 20;
 const VERSION_PART_MAX: u32 = (1 << VERSION_PART_BITS) - 1;
@@ -130,11 +143,11 @@ impl GatewayCell {
             places: config.upstreams.iter().map(|_| Mutex::default()).collect(),
             vanished: config.upstreams.iter().map(|_| AtomicU64::new(0)).collect(),
             sight: GatewaySight::new(config.upstreams.len(), threads, now),
+            users: Mutex::new(users_of(&config, now)),
             config,
             tls: None,
             destination: AtomicU64::new(Destination::Nowhere.word()),
             destinations: watch::Sender::new(Destination::Nowhere),
-            users: Mutex::new(Users::new(now)),
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
             version: AtomicU64::new(0),

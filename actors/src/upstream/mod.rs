@@ -15,6 +15,7 @@
 //! | `sight` | what is seen of them, on any thread |
 //! | `schema` | the version of the catalog that clients are told |
 //! | `watched` | the keys of events that clients watch |
+//! | `user_source` | by what clients are known |
 //! | `users` | hashes of passwords, and the keys that logins have proven |
 //! | `scout` | what is known of one of them |
 //! | `choose` | to which of them requests go |
@@ -51,6 +52,7 @@ mod schema;
 mod scout;
 mod sight;
 mod streams;
+mod user_source;
 mod users;
 mod waiting;
 mod watched;
@@ -73,6 +75,7 @@ pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout, UpstreamDrain};
 pub(crate) use sight::{LinkCounters, ScoutReport};
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
+pub use user_source::{ListedUsers, UpstreamUsers, UserListError};
 pub(crate) use users::{Asking, Judgment};
 pub(crate) use waiting::{Forward, ForwardBody, KeptRequest};
 pub(crate) use watched::{WatchedKey, WatchedKeys};

@@ -5,6 +5,8 @@
 //!   login ─▶ judge ─┬ fresh, or nobody can be asked ─▶ decided by the hash that is known
 //!                   └ else ─▶ asked ─▶ learn ─▶ judged again, by that
 //! ```
+//!
+//! Where users are listed, nobody is asked, and the list is what is known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,6 +57,8 @@ pub(crate) enum Asking {
 #[derive(Debug)]
 pub(crate) struct Users {
     known: HashMap<Arc<str>, KnownUser>,
+    /// Whether the list of them is whole: hashes are neither asked for nor forgotten.
+    is_list: bool,
     /// When the questions of strangers that were asked so far would all have been due.
     strangers_until: Instant,
 }
@@ -63,7 +67,21 @@ impl Users {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             known: HashMap::new(),
+            is_list: false,
             strangers_until: now,
+        }
+    }
+
+    /// The users of this list, and no others.
+    pub(crate) fn of_list<'a>(
+        list: impl Iterator<Item = (&'a str, PasswordHash)>,
+        now: Instant,
+    ) -> Self {
+        let mut own = Self::new(now);
+        list.for_each(|(name, hash)| own.learn(name, Some(hash), now));
+        Self {
+            is_list: true,
+            ..own
         }
     }
 
@@ -76,6 +94,11 @@ impl Users {
         asking: Asking,
         now: Instant,
     ) -> Judgment {
+        // The list has said all that there is to say.
+        let asking = match self.is_list {
+            true => Asking::Done,
+            false => asking,
+        };
         let Some(known) = self.known.get_mut(name) else {
             return match asking {
                 Asking::Possible => self.ask_for_stranger(now),
@@ -135,12 +158,17 @@ impl Users {
             .insert(name.into(), KnownUser { hash, key, since });
     }
 
-    /// The upstream has refused this key of a user: it is forgotten with its hash, unless another
-    /// one has been proven meanwhile.
+    /// The upstream has refused this key of a user: it is forgotten with its hash, unless that is
+    /// listed, or another one has been proven meanwhile.
     pub(crate) fn forget_key(&mut self, name: &str, key: &Arc<PasswordKey>) {
-        let known = self.known.get(name).and_then(|own| own.key.as_ref());
-        if known.is_some_and(|own| Arc::ptr_eq(own, key)) {
-            self.known.remove(name);
+        let Some(known) = self.known.get_mut(name) else {
+            return;
+        };
+        let is_it = known.key.as_ref().is_some_and(|own| Arc::ptr_eq(own, key));
+        match is_it {
+            false => {}
+            true if self.is_list => known.key = None,
+            true => drop(self.known.remove(name)),
         }
     }
 
@@ -169,6 +197,25 @@ mod tests {
         now: Instant,
     ) -> Judgment {
         users.judge(name, &SALT, &scramble(password, &SALT), asking, now)
+    }
+
+    #[test]
+    fn a_list_decides_alone_and_stays_when_an_upstream_refuses_a_key() {
+        let now = Instant::now();
+        let list = [("alice", PasswordHash::of("secret"))].into_iter();
+        let mut users = Users::of_list(list, now);
+        let later = now + 1000 * UPSTREAM_USER_FRESH;
+        for asking in [Asking::Possible, Asking::Impossible] {
+            let mut told = |name, password| judge(&mut users, name, password, asking, later);
+            assert_eq!(told("alice", "secret"), Judgment::Accepted);
+            assert_eq!(told("alice", "wrong"), Judgment::Wrong);
+            assert_eq!(told("bob", "secret"), Judgment::Unknown);
+        }
+        let key = users.key("alice").unwrap();
+        users.forget_key("alice", &key);
+        assert!(users.key("alice").is_none(), "it is of no use upstream");
+        let again = judge(&mut users, "alice", "secret", Asking::Possible, later);
+        assert_eq!(again, Judgment::Accepted);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod secured;
 mod seen;
 mod streams;
 mod upstream;
+mod users;
 mod watches;
 
 use std::time::Duration;

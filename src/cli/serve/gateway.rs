@@ -1,6 +1,6 @@
 //! Upstreams: the instances that a gateway stands before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -9,12 +9,16 @@ use vestibule_actors::limits::{
     CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
 };
 use vestibule_actors::{
-    GatewayAccount, TlsFile, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsFiles, Upstreams,
+    GatewayAccount, TlsFile, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsFiles,
+    UpstreamUsers, Upstreams, UserListError,
 };
 
 use super::FileFault;
 use crate::cli::values::{duration, time_text, version};
 use crate::secret;
+
+/// Longest file of users, in bytes.
+const USERS_SIZE_MAX: u64 = 4 << 20;
 
 /// Upstreams.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +46,18 @@ pub(crate) struct GatewayArgs {
     /// File with the password of that user; others than its owner and group may not read the file.
     #[arg(long, env = "VESTIBULE_UPSTREAM_PASSWORD_FILE", value_name = "FILE")]
     pub(crate) upstream_password_file: Option<PathBuf>,
+    /// By what clients are known: 'ask' for the hashes that upstreams have in `_user`; 'one' lets
+    /// the user of --upstream-user log in and nobody else; all other words are a file with lines of
+    /// NAME:HASH, with hashes as they stand in `_user`, which others than its owner and group may
+    /// not read.
+    #[arg(
+        long,
+        env = "VESTIBULE_UPSTREAM_USERS",
+        value_name = "SOURCE",
+        default_value = "ask",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(crate) upstream_users: String,
     /// File with the certificates (PEM) that those of upstreams have to lead to. With it all
     /// upstreams of the network are connected to by TLS, and in no other way. It is looked at once
     /// a minute.
@@ -156,6 +172,29 @@ impl GatewayArgs {
         Ok(Some(GatewayAccount::new(user, &password)))
     }
 
+    /// By what clients are known.
+    ///
+    /// # Errors
+    ///
+    /// The file that cannot be used.
+    pub(super) fn users(&self) -> Result<UpstreamUsers, FileFault> {
+        let file = match &*self.upstream_users {
+            _ if !self.is_given() => return Ok(UpstreamUsers::Ask),
+            "ask" => return Ok(UpstreamUsers::Ask),
+            "one" => return Ok(UpstreamUsers::One),
+            file => Path::new(file),
+        };
+        let option = "upstream_users";
+        let text = secret::read_text(file, USERS_SIZE_MAX);
+        let users = text.and_then(|text| {
+            let users = text.parse();
+            users.map_err(|fault: UserListError| format!("{}: {fault}", file.display()))
+        });
+        users
+            .map(UpstreamUsers::Listed)
+            .map_err(|text| FileFault { option, text })
+    }
+
     /// How upstreams of the network are connected to, if that is by TLS.
     ///
     /// # Errors
@@ -196,6 +235,7 @@ impl GatewayArgs {
             "upstream_password_file",
             self.upstream_password_file.is_some(),
         );
+        let one = ("upstream_users", self.upstream_users == "one");
         let ca = ("upstream_tls_ca", self.upstream_tls_ca.is_some());
         let certificate = (
             "upstream_tls_certificate",
@@ -209,6 +249,7 @@ impl GatewayArgs {
         for ((option, is_given), (other, is_there)) in [
             (user, password),
             (password, user),
+            (one, user),
             (certificate, key),
             (key, certificate),
             (certificate, ca),

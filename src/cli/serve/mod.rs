@@ -208,6 +208,7 @@ impl ServeArgs {
     pub(crate) fn read_files(&self) -> Result<ReadFiles, FileFault> {
         let about = |option| move |text| FileFault { option, text };
         let upstreams = self.gateway.upstreams().account(self.gateway.account()?);
+        let upstreams = upstreams.users(self.gateway.users()?);
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;
         let mode = self.listening.unix_socket_mode.0;

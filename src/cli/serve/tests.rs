@@ -82,6 +82,7 @@ fn another_value(option: &str) -> Option<&'static str> {
         "data" | "admin_password_file" | "http_token_file" | "upstream_password_file" => {
             "elsewhere"
         }
+        "upstream_users" => "one",
         "upstream" => "b=host:2",
         "server_version" => "2.11.0",
         "http_listen" => "unix:/elsewhere",

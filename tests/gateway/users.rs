@@ -1,0 +1,95 @@
+//! By what a gateway knows its clients, before a real Tarantool.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vestibule_actors::testing::Frame;
+use vestibule_actors::wire::auth::PasswordHash;
+
+use super::support::{Directory, Server, tarantool};
+use super::{eval, gateway_with, log_in, start};
+
+/// A file of these users, all with the password 'secret'.
+fn list(directory: &Path, names: &[&str], mode: u32) -> PathBuf {
+    let (hash, path) = (
+        PasswordHash::of("secret").to_base64(),
+        directory.join("users"),
+    );
+    let lines = names.iter().map(|name| format!("{name}:{hash}\n"));
+    fs::write(&path, lines.collect::<String>()).expect("the directory is there");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("the file is its own");
+    path
+}
+
+/// Whether a text is in what was answered.
+fn holds(told: &Frame, text: &str) -> bool {
+    let mut parts = told.body.windows(text.len());
+    told.code == 0 && parts.any(|own| own == text.as_bytes())
+}
+
+#[test]
+fn users_of_a_list_are_themselves_upstream_and_the_gateway_needs_no_account() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let users = list(directory.path(), &["alice", "carol"], 0o600);
+    let address = format!("a={}", upstream.address);
+    let users = users.to_str().expect("the path is plain");
+    let server = Server::start_gateway(&["--upstream", &address, "--upstream-users", users]);
+    let mut alice = log_in(server.connect());
+    let who = eval("return box.session.user()");
+    assert!(holds(&alice.ask(&who), "alice"));
+    let mut carol = server.connect();
+    assert_eq!(carol.log_in("carol", "secret").code, 0, "by the list");
+    assert_eq!(
+        carol.ask(&who).error_code(),
+        Some(45),
+        "in the upstream's words"
+    );
+    let refused = server.connect().log_in("gateway", "planted-gateway");
+    assert_eq!(refused.error_code(), Some(45));
+}
+
+#[test]
+fn one_account_is_that_of_all() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let address = format!("a={}", upstream.address);
+    let options = ["--upstream", &*address, "--upstream-users", "one"];
+    let server = gateway_with(&directory, &options);
+    let mut own = server.connect();
+    assert_eq!(own.log_in("gateway", "planted-gateway").code, 0);
+    let who = own.call("box.info", &[0x90]);
+    assert!(holds(&who, "running"));
+    let refused = server.connect().log_in("alice", "secret");
+    assert_eq!(refused.error_code(), Some(45));
+}
+
+#[test]
+fn a_list_that_others_may_read_or_that_is_none_is_refused() {
+    let directory = Directory::new();
+    let told = |users: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+            .args(["serve", "--upstream", "a=127.0.0.1:1", "--upstream-users"])
+            .arg(users)
+            .output();
+        let output = output.expect("the binary starts");
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).expect("it is text")
+    };
+    let text = told(&list(directory.path(), &["alice"], 0o644));
+    assert!(
+        text.contains("'upstream_users'") && text.contains("others may use it"),
+        "{text}"
+    );
+    let text = told(&list(directory.path(), &["alice", "alice"], 0o600));
+    assert!(
+        text.contains("line 2: that user stands there already"),
+        "{text}"
+    );
+    let text = told(Path::new("/nowhere/at/all"));
+    assert!(text.contains("No such file"), "{text}");
+}
