@@ -1,6 +1,7 @@
 //! Options that choose one of some values, and what `--help` says of each.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use vestibule_actors::LinkMode;
 use vestibule_actors::config::{Grace, SoloPolicy};
 use vestibule_engine::{GuestRights, JournalSync};
 
@@ -75,6 +76,20 @@ pub(crate) fn described_solo_policy(policy: SoloPolicy) -> Described {
     };
     Described {
         name: policy.name(),
+        help,
+    }
+}
+
+pub(crate) fn described_link_mode(mode: LinkMode) -> Described {
+    let help = match mode {
+        LinkMode::Shared => "All clients of one user share one, of each session thread",
+        LinkMode::Pinned => {
+            "Each client has its own, with a session of its own upstream, and it is closed with \
+             it: 64 clients of each session thread have one at a time"
+        }
+    };
+    Described {
+        name: mode.name(),
         help,
     }
 }

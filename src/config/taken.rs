@@ -92,6 +92,7 @@ const TABLE: &[(&str, Taken)] = &[
     ("upstream_user", AtStart),
     ("upstream_password_file", AtStart),
     ("upstream_users", AtStart),
+    ("mode", AtStart),
     ("upstream_tls_ca", OnReload),
     ("upstream_tls_certificate", OnReload),
     ("upstream_tls_key", OnReload),

@@ -24,6 +24,7 @@ pub(super) fn three_values(directory: &Path, path: &str, default: &Value) -> [Va
         ("solo.policy" | "solo.policy_new", _) => texts(["hold", "close", "reject"]),
         ("log_format", _) => texts(["json", "plain", "json"]),
         ("server_version", _) => texts(["2.11.0", "2.10.0", "3.2.1"]),
+        ("mode", _) => texts(["pinned", "shared", "pinned"]),
         ("upstream_users", _) => texts(["one", "b", "c"]),
         ("upstream_user", _) => texts(["alice", "bob", "carol"]),
         ("instance_name", _) => texts(["orders-1", "orders-2", "orders-3"]),

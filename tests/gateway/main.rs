@@ -11,6 +11,7 @@ mod support;
 
 mod failover;
 mod greedy;
+mod pinned;
 mod users;
 
 use std::process::Command;

@@ -223,6 +223,7 @@ fn another_value(path: &str) -> Option<String> {
         "data" | "tls.listen" | "upstream" => return None,
         "upstream_user" => "'other'",
         "upstream_users" => "'one'",
+        "mode" => "'pinned'",
         "retry_calls" => "['other']",
         "failover_hold" => "'5s'",
         "server_version" => "'2.11.0'",

@@ -183,7 +183,7 @@ impl Links {
                 // Nobody waits for it any more.
             } else {
                 let was_sent = own.was_sent;
-                match self.keep(worker, cell.client(), own) {
+                match self.keep(worker, cell.client.clone(), own) {
                     true if was_sent => self.count_retried(worker, cell.incarnation.upstream),
                     true => {}
                     false => told.push(id),
@@ -279,7 +279,7 @@ impl Links {
             .filter(|own| claims.requeue(own.request.forward.id));
         let doubtful = waited_for.map(|own| Doubtful {
             own,
-            client: cell.client(),
+            client: cell.client.clone(),
             incarnation: cell.incarnation,
         });
         self.again.borrow_mut().refused.extend(doubtful);

@@ -13,7 +13,7 @@ use crate::connection::orphaned::{OrphanFate, OrphanedTransactions, aborted_by};
 use crate::engine::catalog::User;
 use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
-use crate::upstream::{ClientStream, Clients, LinkClient, LostStream};
+use crate::upstream::{ClientStream, Clients, LinkClient, LinkMode, LostStream};
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
 pub(super) struct SessionCaller {
@@ -22,6 +22,8 @@ pub(super) struct SessionCaller {
     pub(super) user: User,
     /// What its client can do, of what changes how values are written.
     pub(super) format: Features,
+    /// The number of its connection again, if that has links of its own.
+    pinned: Option<u64>,
     pub(super) link: Option<Rc<LinkCell>>,
     /// The link before that, to an upstream that is being drained: what is open there may come to
     /// its end.
@@ -79,9 +81,16 @@ impl SessionCaller {
         claims: &Claims,
         aborted: &mut Vec<AbortedTransaction>,
     ) {
-        let Some(link) = link.filter(|_| self.uses_streams) else {
+        let Some(link) = link else {
             return;
         };
+        if self.pinned.is_some() {
+            // Nobody else has its session.
+            link.retire();
+        }
+        if !self.uses_streams {
+            return;
+        }
         let lost = (link.link.borrow_mut()).leave(session, self.connection, claims);
         link.wake();
         if why != Leaving::Gone {
@@ -185,6 +194,7 @@ impl SessionCaller {
         LinkClient {
             user: self.user.name.clone(),
             format: self.format,
+            pinned: self.pinned,
         }
     }
 
@@ -204,14 +214,16 @@ impl SessionCaller {
 pub(super) struct SessionCallers {
     all: Vec<Option<SessionCaller>>,
     clients: Rc<Clients>,
+    mode: LinkMode,
 }
 
 impl SessionCallers {
     /// None yet; `clients` hears of those who come and go.
-    pub(super) fn new(clients: Rc<Clients>) -> Self {
+    pub(super) fn new(clients: Rc<Clients>, mode: LinkMode) -> Self {
         Self {
             all: Vec::new(),
             clients,
+            mode,
         }
     }
 
@@ -250,6 +262,7 @@ impl SessionCallers {
             connection,
             user,
             format: update.format,
+            pinned: (self.mode == LinkMode::Pinned).then_some(connection),
             link: None,
             leaving: None,
             lost: OrphanedTransactions::default(),

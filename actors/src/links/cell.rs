@@ -25,6 +25,8 @@ pub(super) const DRAINED: &str = "it is drained";
 pub(super) struct LinkCell {
     pub(super) incarnation: Incarnation,
     pub(super) user: LinkUser,
+    /// Whose it is.
+    pub(super) client: LinkClient,
     /// When it was begun.
     pub(super) since: Instant,
     pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
@@ -46,12 +48,14 @@ impl LinkCell {
     pub(super) fn new(
         incarnation: Incarnation,
         user: LinkUser,
+        client: LinkClient,
         link: UpstreamLink<LargeAnswer>,
         now: Instant,
     ) -> Self {
         Self {
             incarnation,
             user,
+            client,
             since: now,
             link: RefCell::new(link),
             catalog: RefCell::default(),
@@ -61,14 +65,6 @@ impl LinkCell {
             is_dirty: Cell::new(false),
             cut_off: Cell::new(None),
             is_retired: Cell::new(false),
-        }
-    }
-
-    /// As whom requests are asked over it.
-    pub(super) fn client(&self) -> LinkClient {
-        LinkClient {
-            user: self.user.name.clone(),
-            format: self.user.format,
         }
     }
 

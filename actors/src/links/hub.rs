@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use vestibule_wire::features::Features;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::again::{Again, follow};
@@ -58,9 +57,8 @@ pub(super) struct Hub {
     counters: Vec<Arc<LinkCounters>>,
 }
 
-/// What a link is for: an upstream, a user, and what the clients that use it can do, of what
-/// changes how values are written.
-type LinkKey = (usize, Arc<str>, Features);
+/// What a link is for: an upstream, and as whom it is asked there.
+type LinkKey = (usize, LinkClient);
 
 impl Links {
     /// None yet, of a worker of a gateway.
@@ -106,7 +104,7 @@ impl Links {
         let is_it = |own: &Rc<LinkCell>| Rc::ptr_eq(own, cell);
         hub.open[upstream].retain(|own| !is_it(own));
         hub.count_links(upstream);
-        let key = (upstream, user.clone(), cell.user.format);
+        let key = (upstream, cell.client.clone());
         if hub.links.get(&key).is_some_and(is_it) {
             hub.links.remove(&key);
         }
@@ -281,7 +279,7 @@ impl Hub {
         let clients = Rc::<Clients>::default();
         Self {
             last: 0,
-            callers: SessionCallers::new(clients.clone()),
+            callers: SessionCallers::new(clients.clone(), gateway.config.mode),
             links: HashMap::new(),
             credits: counters.iter().map(credits).collect(),
             of_users: HashMap::new(),
@@ -304,6 +302,17 @@ impl Hub {
         let others = self.links.values();
         let others = others.filter(|own| Some(own.incarnation) != target);
         others.for_each(|own| own.retire());
+    }
+
+    /// A client is gone, and with it the link that was its own.
+    pub(super) fn unpin(&mut self, connection: u64) {
+        self.links.retain(|(_, client), link| {
+            let is_its = client.pinned == Some(connection);
+            if is_its {
+                link.retire();
+            }
+            !is_its
+        });
     }
 
     /// A client has read replies, or is gone: what waits for that goes on.
@@ -334,7 +343,10 @@ impl Hub {
             return true;
         }
         let idle_since = |own: &LinkCell| own.link.borrow().idle_since();
-        let links = self.links.iter().filter(|(key, _)| key.0 == upstream);
+        // What clients have of their own, their sessions upstream, is not taken from them.
+        let is_shared = |own: &LinkClient| own.pinned.is_none();
+        let links = self.links.iter();
+        let links = links.filter(|((own, client), _)| *own == upstream && is_shared(client));
         let idle = links.filter_map(|(key, own)| Some((idle_since(own)?, key)));
         let oldest = idle
             .min_by_key(|(since, _)| *since)
@@ -358,8 +370,8 @@ impl Links {
         target: Incarnation,
         worker: &Rc<WorkerCell>,
     ) -> Result<Rc<LinkCell>, NoLink> {
-        let LinkClient { user, format } = client;
-        let key = (target.upstream, user.clone(), *format);
+        let LinkClient { user, format, .. } = client;
+        let key = (target.upstream, client.clone());
         if let Some(link) = hub.links.get(&key) {
             if link.incarnation == target && !link.is_retired.get() {
                 return Ok(link.clone());
@@ -386,7 +398,7 @@ impl Links {
         };
         let credits = hub.credits_of(target.upstream, user);
         let link = UpstreamLink::new(link_user.clone(), credits, hub.clients.clone(), now);
-        let cell = Rc::new(LinkCell::new(target, link_user, link, now));
+        let cell = Rc::new(LinkCell::new(target, link_user, client.clone(), link, now));
         hub.links.insert(key, cell.clone());
         hub.open[target.upstream].push(cell.clone());
         hub.count_links(target.upstream);

@@ -26,7 +26,8 @@ use crate::messages::tx::{
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::TakeBatch;
 use crate::upstream::{
-    ClientStream, Destination, Forward, ForwardBody, KeptRequest, ParkedRequest, StreamStep,
+    ClientStream, Destination, Forward, ForwardBody, KeptRequest, LinkMode, ParkedRequest,
+    StreamStep,
 };
 
 /// A batch as it is taken.
@@ -72,6 +73,9 @@ impl TakeBatch for Links {
         for session in &batch.disconnects {
             hub.callers.forget(*session, claims);
             hub.has_read(session.connection);
+            if self.gateway.config.mode == LinkMode::Pinned {
+                hub.unpin(session.connection);
+            }
         }
         for connection in &batch.roomy {
             hub.has_read(*connection);

@@ -75,6 +75,10 @@ async fn become_idle(links: &Links, cell: &LinkCell) {
         let Some(worker) = links.worker.upgrade() else {
             return;
         };
+        if cell.client.pinned.is_some() {
+            // It is its client's for as long as that stays.
+            continue;
+        }
         let now = worker.shared.clock.now();
         let is_old = |since| now.saturating_duration_since(since) >= LINK_IDLE_MAX;
         if idle_since.is_some_and(is_old) {

@@ -152,6 +152,32 @@ impl fmt::Debug for GatewayAccount {
     }
 }
 
+/// Whose a connection upstream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinkMode {
+    /// All clients of one user have one, of each session thread.
+    #[default]
+    Shared,
+    /// Each client has one of its own, which is closed with it: what Tarantool keeps by session is
+    /// that client's. [`LINKS_PER_UPSTREAM_MAX`](crate::limits::LINKS_PER_UPSTREAM_MAX) clients of
+    /// each session thread have one at a time.
+    Pinned,
+}
+
+impl LinkMode {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Shared, Self::Pinned];
+
+    /// The name that operators give it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Pinned => "pinned",
+        }
+    }
+}
+
 settable! {
     /// The upstreams of a gateway, and how they are dealt with.
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +190,8 @@ settable! {
         pub account: Option<GatewayAccount>,
         /// By what clients are known.
         pub users: UpstreamUsers,
+        /// Whose connections upstream are.
+        pub mode: LinkMode,
         /// The version that clients are greeted with: major, minor, patch. `None` tells the lowest
         /// of the upstreams, as far as they are known.
         pub server_version: Option<(u32, u32, u32)>,
@@ -189,6 +217,7 @@ impl Default for Upstreams {
             upstreams: Vec::new(),
             account: None,
             users: UpstreamUsers::Ask,
+            mode: LinkMode::Shared,
             server_version: None,
             silent_after: SILENT_AFTER_DEFAULT,
             probe_interval: PROBE_INTERVAL_DEFAULT,

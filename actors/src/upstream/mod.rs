@@ -62,7 +62,8 @@ pub(crate) use catalog::{CatalogQuestion, is_of_catalog};
 pub(crate) use choose::count_writable;
 pub(crate) use clients::Clients;
 pub use config::{
-    GatewayAccount, Upstream, UpstreamAddress, UpstreamTextError, Upstreams, UpstreamsError,
+    GatewayAccount, LinkMode, Upstream, UpstreamAddress, UpstreamTextError, Upstreams,
+    UpstreamsError,
 };
 pub(crate) use credits::{Credits, Kind, UserCredits};
 pub(crate) use failover::{Decision, Failover};

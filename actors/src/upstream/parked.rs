@@ -12,11 +12,14 @@ use crate::cells::claims::RequestId;
 use crate::counting::counter::OwnCounter;
 
 /// As whom a request is asked, and how values are written in its reply: what a link is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct LinkClient {
     pub(crate) user: Arc<str>,
     /// What its client can read, of what changes that.
     pub(crate) format: Features,
+    /// The connection that it is for alone, by its number that is never used again; `None` if it is
+    /// for all of that user.
+    pub(crate) pinned: Option<u64>,
 }
 
 /// One of them, and as whom it is asked.
@@ -111,6 +114,7 @@ mod tests {
                 was_sent: false,
             },
             client: LinkClient {
+                pinned: None,
                 user: "guest".into(),
                 format: Features::NONE,
             },

@@ -6,6 +6,7 @@ mod drain;
 mod failover;
 mod formats;
 mod greedy;
+mod pinned;
 mod relay;
 mod secured;
 mod seen;

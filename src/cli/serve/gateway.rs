@@ -9,11 +9,12 @@ use vestibule_actors::limits::{
     CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
 };
 use vestibule_actors::{
-    GatewayAccount, TlsFile, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsFiles,
+    GatewayAccount, LinkMode, TlsFile, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsFiles,
     UpstreamUsers, Upstreams, UserListError,
 };
 
 use super::FileFault;
+use crate::cli::choices::{described_link_mode, one_of};
 use crate::cli::values::{duration, time_text, version};
 use crate::secret;
 
@@ -58,6 +59,15 @@ pub(crate) struct GatewayArgs {
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(crate) upstream_users: String,
+    /// Whose connections to upstreams are.
+    #[arg(
+        long,
+        env = "VESTIBULE_MODE",
+        value_name = "MODE",
+        default_value = LinkMode::Shared.name(),
+        value_parser = one_of(LinkMode::ALL, described_link_mode),
+    )]
+    pub(crate) mode: LinkMode,
     /// File with the certificates (PEM) that those of upstreams have to lead to. With it all
     /// upstreams of the network are connected to by TLS, and in no other way. It is looked at once
     /// a minute.
@@ -150,6 +160,7 @@ impl GatewayArgs {
     pub(super) fn upstreams(&self) -> Upstreams {
         Upstreams::default()
             .upstreams(self.upstream.clone())
+            .mode(self.mode)
             .server_version(self.server_version)
             .silent_after(self.silent_after)
             .probe_interval(self.probe_interval)

@@ -83,6 +83,7 @@ fn another_value(option: &str) -> Option<&'static str> {
             "elsewhere"
         }
         "upstream_users" => "one",
+        "mode" => "pinned",
         "upstream" => "b=host:2",
         "server_version" => "2.11.0",
         "http_listen" => "unix:/elsewhere",
