@@ -275,6 +275,22 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
+    /// Takes one whole array as [`skip_inside`](Self::skip_inside) takes a value.
+    #[inline]
+    pub(crate) fn read_array_inside<const CHECKED: bool>(
+        &mut self,
+        levels: usize,
+    ) -> Result<&'a [u8], DecodeError> {
+        let start = self.at;
+        let mut ahead = *self;
+        let count = ahead.read_array_len()?;
+        if count > 0 {
+            ahead.skip_values::<CHECKED>(count.into(), NESTING_DEPTH_MAX - levels)?;
+        }
+        *self = ahead;
+        Ok(&self.bytes[start..self.at])
+    }
+
     #[inline]
     fn take_value<const CHECKED: bool>(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.at;

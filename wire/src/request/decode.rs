@@ -158,25 +158,31 @@ impl<'a> Fields<'a> {
         reader: &mut Reader<'a>,
     ) -> Result<(), DecodeError> {
         for _ in 0..reader.read_map_len()? {
-            // A key that is no unsigned integer is ignored here, unlike in the header.
-            if reader.peek()? != Kind::Uint {
-                reader.skip_inside::<CHECKED>(BODY_LEVELS)?;
-                reader.skip_inside::<CHECKED>(BODY_LEVELS)?;
-                continue;
-            }
-            match reader.read_uint()? {
+            let key = match reader.read_uint() {
+                Ok(key) => key,
+                // A key that is no unsigned integer is ignored here, unlike in the header.
+                Err(DecodeError::Type) => {
+                    reader.skip_inside::<CHECKED>(BODY_LEVELS)?;
+                    reader.skip_inside::<CHECKED>(BODY_LEVELS)?;
+                    continue;
+                }
+                Err(cut) => return Err(cut),
+            };
+            match key {
                 keys::SPACE_ID => self.space_id = Some(reader.read_uint()?),
                 keys::INDEX_ID => self.index_id = Some(reader.read_uint()?),
                 keys::LIMIT => self.limit = Some(reader.read_uint()?),
                 keys::OFFSET => self.offset = reader.read_uint()?,
                 keys::ITERATOR => self.iterator = reader.read_uint()?,
                 keys::INDEX_BASE => self.index_base = reader.read_uint()?,
-                keys::KEY => self.key = Some(inner_array::<CHECKED>(reader)?),
-                keys::TUPLE => self.tuple = Some(inner_array::<CHECKED>(reader)?),
-                keys::OPS => self.ops = Some(inner_array::<CHECKED>(reader)?),
+                keys::KEY => self.key = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?),
+                keys::TUPLE => self.tuple = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?),
+                keys::OPS => self.ops = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?),
                 keys::FETCH_POSITION => self.fetch_position = reader.read_bool()?,
                 keys::AFTER_POSITION => self.after_position = Some(reader.read_str_bytes()?),
-                keys::AFTER_TUPLE => self.after_tuple = Some(inner_array::<CHECKED>(reader)?),
+                keys::AFTER_TUPLE => {
+                    self.after_tuple = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?)
+                }
                 keys::SPACE_NAME => self.space_name = Some(reader.read_str()?),
                 keys::INDEX_NAME => self.index_name = Some(reader.read_str()?),
                 _ => drop(reader.skip_inside::<CHECKED>(BODY_LEVELS)?),
@@ -251,15 +257,6 @@ impl<'a> Fields<'a> {
             index_base: self.index_base,
         })
     }
-}
-
-/// One whole array among the values of a body, as raw bytes.
-#[inline]
-fn inner_array<'a, const CHECKED: bool>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
-    if reader.peek()? != Kind::Array {
-        return Err(DecodeError::Type);
-    }
-    reader.skip_inside::<CHECKED>(BODY_LEVELS)
 }
 
 /// One whole array, as raw bytes.
