@@ -42,6 +42,8 @@ pub(super) struct LinkCell {
     pub(super) cut_off: Cell<Option<&'static str>>,
     /// Another one has taken its place, or it is over: nothing new goes over it.
     pub(super) is_retired: Cell<bool>,
+    /// Requests are held: it ends when it has nothing to do, unless they go there again before.
+    pub(super) is_left: Cell<bool>,
 }
 
 impl LinkCell {
@@ -65,6 +67,7 @@ impl LinkCell {
             is_dirty: Cell::new(false),
             cut_off: Cell::new(None),
             is_retired: Cell::new(false),
+            is_left: Cell::new(false),
         }
     }
 
@@ -161,7 +164,8 @@ impl LinkCell {
             if until_ready && self.link.borrow().is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            if self.is_retired.get() && self.link.borrow().is_idle() {
+            let is_leaving = self.is_retired.get() || self.is_left.get();
+            if is_leaving && self.link.borrow().is_idle() {
                 return Poll::Ready(Ok(()));
             }
             if total >= READ_PER_POLL_MAX {

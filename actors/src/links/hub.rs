@@ -1,7 +1,7 @@
 //! The links of a worker: to which upstream, for which user, and what becomes of those that end.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ pub(super) struct Hub {
     /// The number of the last request.
     pub(super) last: u64,
     pub(super) callers: SessionCallers,
-    /// The links that new requests go over.
-    links: HashMap<LinkKey, Rc<LinkCell>>,
+    /// The links that new requests go over; in an order, so that what is done with all of them is.
+    links: BTreeMap<LinkKey, Rc<LinkCell>>,
     /// By upstream.
     credits: Vec<Rc<Credits>>,
     /// As users have them, for as long as there are links of theirs.
@@ -173,12 +173,15 @@ impl Links {
     /// may wake and take changes still.
     pub(super) fn take_back(&self, worker: &Rc<WorkerCell>, cell: &LinkCell) {
         match self.gateway.destination() {
-            Destination::To(target) if target == cell.incarnation => return,
+            Destination::To(target) if target == cell.incarnation => {
+                return cell.is_left.set(false);
+            }
             // It says nothing, and may come back: the policy decides what becomes of them.
             Destination::Nowhere => return,
-            Destination::To(_) | Destination::Held => {}
+            Destination::To(_) => cell.is_retired.set(true),
+            // It may be where they go next: behind what it has sent, then.
+            Destination::Held => cell.is_left.set(true),
         }
-        cell.is_retired.set(true);
         let claims = &worker.shared.counters[worker.index].claims;
         let (unsent, lost) = {
             let mut link = cell.link.borrow_mut();
@@ -280,7 +283,7 @@ impl Hub {
         Self {
             last: 0,
             callers: SessionCallers::new(clients.clone(), gateway.config.mode),
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             credits: counters.iter().map(credits).collect(),
             of_users: HashMap::new(),
             clients,
@@ -301,7 +304,10 @@ impl Hub {
     pub(super) fn follow(&self, target: Option<Incarnation>) {
         let others = self.links.values();
         let others = others.filter(|own| Some(own.incarnation) != target);
-        others.for_each(|own| own.retire());
+        others.for_each(|own| match target {
+            Some(_) => own.retire(),
+            None => own.wake(),
+        });
     }
 
     /// A client is gone, and with it the link that was its own.

@@ -12,7 +12,7 @@ use crate::cells::claims::RequestId;
 use crate::counting::counter::OwnCounter;
 
 /// As whom a request is asked, and how values are written in its reply: what a link is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LinkClient {
     pub(crate) user: Arc<str>,
     /// What its client can read, of what changes that.

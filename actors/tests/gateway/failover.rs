@@ -163,6 +163,33 @@ fn requests_wait_while_upstreams_change_places() {
     assert!(second.try_asked().is_none());
 }
 
+/// What is sent then comes behind what was sent before.
+#[test]
+fn one_that_takes_changes_again_is_asked_over_the_same_connection() {
+    let (first, second, server) = two();
+    first.set_password("alice", "secret");
+    let (mut peer, mut alice) = (server.connect(), server.connect());
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    pass(&mut alice, &first, &eval(9, "return 1"));
+    peer.send(&RequestBuilder::replace(1, 1));
+    let before = first.asked();
+    let connections = 0..first.connections();
+    first.set_writable(false);
+    server.wait_until(
+        "a link that nobody uses is closed, for requests are held",
+        || connections.clone().any(|own| first.has_ended(own)),
+    );
+    peer.send(&RequestBuilder::replace(2, 2));
+    peer.ping();
+    first.set_writable(true);
+    let behind = first.asked();
+    assert_eq!(behind.connection, before.connection);
+    before.reply(DONE);
+    behind.reply(DONE);
+    assert_eq!(codes(&mut peer, 2), [(1, None), (2, None)]);
+    assert!(second.try_asked().is_none());
+}
+
 #[test]
 fn the_only_one_that_comes_back_in_time_is_waited_for() {
     let first = FakeUpstream::start();
