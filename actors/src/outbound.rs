@@ -1,4 +1,5 @@
-//! Connections that a gateway makes: links and scouts connect by the same function.
+//! Connections that a gateway makes: links and scouts connect by the same function, and scouts wait
+//! for as long as chance says before they connect again.
 
 #[cfg(feature = "tls")]
 use std::fmt::Display;
@@ -54,6 +55,10 @@ pub(crate) async fn connect_scout(
     upstream: usize,
     look_up: &mut LookUp,
 ) -> io::Result<Box<dyn Transport>> {
+    #[cfg(test)]
+    if let Some(network) = simulated::network() {
+        return (network.dial)(upstream);
+    }
     let (host, port) = match &gateway.upstream(upstream).address {
         UpstreamAddress::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
         UpstreamAddress::Tcp { host, port } => (host, *port),
@@ -75,6 +80,10 @@ pub(crate) async fn connect_link(
     gateway: &GatewayCell,
     upstream: usize,
 ) -> io::Result<Box<dyn Transport>> {
+    #[cfg(test)]
+    if let Some(network) = simulated::network() {
+        return (network.dial)(upstream);
+    }
     let host = match &gateway.upstream(upstream).address {
         UpstreamAddress::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
         UpstreamAddress::Tcp { host, .. } => host,
@@ -112,6 +121,18 @@ fn set_up(socket: TcpStream, unacknowledged_max: Duration) -> io::Result<Box<dyn
     // Else the kernel would try for a quarter of an hour to reach a machine that has vanished.
     SockRef::from(&socket).set_tcp_user_timeout(Some(unacknowledged_max))?;
     Ok(Box::new(socket))
+}
+
+/// A number from 0 to 1 that is another one each time.
+pub(crate) fn chance() -> f64 {
+    #[cfg(test)]
+    if let Some(network) = simulated::network() {
+        return (network.chance)();
+    }
+    let mut bytes = [0];
+    // Without random bytes they all come at the same times.
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(bytes[0]) / f64::from(u8::MAX)
 }
 
 #[cfg(feature = "tls")]
@@ -199,5 +220,34 @@ mod tests {
             let all = own.of("localhost", 3301).await.unwrap();
             assert!(!all.is_empty() && all.iter().all(|own| own.ip().is_loopback()));
         });
+    }
+}
+
+/// A network in memory, for the threads of tests that ask for it.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::Cell;
+    use std::io;
+
+    use crate::connection::transport::Transport;
+
+    /// What stands in the place of sockets and of chance.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct SimulatedNetwork {
+        pub(crate) dial: fn(usize) -> io::Result<Box<dyn Transport>>,
+        pub(crate) chance: fn() -> f64,
+    }
+
+    thread_local! {
+        static NETWORK: Cell<Option<SimulatedNetwork>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn network() -> Option<SimulatedNetwork> {
+        NETWORK.get()
+    }
+
+    /// This thread connects by it from now on, or by sockets.
+    pub(crate) fn connect_by(network: Option<SimulatedNetwork>) {
+        NETWORK.set(network);
     }
 }

@@ -24,7 +24,7 @@ use super::events::{Sign, UpstreamWatches};
 use crate::connection::transport::{Transport, poll_read_into, write_some};
 use crate::engine::catalog::GUEST;
 use crate::limits::{KEYS_LOOK_PERIOD, READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
-use crate::outbound::{LookUp, connect_scout};
+use crate::outbound::{LookUp, chance, connect_scout};
 use crate::throttle::Throttle;
 use crate::upstream::{HAS_ID_SINCE, Handshake, LinkUser, Scout, ScoutQuestion, UserQuestion};
 
@@ -59,14 +59,6 @@ pub(super) async fn scout(
         let none_left = pin!(async { while questions.recv().await.is_some() {} });
         select(left_alone, none_left).await;
     }
-}
-
-/// A number from 0 to 1 that is another one for each scout and time.
-fn chance() -> f64 {
-    let mut bytes = [0];
-    // Without random bytes they all come at the same times.
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(bytes[0]) / f64::from(u8::MAX)
 }
 
 struct ScoutConnection<'a> {

@@ -10,11 +10,19 @@ use super::client::{Client, Told};
 use super::clock;
 use super::engine::{LARGE_REPLY, LARGE_REQUEST};
 use super::world::{MARGIN, World};
-use crate::config::SoloPolicy;
+use crate::config::{Settings, SoloPolicy};
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::serving::{Role, State, StateOrRole};
 use crate::shared::WorkerCounters;
 use crate::transitions::{RecordedResult, TransitionRecord, TransitionResult};
+
+/// What connections of two workers hold at most.
+pub(super) fn memory_bound(settings: &Settings) -> usize {
+    // One reply of Tx, and of each worker one while it is handed over, one request that goes
+    // beyond the bound, and one without which it would never have room again; buffers double.
+    let beyond = 3 * (LARGE_REPLY + 1024) + 2 * 2 * LARGE_REQUEST;
+    settings.connection_limits.memory_max + 2 * beyond
+}
 
 const TO_REPLICA: StateOrRole = StateOrRole::Role(Role::Replica);
 
@@ -183,11 +191,7 @@ impl World {
                 .ledger()
                 .fault("more requests than there may be".to_owned());
         }
-        // One reply of Tx, and of each worker one while it is handed over, one request that
-        // goes beyond the bound, and one without which it would never have room again; buffers
-        // double.
-        let beyond = 3 * (LARGE_REPLY + 1024) + 2 * 2 * LARGE_REQUEST;
-        let most = self.settings().connection_limits.memory_max + 2 * beyond;
+        let most = memory_bound(&self.settings());
         let used = self.shared.memory.used();
         if used > most {
             let fault = format!("{used} bytes for connections, of {most} that there may be");

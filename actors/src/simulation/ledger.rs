@@ -69,6 +69,11 @@ impl Ledger {
         self.entries.len() as u64 - 1
     }
 
+    /// How many keys there are.
+    pub(super) fn key_count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Writes down what happens, to find the cause of a fault.
     pub(super) fn note(&self, what: impl FnOnce() -> String) {
         if self.is_traced {

@@ -63,6 +63,7 @@ mod clock;
 mod config;
 mod cost;
 mod engine;
+mod gateway;
 mod kept;
 mod ledger;
 mod lockstep;

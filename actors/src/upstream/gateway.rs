@@ -63,8 +63,12 @@ pub(crate) struct GatewayCell {
     /// Where requests go: the number of the upstream, counted from 1, and that of its run; 0 for
     /// nowhere, [`HELD`] for nowhere yet. In one word, so that both are of one time.
     destination: AtomicU64,
-    /// The same, for those who wait for a change.
-    destinations: watch::Sender<Destination>,
+    /// The same, for those who wait for a change: by one channel for each, so that they are woken
+    /// in the order in which they came. Those of one channel are woken in any.
+    followers: Mutex<Vec<watch::Sender<Destination>>>,
+    /// How often that was set.
+    #[cfg(test)]
+    pub(crate) changes: AtomicU64,
     users: Mutex<Users>,
     schema: Mutex<SchemaVersion>,
     /// The upstream's own number of its catalog, as far as it is known; 0 before.
@@ -147,7 +151,9 @@ impl GatewayCell {
             config,
             tls: None,
             destination: AtomicU64::new(Destination::Nowhere.word()),
-            destinations: watch::Sender::new(Destination::Nowhere),
+            followers: Mutex::default(),
+            #[cfg(test)]
+            changes: AtomicU64::new(0),
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
             version: AtomicU64::new(0),
@@ -229,7 +235,9 @@ impl GatewayCell {
         let own = &self.vanished[incarnation.upstream];
         own.fetch_max(incarnation.number, Ordering::AcqRel);
         // Those who follow where requests go look at their links.
-        self.destinations.send_modify(|_| ());
+        for follower in lock(&self.followers).iter() {
+            follower.send_modify(|_| ());
+        }
     }
 
     /// Whether its machine has vanished since then.
@@ -255,12 +263,19 @@ impl GatewayCell {
     pub(crate) fn set_destination(&self, destination: Destination) {
         self.destination
             .store(destination.word(), Ordering::Release);
-        self.destinations.send_replace(destination);
+        #[cfg(test)]
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        for follower in lock(&self.followers).iter() {
+            follower.send_replace(destination);
+        }
     }
 
     /// Where requests go, told at each change.
     pub(crate) fn destinations(&self) -> watch::Receiver<Destination> {
-        self.destinations.subscribe()
+        let mut followers = lock(&self.followers);
+        let (follower, destinations) = watch::channel(self.destination());
+        followers.push(follower);
+        destinations
     }
 
     /// An upstream has told the number of its catalog; returns the version that clients are told

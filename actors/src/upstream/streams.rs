@@ -11,7 +11,7 @@
 //! or SQL. An upstream rolls back what is open when a connection ends, and this one does not end
 //! with a client.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use slab::Slab;
 
@@ -75,7 +75,8 @@ pub(crate) struct LostStream {
 /// The streams of one connection that are bound.
 #[derive(Debug, Default)]
 struct BoundHere {
-    slots: HashMap<u64, usize>,
+    /// In their order, so that what is done with all of them is.
+    slots: BTreeMap<u64, usize>,
     /// How many of them may have a transaction open.
     open: usize,
 }

@@ -1,0 +1,143 @@
+//! What becomes of writes in a world of upstreams, and of which connection they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use vestibule_wire::msgpack::Reader;
+use vestibule_wire::request::Body;
+
+use crate::simulation::ledger::Ledger;
+use crate::upstream::Destination;
+
+/// A write, from when it was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    at: Instant,
+    connection: u64,
+}
+
+/// What all upstreams share, as if everything was replicated at once: who loses what it has
+/// acknowledged is not the gateway's matter.
+#[derive(Debug)]
+pub(super) struct Fates {
+    pub(super) ledger: Ledger,
+    sent: Vec<Sent>,
+    /// By connection and upstream, the last write that has come there. What one that hung finds in
+    /// its sockets is older than what has gone elsewhere meanwhile.
+    arrived: BTreeMap<(u64, usize), u64>,
+    /// Connections of which an upstream has refused something: what they sent behind it may have
+    /// been taken.
+    excused: BTreeSet<u64>,
+    /// Where requests went: since when.
+    destinations: Vec<(Instant, Destination)>,
+    /// How often that has changed.
+    pub(super) changes: u64,
+    now: Instant,
+    pub(super) refused: usize,
+    pub(super) replies: usize,
+}
+
+impl Fates {
+    pub(super) fn new(ledger: Ledger, now: Instant) -> Self {
+        Self {
+            ledger,
+            sent: Vec::new(),
+            arrived: BTreeMap::new(),
+            excused: BTreeSet::new(),
+            destinations: vec![(now, Destination::Nowhere)],
+            changes: 0,
+            now,
+            refused: 0,
+            replies: 0,
+        }
+    }
+
+    /// Time has passed; requests go there now, which was set this often.
+    pub(super) fn look(&mut self, now: Instant, destination: Destination, changes: u64) {
+        self.now = now;
+        if std::mem::replace(&mut self.changes, changes) != changes {
+            self.ledger.note(|| format!("requests go {destination:?}"));
+            self.destinations.push((now, destination));
+        }
+    }
+
+    /// The upstream that requests go to, as it was looked last.
+    pub(super) fn target(&self) -> Option<usize> {
+        match self.destinations.last()?.1 {
+            Destination::To(own) => Some(own.upstream),
+            Destination::Held | Destination::Nowhere => None,
+        }
+    }
+
+    /// Since when requests are held, if they are.
+    pub(super) fn held_since(&self) -> Option<Instant> {
+        let (since, last) = self.destinations.last()?;
+        (*last == Destination::Held).then_some(*since)
+    }
+
+    /// A connection has sent what it has keys for since this was told last.
+    pub(super) fn note_sent(&mut self, connection: u64) {
+        let at = self.now;
+        self.sent
+            .resize(self.ledger.key_count(), Sent { at, connection });
+    }
+
+    /// An upstream has refused a request.
+    pub(super) fn on_refused(&mut self, body: &Body<'_>) {
+        self.refused += 1;
+        let array = match body {
+            Body::Replace(store) => store.tuple,
+            Body::Call(call) => call.args,
+            _ => return,
+        };
+        let mut reader = Reader::new(array);
+        if reader.read_array_len().is_ok_and(|length| length > 0)
+            && let Ok(key) = reader.read_uint()
+        {
+            let connection = self.sent[key as usize].connection;
+            self.excused.insert(connection);
+        }
+    }
+
+    /// A write has come to an upstream, and is taken. Those of one connection keep their order.
+    pub(super) fn on_write_arrived(&mut self, upstream: usize, key: u64) {
+        let connection = self.sent[key as usize].connection;
+        let last = self.arrived.entry((connection, upstream)).or_default();
+        if *last > key && !self.excused.contains(&connection) {
+            let fault = format!("connection {connection}: key {key} comes behind key {last}");
+            self.ledger.fault(fault);
+        }
+        *last = key.max(*last);
+    }
+
+    /// An upstream has done it.
+    pub(super) fn execute(&mut self, upstream: usize, keys: &[u64]) {
+        for key in keys {
+            let sent = self.sent[*key as usize];
+            if !self.was_meant(upstream, sent.at) {
+                let fault = format!("key {key} goes to {upstream}, where no request goes");
+                self.ledger.fault(fault);
+            }
+        }
+        self.ledger.note(|| format!("upstream {upstream}"));
+        self.ledger.end_write(keys);
+    }
+
+    /// Whether requests went to an upstream at any time since then.
+    fn was_meant(&self, upstream: usize, since: Instant) -> bool {
+        // It is looked every other millisecond.
+        let since = since.checked_sub(Duration::from_millis(4)).unwrap_or(since);
+        let is_it =
+            |own: &Destination| matches!(own, Destination::To(to) if to.upstream == upstream);
+        let later = self.destinations.iter().rev();
+        for (from, destination) in later {
+            if is_it(destination) {
+                return true;
+            }
+            if *from < since {
+                return false;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,118 @@
+//! A simulation of a gateway with its links and scouts: the same seed, the same history.
+//!
+//! ```text
+//!              the world: random choices, a hand-wound clock, what has to hold
+//!        ┌──────────────┬─────────────────┬──────────────────────┬──────────────┐
+//!     clients        embedder       the upstreams' operator    disconnects     time
+//!        │ pipes        │ roles, a stop     │ read-only, crash, hang, start
+//!        ▼              ▼                   ▼
+//!     Sessions ─▶ Workers ─ links ═ pipes ═▶ models ─▶ ledger: what was done, verdicts
+//!                         scouts ═ pipes ═▶    ▲ they act between, and answer late, in any order
+//! ```
+//!
+//! Real are sessions, workers, links, scouts, the decisions where requests go, and the Supervisor.
+//! In place of sockets stand pipes (`network`), in place of Tarantool a model (`model`, with its
+//! `connected` peers) that dies, hangs, starts with less than all its data, loses connections in
+//! the middle of replies, says what nobody asked, changes who takes changes and executes what is
+//! said twice twice.
+//!
+//! What has to hold, in every world and after every step (`fates`, `world`, and the ledger and the
+//! client of the simulation around this one):
+//!
+//! 1. a request is refused, executed, or of unknown outcome, never two of them; nothing is executed
+//!    twice; a part of a transaction is not done without its COMMIT;
+//! 2. what is acknowledged is done;
+//! 3. a reply is that of its request, by its sync and by its content;
+//! 4. nothing is done by an upstream to which no requests went since it was sent, although it may
+//!    say that it takes changes, and requests stay where they go as long as that takes some;
+//! 5. writes of a connection come in the order in which they were sent, unless an upstream has
+//!    refused some of them;
+//! 6. requests are held for as long as they may be and no longer, and with a request timeout every
+//!    one is answered in time, whatever upstreams do;
+//! 7. an upstream has no more requests at a time than it may, and connections hold no more memory;
+//! 8. callers of transitions are answered in time, and a stop ends in time;
+//! 9. when upstreams are well again, requests go to the one that takes changes, every request has
+//!    its answer, and no transaction of a client that is gone is open;
+//! 10. in the end no connection, request, slot or byte is left.
+//!
+//! `VESTIBULE_SIMULATION_WORLDS` sets how many there are, `VESTIBULE_SIMULATION_START` with which
+//! seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world alone, and
+//! `VESTIBULE_SIMULATION_TRACE=1` writes down what happens in it.
+
+mod connected;
+mod fates;
+mod model;
+mod network;
+mod stats;
+mod storm;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
+
+use self::stats::GatewayStats;
+use super::random::Random;
+use super::{lockstep, number};
+
+/// Worlds that are simulated if nothing else is said.
+const WORLDS: usize = 200;
+
+/// Worlds at a time.
+const THREADS: usize = 2;
+
+fn run(seed: u64) -> GatewayStats {
+    let system = actix_rt::System::with_tokio_rt(lockstep::paused_runtime);
+    let storm = || system.block_on(storm::storm(seed));
+    catch_unwind(AssertUnwindSafe(storm)).unwrap_or_else(|panic| {
+        eprintln!("the same again: VESTIBULE_SIMULATION_SEED={seed}");
+        resume_unwind(panic)
+    })
+}
+
+fn run_many(start: u64, worlds: usize) -> GatewayStats {
+    let state = Mutex::new((Random::new(start), 0, GatewayStats::default()));
+    let lock = || state.lock().expect("no thread panics while it holds it");
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = {
+                        let (random, begun, _) = &mut *lock();
+                        if *begun == worlds {
+                            return;
+                        }
+                        *begun += 1;
+                        random.below(u64::MAX - 16)
+                    };
+                    let stats = run(seed);
+                    lock().2.add(&stats);
+                }
+            });
+        }
+    });
+    state.into_inner().expect("no thread panicked").2
+}
+
+#[test]
+fn what_a_gateway_promises_holds_in_every_world() {
+    if let Some(seed) = number("VESTIBULE_SIMULATION_SEED") {
+        println!("{:?}", run(seed));
+        return;
+    }
+    let start = number("VESTIBULE_SIMULATION_START").unwrap_or(1);
+    let wanted = number("VESTIBULE_SIMULATION_WORLDS");
+    let total = run_many(start, wanted.map_or(WORLDS, |own| own as usize));
+    println!("{total:#?}");
+    // Nothing is promised by worlds in which nothing happens.
+    total.check_variety();
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world_of_a_gateway() {
+    for seed in [3, 5] {
+        let (first, second) = (run(seed), run(seed));
+        assert_eq!(first, second);
+        assert!(first.committed > 0);
+    }
+    assert_ne!(run(3).fingerprint, run(5).fingerprint);
+}

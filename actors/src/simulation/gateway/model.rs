@@ -1,0 +1,441 @@
+//! An upstream of a simulated world: it executes in the order in which requests come, answers in
+//! any order and late, loses connections, hangs, crashes, and says by its ballot how it is.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use vestibule_wire::header::Header;
+use vestibule_wire::keys::{CODE_ERROR, REQUEST_VOTE, RequestType};
+use vestibule_wire::msgpack::{Reader, write_array_len, write_bool, write_map_len, write_str};
+use vestibule_wire::reply::{ReplyHeader, write_event};
+use vestibule_wire::request::{Body, decode};
+use vestibule_wire::{ErrorCode, Uuid, events, greeting};
+
+use super::connected::{Answer, Connected, Late};
+use super::fates::Fates;
+use super::network;
+use crate::simulation::engine::{LARGE_REPLY, pattern};
+use crate::simulation::random::Random;
+
+const SALT: [u8; 32] = [42; 32];
+
+/// How the process of an upstream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Process {
+    /// Nobody listens.
+    Gone,
+    /// Something listens, and reads and says nothing.
+    Hung,
+    Runs,
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub(super) struct UpstreamModel {
+    index: usize,
+    version: (u32, u32, u32),
+    process: Process,
+    is_writable: bool,
+    /// When anything befell it last.
+    befallen: Instant,
+    /// Until when it has not all its data.
+    loads_until: Option<Instant>,
+    /// A stop is announced.
+    is_leaving: bool,
+    schema_version: u64,
+    connections: Vec<Connected>,
+    random: Random,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+enum Executed {
+    Whole(Answer),
+    /// The end comes later; whether it has written.
+    Step(bool),
+}
+
+/// More than the scout of one that requests go to needs to hear of anything.
+const KNOWN_AFTER: Duration = Duration::from_millis(150);
+
+const EMPTY: &[u8] = &[0x80];
+
+impl UpstreamModel {
+    pub(super) fn new(
+        index: usize,
+        version: (u32, u32, u32),
+        random: Random,
+        now: Instant,
+    ) -> Self {
+        Self {
+            index,
+            version,
+            process: Process::Gone,
+            is_writable: false,
+            befallen: now,
+            loads_until: None,
+            is_leaving: false,
+            schema_version: 80 + index as u64,
+            connections: Vec::new(),
+            random,
+        }
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
+    pub(super) fn set_writable(&mut self, is_writable: bool, now: Instant) {
+        if self.is_writable != is_writable {
+            self.is_writable = is_writable;
+            self.befallen = now;
+        }
+    }
+
+    /// Whether it takes changes, and has for so long that who asks it knows.
+    pub(super) fn is_known_to_be_writable(&self, now: Instant) -> bool {
+        let is_well = self.process == Process::Runs && self.is_writable && !self.is_leaving;
+        is_well && self.loads_until.is_none() && now >= self.befallen + KNOWN_AFTER
+    }
+
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Requests that it has executed, or is at, and not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.connections.iter().map(|own| own.replies.len()).sum()
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    pub(super) fn open_transactions(&self) -> usize {
+        self.connections.iter().map(|own| own.open.len()).sum()
+    }
+
+    /// Starts, or comes to itself again. One that starts has to load its data first.
+    pub(super) fn run_on(&mut self, now: Instant, loads: Duration) {
+        if self.process == Process::Gone {
+            self.loads_until = Some(now + loads);
+            self.is_leaving = false;
+            self.is_writable = false;
+            // Counted from a snapshot again.
+            self.schema_version = 80 + self.random.below(9);
+        }
+        self.process = Process::Runs;
+        self.befallen = now;
+        network::set_open(self.index, true);
+    }
+
+    pub(super) fn hang(&mut self) {
+        if self.process == Process::Runs {
+            self.process = Process::Hung;
+        }
+    }
+
+    /// Killed: nothing that it has not sent is ever sent, and nothing that it has not read read.
+    pub(super) fn crash(&mut self) {
+        self.process = Process::Gone;
+        network::set_open(self.index, false);
+        self.connections.clear();
+    }
+
+    /// Announces a stop: a crash follows.
+    pub(super) fn leave(&mut self) {
+        self.is_leaving = true;
+    }
+
+    /// Loses one of its connections, perhaps in the middle of a reply.
+    pub(super) fn lose_a_connection(&mut self, now: Instant) {
+        self.befallen = now;
+        if self.connections.is_empty() {
+            return;
+        }
+        let index = self.random.index(self.connections.len());
+        let own = self.connections.swap_remove(index);
+        if self.random.once_in(2) {
+            own.end.send(&[0xce, 0, 0, 0, 60, 0x83, 0]);
+        }
+    }
+
+    /// Answers somebody who has not asked, or once more who was answered before, or says what no
+    /// server says.
+    pub(super) fn babble(&mut self, now: Instant) {
+        self.befallen = now;
+        if self.process != Process::Runs {
+            return;
+        }
+        let (stranger, is_noise) = (self.random.next(), self.random.once_in(8));
+        let is_again = self.random.once_in(2);
+        let schema_version = self.schema_version;
+        let index = self.random.index(self.connections.len());
+        let Some(own) = self.connections.get_mut(index) else {
+            return;
+        };
+        let mut bytes = vec![0xc1; 30];
+        if !is_noise {
+            bytes.clear();
+            let header = ReplyHeader {
+                sync: own.answered.filter(|_| is_again).unwrap_or(stranger),
+                schema_version,
+            };
+            header.pass_on(&mut bytes, 0, EMPTY);
+        }
+        own.end.send(&bytes);
+    }
+
+    /// The definitions of its data change.
+    pub(super) fn change_schema(&mut self) {
+        self.schema_version += 1;
+    }
+
+    /// Does what is to be done by now.
+    pub(super) fn act(&mut self, now: Instant, fates: &mut Fates) {
+        if self.process != Process::Runs {
+            return;
+        }
+        if self.loads_until.is_some_and(|own| own <= now) {
+            self.loads_until = None;
+        }
+        for end in network::accept(self.index) {
+            end.send(&greeting::encode_version(self.version, &Uuid::NIL, &SALT));
+            self.connections.push(Connected {
+                end,
+                inbox: Vec::new(),
+                replies: Vec::new(),
+                open: BTreeMap::new(),
+                watched: BTreeMap::new(),
+                answered: None,
+                is_over: false,
+            });
+        }
+        let mut connections = std::mem::take(&mut self.connections);
+        for own in &mut connections {
+            own.is_over = own.end.is_over();
+            own.inbox.extend_from_slice(&own.end.receive());
+            while let Some((header, body)) = own.next_request() {
+                self.take(own, header, &body, now, fates);
+            }
+            self.send_late(own, now, fates);
+            self.tell_events(own);
+        }
+        // Whose transactions were open there has them no more.
+        connections.retain(|own| !own.is_over);
+        self.connections = connections;
+    }
+
+    fn take(
+        &mut self,
+        own: &mut Connected,
+        header: Header,
+        body: &[u8],
+        now: Instant,
+        fates: &mut Fates,
+    ) {
+        if header.request_type == REQUEST_VOTE {
+            return self.write(own, &header, &Answer::Body(self.ballot()));
+        }
+        let request = RequestType::from_code(header.request_type).expect("it is a known one");
+        let body = decode(request, body).expect("a gateway sends what can be read");
+        match body {
+            Body::Id(_) => return self.write(own, &header, &Answer::Body(EMPTY.to_vec())),
+            Body::Watch(key) => return own.watch(key, header.sync),
+            Body::Unwatch(key) => return drop(own.watched.remove(key)),
+            Body::Call(call) if call.name == "box.info" => {
+                return self.write(own, &header, &Answer::Body(self.info()));
+            }
+            _ => {}
+        }
+        let index = self.index;
+        (fates.ledger).note(|| format!("upstream {index} takes {header:x?}"));
+        let answer = match self.refusal(&body, &header) {
+            Some(code) => {
+                fates.on_refused(&body);
+                Answer::Error(code)
+            }
+            None => match self.execute(own, &header, &body, fates) {
+                Executed::Whole(answer) => answer,
+                Executed::Step(has_written) => {
+                    let due = own.in_order(&header, now + self.random.millis(0..300));
+                    return own.replies.push((due, Late::Step(header, has_written)));
+                }
+            },
+        };
+        let longest = if self.random.once_in(20) { 120 } else { 6 };
+        let due = own.in_order(&header, now + self.random.millis(0..longest));
+        own.replies.push((due, Late::Reply(header, answer)));
+    }
+
+    /// Why a request is refused, if it is: before anything of it is done.
+    fn refusal(&self, body: &Body<'_>, header: &Header) -> Option<ErrorCode> {
+        let is_write = matches!(body, Body::Replace(_));
+        if self.loads_until.is_some() {
+            Some(ErrorCode::LOADING)
+        } else if self.is_leaving && header.stream_id == 0 && !matches!(body, Body::Select(_)) {
+            Some(ErrorCode::SHUTDOWN)
+        } else if is_write && !self.is_writable {
+            Some(ErrorCode::READONLY)
+        } else {
+            None
+        }
+    }
+
+    /// Does what is asked.
+    fn execute(
+        &mut self,
+        own: &mut Connected,
+        header: &Header,
+        body: &Body<'_>,
+        fates: &mut Fates,
+    ) -> Executed {
+        let stream = header.stream_id;
+        let done = Executed::Whole(Answer::Body(EMPTY.to_vec()));
+        let failed = |code| Executed::Whole(Answer::Error(code));
+        match body {
+            Body::Replace(store) => {
+                let key = first_uint(store.tuple);
+                fates.on_write_arrived(self.index, key);
+                match own.open.get_mut(&stream).filter(|_| stream != 0) {
+                    Some(keys) => keys.push(key),
+                    None => fates.execute(self.index, &[key]),
+                }
+                done
+            }
+            Body::Select(select) => {
+                let size = LARGE_REPLY / 4 * self.random.index(5);
+                Executed::Whole(Answer::Body(row(first_uint(select.key), size)))
+            }
+            Body::Begin(_) if own.open.contains_key(&stream) => {
+                failed(ErrorCode::ACTIVE_TRANSACTION)
+            }
+            Body::Begin(_) => {
+                own.open.insert(stream, Vec::new());
+                done
+            }
+            Body::Commit => {
+                let keys = own.open.remove(&stream).unwrap_or_default();
+                // What was begun before it was demoted is not committed after it.
+                if !self.is_writable && !keys.is_empty() {
+                    return failed(ErrorCode::READONLY);
+                }
+                fates.execute(self.index, &keys);
+                done
+            }
+            Body::Rollback => {
+                own.open.remove(&stream);
+                done
+            }
+            Body::Call(call) if call.name == "write" => {
+                let key = first_uint(call.args);
+                fates.on_write_arrived(self.index, key);
+                if self.is_writable {
+                    fates.execute(self.index, &[key]);
+                }
+                Executed::Step(self.is_writable)
+            }
+            _ => done,
+        }
+    }
+
+    /// Sends what is due, in any order.
+    fn send_late(&mut self, own: &mut Connected, now: Instant, fates: &mut Fates) {
+        loop {
+            let due = own.replies.iter().enumerate();
+            let due = due.filter(|(_, reply)| reply.0 <= now);
+            let Some((index, _)) = due.min_by_key(|(_, reply)| reply.0) else {
+                return;
+            };
+            let (header, answer) = match own.replies.remove(index).1 {
+                Late::Reply(header, answer) => (header, answer),
+                Late::Step(header, true) if self.is_writable => {
+                    (header, Answer::Body(EMPTY.to_vec()))
+                }
+                // From the middle of it: it may have written.
+                Late::Step(header, _) => (header, Answer::Error(ErrorCode::READONLY)),
+            };
+            fates.replies += 1;
+            let index = self.index;
+            (fates.ledger).note(|| format!("upstream {index} answers {header:x?}"));
+            own.answered = Some(header.sync);
+            self.write(own, &header, &answer);
+        }
+    }
+
+    fn write(&self, own: &Connected, header: &Header, answer: &Answer) {
+        let reply = ReplyHeader {
+            sync: header.sync,
+            schema_version: self.schema_version,
+        };
+        let mut bytes = Vec::new();
+        match answer {
+            Answer::Body(body) => reply.pass_on(&mut bytes, 0, body),
+            Answer::Error(code) => {
+                let body = &[0x81, 0x31, 0xa2, b'n', b'o'];
+                reply.pass_on(&mut bytes, CODE_ERROR | u32::from(code.0), body);
+            }
+        }
+        own.end.send(&bytes);
+    }
+
+    fn tell_events(&self, own: &mut Connected) {
+        for (key, watcher) in &mut own.watched {
+            let value = self.event(key);
+            if watcher.is_armed && watcher.told.as_ref() != Some(&value) {
+                let mut bytes = Vec::new();
+                write_event(&mut bytes, watcher.sync, key, value.as_deref());
+                own.end.send(&bytes);
+                (watcher.told, watcher.is_armed) = (Some(value), false);
+            }
+        }
+    }
+
+    fn event(&self, key: &str) -> Option<Vec<u8>> {
+        let mut value = Vec::new();
+        match key {
+            events::STATUS => {
+                write_map_len(&mut value, 1);
+                write_str(&mut value, "is_ro");
+                write_bool(&mut value, !self.is_writable);
+            }
+            events::SHUTDOWN if self.is_leaving => write_bool(&mut value, true),
+            _ => return None,
+        }
+        Some(value)
+    }
+
+    /// As 2.6 answers.
+    fn ballot(&self) -> Vec<u8> {
+        let mut body = vec![0x81, 0x29, 0x84, 4];
+        write_bool(&mut body, self.loads_until.is_some());
+        body.extend_from_slice(&[2, 0x81, 1, 11, 3, 0x80, 1]);
+        write_bool(&mut body, !self.is_writable);
+        body
+    }
+
+    fn info(&self) -> Vec<u8> {
+        let mut body = vec![0x81, 0x30, 0x91];
+        write_map_len(&mut body, 1);
+        write_str(&mut body, "ro");
+        write_bool(&mut body, !self.is_writable);
+        body
+    }
+}
+
+/// The reply to a SELECT: what the simulated engine makes of this key.
+fn row(key: u64, size: usize) -> Vec<u8> {
+    let mut body = vec![0x81, 0x30];
+    write_array_len(&mut body, 1);
+    body.extend_from_slice(&[0x91, 0xc6]);
+    body.extend_from_slice(&(size as u32).to_be_bytes());
+    body.extend_from_slice(pattern(key, size));
+    body
+}
+
+fn first_uint(array: &[u8]) -> u64 {
+    let mut reader = Reader::new(array);
+    let length = reader.read_array_len().expect("an array");
+    assert!(length > 0, "with a number");
+    reader.read_uint().expect("a number")
+}

@@ -1,0 +1,239 @@
+//! What happens in a world of a gateway, at random.
+
+use std::time::{Duration, Instant};
+
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::msgpack::{write_array_len, write_uint};
+
+use super::model::Process;
+use super::stats::GatewayStats;
+use super::world::GatewayWorld;
+use crate::limits::TIMER_TICK;
+use crate::serving::Role;
+use crate::simulation::asked::What;
+use crate::simulation::clock;
+use crate::simulation::engine::LARGE_REQUEST;
+use crate::testing::RequestBuilder;
+use crate::transitions::TransitionTarget;
+
+const CLIENTS_MAX: usize = 12;
+
+/// Times that something happens in a world.
+const ROUNDS: usize = 150;
+
+/// Runs a world of this seed to its end.
+pub(super) async fn storm(seed: u64) -> GatewayStats {
+    let mut world = GatewayWorld::new(seed).await;
+    let now = clock::now();
+    for upstream in &mut world.upstreams {
+        upstream.run_on(now, Duration::from_millis(10));
+    }
+    world.upstreams[0].set_writable(true, now);
+    world.pass(Duration::from_millis(50)).await;
+    for _ in 0..ROUNDS {
+        for _ in 0..world.random.below(12) {
+            something_happens(&mut world).await;
+        }
+        let longest = if world.random.once_in(20) { 250 } else { 12 };
+        let time = world.random.millis(1..longest);
+        world.pass(time).await;
+    }
+    world.end().await
+}
+
+async fn something_happens(world: &mut GatewayWorld) {
+    match world.random.below(1000) {
+        0..80 if world.clients.len() < CLIENTS_MAX => {
+            let is_narrow = world.random.once_in(4);
+            world.connect(is_narrow);
+        }
+        0..880 => a_client_acts(world),
+        880..890 => burst(world),
+        890..900 => {
+            if let Some(index) = any(world) {
+                world.clients[index].is_reading = world.random.once_in(2);
+            }
+        }
+        900..915 => {
+            if let Some(index) = any(world) {
+                let gone = world.clients.swap_remove(index).connection;
+                world.fates.ledger.note(|| format!("{gone} goes away"));
+            }
+        }
+        915..920 => ask_for_a_role(world),
+        920..922 => world
+            .shared
+            .serving
+            .operator_solo("simulated", clock::now()),
+        922..932 => world.shared.serving.operator_assist(clock::now()),
+        _ => an_upstream_acts(world).await,
+    }
+}
+
+fn any(world: &mut GatewayWorld) -> Option<usize> {
+    let count = world.clients.len();
+    (count > 0).then(|| world.random.index(count))
+}
+
+/// When a request has to be answered at the latest, wherever it is.
+fn due(world: &GatewayWorld) -> Option<Instant> {
+    let timeout = world.settings().request_timeout;
+    let late = TIMER_TICK * 2 + Duration::from_millis(12);
+    (!timeout.is_zero()).then(|| clock::now() + timeout + late)
+}
+
+fn a_client_acts(world: &mut GatewayWorld) {
+    let Some(index) = any(world) else { return };
+    let due = due(world);
+    let (draw, many) = (world.random.below(100), world.random.below(4));
+    let (number, size) = (world.random.next(), world.random.index(LARGE_REQUEST));
+    let victim = any(world).map_or(0, |own| world.clients[own].connection);
+    let has_streams = world.has_streams;
+    let client = &mut world.clients[index];
+    if client.is_mute {
+        return;
+    }
+    let ledger = &mut world.fates.ledger;
+    match draw {
+        0..30 => {
+            for _ in 0..=many {
+                let key = ledger.key(false);
+                let write = |sync| RequestBuilder::replace(sync, key);
+                client.ask(ledger, What::Write(key), due, write);
+            }
+        }
+        30..33 => client.write_large(ledger, (size, 0), false, due),
+        33..48 => {
+            for key in 0..=many {
+                client.read(ledger, number.wrapping_add(key), 0, due);
+            }
+        }
+        48..56 => {
+            let key = ledger.key(false);
+            let mut args = vec![0x91];
+            write_uint(&mut args, key);
+            let write = |sync| RequestBuilder::call(sync, "write", &args);
+            client.ask(ledger, What::Steps(key), due, write);
+        }
+        56..60 => {
+            let call = |sync| RequestBuilder::call(sync, "count", &[0x90]);
+            client.ask(ledger, What::Nothing, due, call);
+        }
+        60..65 => {
+            let due = Some(clock::now() + Duration::from_millis(12));
+            let ping = |sync| RequestBuilder::new(RequestType::Ping, sync);
+            client.ask(ledger, What::Nothing, due, ping);
+        }
+        65..67 => {
+            let mut args = Vec::new();
+            write_array_len(&mut args, 2);
+            write_uint(&mut args, victim);
+            write_uint(&mut args, number % 20);
+            let kill = |sync| RequestBuilder::call(sync, "vestibule.kill", &args);
+            client.ask(ledger, What::Nothing, None, kill);
+        }
+        67..69 => client.end_input(),
+        69..80 if has_streams => client.begin(ledger, due),
+        _ if has_streams => {
+            for stream in client.open_streams() {
+                match number % 27 {
+                    0..15 if client.is_whole(stream) => {
+                        (0..=many).for_each(|_| client.statement(stream, ledger, due));
+                    }
+                    0..25 => client.end(stream, true, ledger, due),
+                    _ => client.end(stream, false, ledger, due),
+                }
+            }
+        }
+        _ => {}
+    }
+    let connection = client.connection;
+    world.fates.note_sent(connection);
+}
+
+/// More than an upstream may have at a time.
+fn burst(world: &mut GatewayWorld) {
+    let Some(index) = any(world) else { return };
+    let due = due(world);
+    let client = &mut world.clients[index];
+    if client.is_mute || world.shared.settings.load().connection_limits.memory_max < 1 << 20 {
+        return;
+    }
+    let ledger = &mut world.fates.ledger;
+    for _ in 0..400 {
+        let key = ledger.key(false);
+        let write = |sync| RequestBuilder::replace(sync, key);
+        client.ask(ledger, What::Write(key), due, write);
+    }
+    let connection = client.connection;
+    world.fates.note_sent(connection);
+}
+
+fn ask_for_a_role(world: &mut GatewayWorld) {
+    let is_replica = world.shared.serving.load().role == Role::Replica;
+    let role = if is_replica {
+        Role::Primary
+    } else {
+        Role::Replica
+    };
+    let grace = world.random.millis(0..40);
+    world.ask(TransitionTarget::Role(role), grace);
+}
+
+/// Something befalls an upstream, or its operator acts.
+async fn an_upstream_acts(world: &mut GatewayWorld) {
+    let index = world.random.index(world.upstreams.len());
+    let other = world.random.index(world.upstreams.len());
+    let now = clock::now();
+    let loads = world.random.millis(0..60);
+    let states: Vec<_> = world.upstreams.iter().map(|own| own.process()).collect();
+    (world.fates.ledger).note(|| format!("something befalls {index}, or {other}, of {states:?}"));
+    match world.random.below(100) {
+        0..20 => {
+            world.upstreams[index].lose_a_connection(now);
+        }
+        20..25 => world.upstreams[index].babble(now),
+        25..30 => world.upstreams[index].change_schema(),
+        30..38 => promote(world, index),
+        // As it should be done: none takes changes before all that was done is everywhere.
+        38..56 => {
+            world
+                .upstreams
+                .iter_mut()
+                .for_each(|own| own.set_writable(false, now));
+            let gap = world.random.millis(1..30);
+            world.pass(gap).await;
+            promote(world, other);
+        }
+        56..61 => world.upstreams[index].hang(),
+        61..67 => {
+            world.upstreams[index].crash();
+            if world.random.once_in(2) {
+                promote(world, other);
+            }
+        }
+        67..70 => {
+            world.upstreams[index].leave();
+            let gap = world.random.millis(1..30);
+            world.pass(gap).await;
+            world.upstreams[index].crash();
+        }
+        _ => {
+            let down = [Process::Gone, Process::Hung].map(|own| world.find(own));
+            for index in down.into_iter().flatten() {
+                world.upstreams[index].run_on(now, loads);
+            }
+        }
+    }
+}
+
+/// One takes changes, and so does now and then another that does not know it.
+fn promote(world: &mut GatewayWorld, index: usize) {
+    let now = clock::now();
+    for (at, upstream) in world.upstreams.iter_mut().enumerate() {
+        // Who hangs hears nothing.
+        if at == index || upstream.process() == Process::Runs {
+            upstream.set_writable(at == index, now);
+        }
+    }
+}
