@@ -21,17 +21,17 @@ const DEPTH: u64 = 4;
 const NUMBERS: u64 = 1_000_000;
 
 /// What became of a write: the code that its writer was told, if it was an error.
-type Outcomes = BTreeMap<u64, Option<u16>>;
+pub(super) type Outcomes = BTreeMap<u64, Option<u16>>;
 
 /// Writers that count up, each by its own numbers, until they are to end.
-struct Load {
+pub(super) struct Load {
     is_over: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
     writers: Vec<JoinHandle<Outcomes>>,
 }
 
 impl Load {
-    fn begin(server: &Server) -> Self {
+    pub(super) fn begin(server: &Server) -> Self {
         let (is_over, written) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let writer = |number: u64| {
             let peer = log_in(server.connect());
@@ -46,7 +46,7 @@ impl Load {
     }
 
     /// Waits until so much more is written.
-    fn go_on(&self, count: u64) {
+    pub(super) fn go_on(&self, count: u64) {
         let until = self.written.load(Ordering::SeqCst) + count;
         wait_until("more is written", || {
             self.written.load(Ordering::SeqCst) >= until
@@ -54,7 +54,7 @@ impl Load {
     }
 
     /// Waits until nobody is answered but who asks the gateway itself.
-    fn stand(&self, server: &Server) {
+    pub(super) fn stand(&self, server: &Server) {
         let mut peer = server.connect();
         wait_until("requests are held", || {
             let before = self.written.load(Ordering::SeqCst);
@@ -63,7 +63,7 @@ impl Load {
         });
     }
 
-    fn end(self) -> Outcomes {
+    pub(super) fn end(self) -> Outcomes {
         self.is_over.store(true, Ordering::SeqCst);
         let outcomes = self.writers.into_iter().map(|own| own.join().unwrap());
         outcomes.flatten().collect()
@@ -85,20 +85,20 @@ fn write(mut peer: Peer, first: u64, is_over: &AtomicBool, written: &AtomicU64) 
 }
 
 /// A row that is there already is an error: nothing happens twice unseen.
-fn insert(key: u64) -> RequestBuilder {
+pub(super) fn insert(key: u64) -> RequestBuilder {
     let row = [&[0x92, 0xcf][..], &key.to_be_bytes(), &[1]].concat();
     RequestBuilder::new(RequestType::Insert, key)
         .uint(keys::SPACE_ID, 512)
         .pair(keys::TUPLE, &row)
 }
 
-fn keys_of(upstream: &Tarantool) -> BTreeSet<u64> {
+pub(super) fn keys_of(upstream: &Tarantool) -> BTreeSet<u64> {
     let rows = rows(&mut connect(upstream));
     rows.into_iter().map(|row| row.0).collect()
 }
 
 /// What was written is in one of two upstreams, once, and what was refused in none.
-fn check(outcomes: &Outcomes, first: &BTreeSet<u64>, second: &BTreeSet<u64>) {
+pub(super) fn check(outcomes: &Outcomes, first: &BTreeSet<u64>, second: &BTreeSet<u64>) {
     assert!(first.is_disjoint(second), "nothing is done twice");
     for (key, code) in outcomes {
         let is_there = first.contains(key) || second.contains(key);

@@ -9,6 +9,7 @@ mod seen;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod befallen;
 mod failover;
 mod greedy;
 mod pinned;
