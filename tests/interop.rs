@@ -188,12 +188,24 @@ fn suite_of(name: &str, variable: &str) {
 
 /// The same by another transport: `unix` or `tls`.
 fn suite_over(transport: &str, name: &str, variable: &str) {
+    let script = format!("{name}_suite.py");
+    run_suite(transport, &script, &[], (name, variable));
+}
+
+/// Runs it against a real Tarantool and through a gateway before one: it comes out the same, but
+/// for what is listed.
+fn suite_through_a_gateway(name: &str, variable: &str) {
+    run_suite("tcp", "gateway_suite.py", &[name], (name, variable));
+}
+
+fn run_suite(transport: &str, script: &str, arguments: &[&str], (name, variable): (&str, &str)) {
     if is_skipped("connectors") {
         return;
     }
     let directory = format!("{}/tests/interop/suites", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(tool("VESTIBULE_TEST_PYTHON"))
-        .arg(format!("{directory}/{name}_suite.py"))
+        .arg(format!("{directory}/{script}"))
+        .args(arguments)
         .arg(format!("{}/{name}", tool(variable)))
         .env("VESTIBULE_TEST_SERVER", env!("CARGO_BIN_EXE_vestibule"))
         .env("VESTIBULE_TEST_TRANSPORT", transport)
@@ -264,6 +276,21 @@ fn pythons_pool_comes_back_after_changes_were_refused() {
     let server = Server::start(directory.path(), &[]);
     make_space(&mut server.connect());
     Suite::PythonTarantool.run(&server, "pool", &[]);
+}
+
+#[test]
+fn the_suite_of_asynctnt_is_the_same_through_a_gateway() {
+    suite_through_a_gateway("asynctnt", "VESTIBULE_TEST_SUITES");
+}
+
+#[test]
+fn the_suite_of_python_tarantool_is_the_same_through_a_gateway() {
+    suite_through_a_gateway("tarantool", "VESTIBULE_TEST_SUITES");
+}
+
+#[test]
+fn the_suite_of_node_tarantool_driver_is_the_same_through_a_gateway() {
+    suite_through_a_gateway("tarantool-driver", "VESTIBULE_TEST_NODE_PATH");
 }
 
 #[test]
