@@ -25,7 +25,12 @@ impl Handler<LinkOver> for Worker {
             reason,
         } = over;
         let ids = unsent.into_iter().chain(sent).collect();
-        let cancelled = self.cell.state.borrow_mut().in_flight.cancel_these(ids);
+        let cancelled = {
+            let mut state = self.cell.state.borrow_mut();
+            let cancelled = state.in_flight.cancel_these(ids);
+            self.cell.publish_counts(&state);
+            cancelled
+        };
         let is_unknown = |own: &Cancelled| own.was_started && own.request.class != Class::Read;
         let (unknown, not_done): (Vec<_>, Vec<_>) = cancelled.into_iter().partition(is_unknown);
         let requests = |all: Vec<Cancelled>| -> Vec<InFlightRequest> {
