@@ -424,6 +424,8 @@ impl<L> UpstreamLink<L> {
             }
             match own.keep().filter(|_| repeat.may_after_loss()) {
                 Some(kept) => end.again.push(kept),
+                // A ROLLBACK of ours: nobody waits for it.
+                None if id == RequestId::NONE => {}
                 None => end.sent.push(id),
             }
         }

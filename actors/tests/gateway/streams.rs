@@ -150,6 +150,25 @@ fn a_client_that_goes_with_a_transaction_on_its_way_leaves_nothing_open() {
 }
 
 #[test]
+fn a_connection_that_ends_while_it_rolls_back_is_replaced() {
+    let upstream = with_streams();
+    let server = before(&upstream);
+    let mut peer = server.connect();
+    begun(&mut peer, &upstream, 7);
+    peer.close();
+    let rollback = upstream.asked();
+    assert_eq!(rollback.header.request_type, RequestType::Rollback as u64);
+    upstream.end(rollback.connection);
+    server.wait_until("its requests go over another one", || {
+        let mut other = server.connect();
+        other.send(&RequestBuilder::select(1, 1));
+        other.ping();
+        let asked = upstream.try_asked();
+        asked.is_some_and(|own| own.connection != rollback.connection)
+    });
+}
+
+#[test]
 fn who_logs_in_as_another_user_has_no_transaction_any_more() {
     let upstream = with_streams();
     upstream.set_password("alice", "secret");
