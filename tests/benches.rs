@@ -40,6 +40,7 @@ fn tables_and_pictures_show_what_was_measured() {
     }
     bench("busy.py", &["--check"]);
     bench("performance.py", &["--check"]);
+    bench("gateway.py", &["--check"]);
 }
 
 #[test]
@@ -60,6 +61,33 @@ fn every_operation_is_compared_with_tarantool_and_kept() {
     assert!(!kept.contains("null"), "{kept}");
     for op in ["upsert", "select-second", "replace-fsync"] {
         assert!(kept.contains(&format!("\"op\": \"{op}\"")), "{kept}");
+    }
+}
+
+#[test]
+fn a_gateway_is_measured_beside_a_proxy_and_none_at_all() {
+    if is_skipped("the benchmark of the gateway") {
+        return;
+    }
+    let directory = Directory::new();
+    let kept = directory.path().join("gateway.json");
+    let short = ["--rounds", "1", "--seconds", "0.1", "--warmup", "0.1"];
+    let few = ["--keys", "100", "--only-shape", "1x1", "--clients", "50"];
+    let events = ["--kills", "1", "--stops", "1", "--blocked-seconds", "2"];
+    let json = ["--json", kept.to_str().expect("the path is text")];
+    smoke(
+        "gateway.py",
+        &[&short[..], &few[..], &events[..], &json[..]].concat(),
+    );
+    let kept = std::fs::read_to_string(kept).expect("figures were kept");
+    for part in [
+        "rate_to_direct",
+        "killed_ms",
+        "stopped_ms",
+        "p99_us",
+        "upstream_connections",
+    ] {
+        assert!(kept.contains(&format!("\"{part}\"")), "{kept}");
     }
 }
 
