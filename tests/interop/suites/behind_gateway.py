@@ -87,6 +87,8 @@ def run(arguments, directory):
 def main(arguments):
     if not arguments or arguments[0].startswith("-"):
         os.execv(REAL, [REAL, *arguments])
+    # A suite that is given up leaves nothing behind.
+    end_with_parent()
     with tempfile.TemporaryDirectory(prefix="vestibule-suite-") as directory:
         code = run(arguments, directory)
     # As the Tarantool has ended.
