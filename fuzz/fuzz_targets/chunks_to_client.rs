@@ -1,17 +1,17 @@
-//! Replies in chunks, as any server may cut them, to a client over loopback: each request gets the
-//! bytes of its own reply or an error that is true, and after damage the connection is left.
+//! Replies in chunks, as any server may cut them, to a client by a unix socket: each request gets
+//! the bytes of its own reply or an error that is true, and after damage the connection is left.
 #![no_main]
 
 mod chunked;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
+use std::{env, fs, io, process};
 
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use vestibule_client::{Client, Error, ErrorKind, Outcome, Retry, Value};
 use vestibule_wire::Uuid;
@@ -36,16 +36,17 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 fuzz_target!(|steps: Vec<Step>| {
     let (results, server) = runtime().block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
+        // Closed connections keep ports for a minute: some ten thousand inputs would use them all.
+        let path = env::temp_dir().join(format!("vestibule-fuzz-{}.sock", process::id()));
+        let listener = UnixListener::bind(&path).expect("the path is free");
+        let address = format!("unix:{}", path.display());
         let server = tokio::spawn(async move {
             let (socket, _) = listener.accept().await.expect("the client connects");
             drop(listener);
+            fs::remove_file(path).expect("it is the socket's");
             Server::default().serve(socket, &steps).await
         });
-        let client = Client::builder(address.to_string())
+        let client = Client::builder(address)
             .reply_size_max(SIZE_MAX)
             .request_timeout(Some(PATIENCE))
             .retry(Retry::never())
@@ -92,7 +93,7 @@ enum Fate {
 }
 
 impl Server {
-    async fn serve(mut self, mut socket: TcpStream, steps: &[Step]) -> Self {
+    async fn serve(mut self, mut socket: UnixStream, steps: &[Step]) -> Self {
         let agreed = self.greet(&mut socket).await.expect("the client says ID");
         while self.asked.len() < REQUESTS {
             self.read_request(&mut socket)
@@ -150,7 +151,7 @@ impl Server {
         self
     }
 
-    async fn greet(&mut self, socket: &mut TcpStream) -> io::Result<Agreement> {
+    async fn greet(&mut self, socket: &mut UnixStream) -> io::Result<Agreement> {
         let greeting = greeting::encode(&Uuid::NIL, &[7; greeting::SALT_SIZE]);
         socket.write_all(&greeting).await?;
         let content = read_frame(socket).await?;
@@ -169,7 +170,7 @@ impl Server {
         Ok(asked)
     }
 
-    async fn read_request(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+    async fn read_request(&mut self, socket: &mut UnixStream) -> io::Result<()> {
         let content = read_frame(socket).await?;
         let (header, body) = read_header(&content).expect("a client's header");
         if let Ok(Body::Call(call)) = decode(
@@ -243,7 +244,7 @@ fn reply_header(sync: u64) -> ReplyHeader {
     }
 }
 
-async fn read_frame(socket: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_frame(socket: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut length = [0; PREFIX];
     socket.read_exact(&mut length).await?;
     let [_, size @ ..] = length;
