@@ -176,8 +176,7 @@ def spread(values):
 
 
 def blocked(options):
-    """While the upstream's thread computes: what one client is told, and how fast, while many
-    others connect, ask and leave."""
+    """While the upstream's thread computes: what one client is told, and how fast."""
     busy = options.blocked_seconds
     with tempfile.TemporaryDirectory(prefix="vestibule-gateway-") as top, \
             contextlib.ExitStack() as stack:

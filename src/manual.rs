@@ -63,7 +63,10 @@ pub(crate) fn chapter(command: Command) -> io::Result<()> {
 
 fn add_help(command: &mut Command, text: &mut String) {
     let usage = command.render_usage().to_string();
-    let name = page_name(command).replace('-', " ");
+    // With blanks between the names, which may have hyphens of their own.
+    let name = command
+        .get_bin_name()
+        .map_or_else(|| page_name(command), ToOwned::to_owned);
     let help = match takes_options_of_a_server(command) {
         true => format!(
             "{}\n\n{usage}\n\nOptions: see configuration.md.",

@@ -34,6 +34,20 @@ fn metric(address: SocketAddr, name: &str, labels: &str) -> Option<f64> {
     get(address, "/metrics").metric(&format!("vestibule_{name}{labels}"))
 }
 
+/// Waits until they do.
+fn probes_tell_that_none_takes_changes(http: SocketAddr) {
+    wait_until("writes are not sent there", || {
+        get(http, "/readyz?writes").status == 503
+    });
+    let ready = get(http, "/readyz");
+    let why = "no upstream takes changes";
+    assert!(
+        ready.status == 200 && ready.body.contains(why),
+        "{}",
+        ready.body
+    );
+}
+
 #[test]
 fn operators_see_which_upstream_requests_go_to_and_how_each_is() {
     let Some(program) = tarantool() else { return };
@@ -83,6 +97,7 @@ fn operators_see_which_upstream_requests_go_to_and_how_each_is() {
     );
 
     set_read_only(&first, true);
+    probes_tell_that_none_takes_changes(http);
     set_read_only(&second, false);
     assert_eq!(alice.ask(&RequestBuilder::replace(2, 2)).code, 0);
     let of_b = "{upstream=\"b\"}";

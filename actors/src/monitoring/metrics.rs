@@ -43,6 +43,9 @@ pub struct Metrics {
     pub has_started: bool,
     /// Whether the engine takes no changes, because of a fault.
     pub has_fault: bool,
+    /// Whether changes are refused, for whatever reason, as `box.info().ro` tells. Before upstreams
+    /// also while there is none that takes them.
+    pub is_read_only: bool,
     /// Grows with every change of the definitions.
     pub schema_version: u64,
     /// The number of the journal's last record, if there is a journal.
@@ -233,6 +236,7 @@ impl Metrics {
             is_ready: serving.is_ready(),
             has_started: shared.engines_started() > 0,
             has_fault: shared.fault().is_some(),
+            is_read_only: shared.events.is_read_only(serving),
             schema_version: shared.schema_version(),
             last_record: shared.view().and_then(|view| view.last_record()),
             traffic: TrafficMetrics::of(shared),

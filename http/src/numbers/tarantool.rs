@@ -6,7 +6,7 @@
 
 use vestibule_actors::engine::SpaceNumbers;
 use vestibule_actors::monitoring::{Count, MemoryUse, RequestPath, TrafficMetrics};
-use vestibule_actors::serving::{Role, State};
+use vestibule_actors::serving::State;
 
 use super::family::{Family, Kind, Series, by, by_all, maybe, one};
 use super::inside::{bounded_data, by_index, by_thread, engine, spaces};
@@ -82,8 +82,8 @@ pub(super) const TARANTOOL: &[Family] = &[
         name: "tnt_read_only",
         kind: Kind::Gauge,
         labels: &[],
-        help: "1 if data may not be changed: on a replica, after a fault of the journal",
-        read: |seen| one(seen.metrics.role == Role::Replica || seen.metrics.has_fault),
+        help: "1 if data may not be changed, as box.info().ro tells",
+        read: |seen| one(seen.metrics.is_read_only),
     },
     Family {
         name: "tnt_schema_needs_upgrade",

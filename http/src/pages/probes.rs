@@ -7,7 +7,7 @@
 //! | assist | 200 | 200 | 200 | 200 |
 //! | solo | 200 | 200 | 200 | 503 |
 //! | a replica, or on the way to it | 200 | 200 | 200 | 503 |
-//! | the journal has failed | 200 | 200 | 200 | 503 |
+//! | the journal has failed, or no upstream takes changes | 200 | 200 | 200 | 503 |
 //! | a stop is announced, or under way, or done | 200 | 200 | 503 | 503 |
 //!
 //! Solo fails neither: who is sent elsewhere by a load balancer meets a refused connection there,
@@ -64,7 +64,8 @@ pub(crate) fn started(door: &Door, _: &Question) -> Answer {
 pub(crate) fn ready(door: &Door, question: &Question) -> Answer {
     let wants_writes = question.query().get("writes").is_some();
     let (serving, status) = (door.observed.serving(), door.observed.status());
-    let degraded = takes_no_writes(serving, status.fault.is_some());
+    let is_read_only = door.observed.instance().ro;
+    let degraded = takes_no_writes(serving, status.fault.is_some(), is_read_only);
     let against = unready(serving).or(degraded.filter(|_| wants_writes));
     let well = degraded.map_or("ready".to_owned(), |why| format!("ready, degraded: {why}"));
     let against = against.map(|why| match status.reason.as_str() {
@@ -85,12 +86,13 @@ fn unready(serving: Serving) -> Option<&'static str> {
 }
 
 /// Why it takes no changes, if it takes none.
-fn takes_no_writes(serving: Serving, has_fault: bool) -> Option<&'static str> {
+fn takes_no_writes(serving: Serving, has_fault: bool, is_read_only: bool) -> Option<&'static str> {
     match (serving.state, serving.role, serving.drain_target) {
         (State::Solo, _, _) => Some("solo: the engine is busy"),
         (_, Role::Replica, _) => Some("a replica"),
         (_, _, Some(DrainTarget::Replica)) => Some("on the way to be a replica"),
         _ if has_fault => Some("the engine takes no changes because of a fault"),
+        (State::Assist, _, _) if is_read_only => Some("no upstream takes changes"),
         (State::Assist, _, _) => None,
         _ => Some("not serving"),
     }

@@ -35,8 +35,8 @@ pub(crate) struct GatewayArgs {
         value_delimiter = ','
     )]
     pub(crate) upstream: Vec<Upstream>,
-    /// User as whom the gateway itself logs in to the upstreams. It needs to read the space `_user`
-    /// there; without it nobody but guest can log in.
+    /// User as whom the gateway itself logs in to the upstreams. With --upstream-users ask it needs
+    /// to read the space `_user` there, and without it nobody can log in, only be guest.
     #[arg(
         long,
         env = "VESTIBULE_UPSTREAM_USER",
