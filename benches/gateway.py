@@ -78,7 +78,9 @@ def load(options, op, shape, server):
     if run["errors"]:
         raise compare.Failure(f"{server.name}: errors: {run}")
     used = upstreams.processor_time(server.process) - before
-    run["cpu_us"] = used * 1e6 / (run["rate"] * (options.seconds + options.warmup))
+    # What is read and written is there before: a row for each key.
+    prepared = 0 if op == "ping" else options.keys
+    run["cpu_us"] = used * 1e6 / (run["rate"] * (options.seconds + options.warmup) + prepared)
     return run
 
 
@@ -176,7 +178,8 @@ def spread(values):
 
 
 def blocked(options):
-    """While the upstream's thread computes: what one client is told, and how fast."""
+    """While the upstream's thread computes: what a client is told, and how fast; then what the
+    upstream sees of clients that connect, ask and leave one after another."""
     busy = options.blocked_seconds
     with tempfile.TemporaryDirectory(prefix="vestibule-gateway-") as top, \
             contextlib.ExitStack() as stack:
@@ -195,18 +198,23 @@ def blocked(options):
         end = time.monotonic() + busy
         # Silence is noticed after half a second; before that, the upstream may answer still.
         time.sleep(0.7)
-        times, codes = [], set()
-        while time.monotonic() < end - 0.2:
+        times, codes, visits = [], set(), 0
+        while len(times) < 2 or time.monotonic() < end - busy / 2:
             began = time.perf_counter()
             codes.add(client.ask(upstreams.select_one(1)))
             times.append((time.perf_counter() - began) * 1e6)
+        while time.monotonic() < end - 0.2:
+            visitor = upstreams.Client(gateway.port)
+            codes.add(visitor.ask(upstreams.select_one(1)))
+            visitor.close()
+            visits += 1
         blocker.join()
         # What asks, blocks and asks again is ours.
         connects = upstreams.number_of(upstream, total) - before - 2
     figures = {"answers": len(times), "codes": sorted(codes),
                "p50_us": round(statistics.median(times), 1),
                "p99_us": round(statistics.quantiles(times, n=100)[98], 1),
-               "connects": connects, "seconds": busy}
+               "visits": visits, "connects": connects, "seconds": busy}
     print("blocked ", figures, flush=True)
     return figures
 
@@ -288,8 +296,8 @@ def events(figures):
         add("while the upstream computes: a client is told so within",
             f"{own['p50_us']:g} µs, {own['p99_us']:g} µs at the 99th percentile, as a client in"
             " Python sees it")
-        add(f"connections that the upstream sees come in these {own['seconds']:g} s",
-            own["connects"])
+        add(f"connections that the upstream sees come in these {own['seconds']:g} s, in which"
+            f" {own['visits']:,} clients come, ask and leave", own["connects"])
     if "clients" in figures:
         own = figures["clients"]
         add(f"connections of the upstream for {own['clients']:,} clients of"
@@ -373,7 +381,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=0.8, help="of a run; default: 0.8")
     parser.add_argument("--warmup", type=float, default=0.2, help="default: %(default)s")
-    parser.add_argument("--keys", type=int, default=100_000, help="default: %(default)s")
+    parser.add_argument("--keys", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--kills", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--stops", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--blocked-seconds", type=float, default=4, help="default: %(default)s")
@@ -388,6 +396,8 @@ def parse():
     parser.add_argument("--check", action="store_true",
                         help="write nothing, and fail if the page is not of the figures")
     options = parser.parse_args()
+    if (options.only or options.ops or options.shapes) and not options.json:
+        parser.error("parts are measured with --json alone: the figures that are kept are whole")
     options.ops, options.shapes = options.ops or OPS, options.shapes or SHAPES
     return options
 

@@ -2,7 +2,7 @@
 """What rows take in memory, and what definitions cost by their number, beside Tarantool.
 
   cargo build --release
-  benches/scale.py                    # about three minutes; --only rows, --only definitions
+  benches/scale.py                    # about three minutes; with --json FILE, --only rows
   benches/performance.py --draw       # then: the tables of docs/performance.md
 
 `rows`: a million rows of 24 bytes, {unsigned, unsigned, string of 8 bytes}, with a second,
@@ -161,7 +161,10 @@ def parse():
     parser.add_argument("--times", type=int, default=25, help="of each request; default: 25")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, and not where they"
                                                        " are kept")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.only and not options.json:
+        parser.error("--only is for --json: a part of the figures is not kept")
+    return options
 
 
 if __name__ == "__main__":

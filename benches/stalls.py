@@ -6,7 +6,8 @@
   benches/performance.py --draw       # then: the tables of docs/performance.md
 
 Two clients, each a process of its own, send a ping and a REPLACE of one row every millisecond,
-answered or not, so that a long wait counts for all that were sent meanwhile. Beside them the server
+answered or not, so that a long wait counts for all that were sent meanwhile. What is refused is
+counted apart, and is no answer. Beside them the server
 does nothing, stores rows at full speed, makes a checkpoint, builds an index over a million rows,
 drops a space of as many, and sends 100 MB to one client. Told is how many answers came within which
 time, and the longest gap between two answers. Figures are kept in benches/measured/stalls.json.
@@ -28,6 +29,7 @@ import compare
 import connections
 import iproto
 from picture import MEASURED
+from upstreams import CODE_AT
 
 FIGURES = MEASURED / "stalls.json"
 NAMES = (compare.OURS, compare.TUNED)
@@ -38,6 +40,8 @@ PROBES = ("ping", "write")
 # Numbers that both servers give to the first spaces that are made.
 PROBE_SPACE, WIDE_SPACE = 512, 513
 WIDE_ROW, PAGE_ROWS = 1000, 16_000
+# Rows that are stored again and again at full speed.
+FEW_KEYS = 1000
 TITLES = {
     "nothing": "nothing else",
     "writes": "rows are stored at full speed",
@@ -55,6 +59,7 @@ class Watch:
         self.request, self.socket = request, iproto.Peer(server).socket
         self.due, self.input = collections.deque(), b""
         self.counts, self.longest, self.last = [0] * (len(WITHIN) + 1), 0.0, None
+        self.refused = 0
 
     def run(self, ends, told):
         """Sends until the end is near, and waits for what is not answered."""
@@ -73,8 +78,10 @@ class Watch:
             wait = max(0.0, began + sent * EVERY - time.monotonic()) if going else 0.1
             if select.select([self.socket], [], [], wait)[0]:
                 self.take()
+        # What was not answered to the end is a gap as well.
+        self.longest = max(self.longest, time.monotonic() - self.last - 0.1)
         told.send({"within": self.counts, "longest_gap_ms": round(self.longest * 1e3, 2),
-                   "unanswered": len(self.due)})
+                   "refused": self.refused, "unanswered": len(self.due)})
 
     def take(self):
         self.input += self.socket.recv(1 << 16)
@@ -83,8 +90,12 @@ class Watch:
             size = 5 + int.from_bytes(self.input[1:5], "big")
             if len(self.input) < size:
                 return
+            code = int.from_bytes(self.input[CODE_AT:CODE_AT + 4], "big")
             self.input = self.input[size:]
             took = now - self.due.popleft()
+            if code != 0:
+                self.refused += 1
+                continue
             self.counts[sum(took > end for end in WITHIN)] += 1
             self.longest, self.last = max(self.longest, now - self.last), now
 
@@ -124,16 +135,17 @@ def prepare(options, server):
         peer.socket.sendall(b"".join(iproto.replace(WIDE_SPACE, [key, "x" * WIDE_ROW])
                                      for key in some))
         for _ in some:
-            peer.receive()
+            if code := peer.receive()[0]:
+                raise compare.Failure(f"a row is refused: {code}")
     # The space `bench`, with its rows.
-    bench(options, server, 0.1)
+    bench(options, server, 0.1, options.rows)
     return peer
 
 
-def bench(options, server, seconds):
+def bench(options, server, seconds, keys):
     connections.run_bench(options, server, [
         "--op", "replace", "--connections", "8", "--depth", "32", "--warmup-seconds", "0",
-        "--seconds", str(seconds), "--keys", str(options.rows)])
+        "--seconds", str(seconds), "--keys", str(keys)])
 
 
 def scan(options, peer):
@@ -155,7 +167,7 @@ def measure(options, name):
             second = {"parts": [{"field": 2, "type": "unsigned"}], "unique": False}
             works = {
                 "nothing": lambda: time.sleep(options.seconds),
-                "writes": lambda: bench(options, server, options.seconds),
+                "writes": lambda: bench(options, server, options.seconds, FEW_KEYS),
                 "checkpoint": lambda: peer.call("box.snapshot"),
                 "scan": lambda: scan(options, peer),
                 "index": lambda: peer.call("box.space.bench:create_index", "second", second),
@@ -173,8 +185,8 @@ def tables(figures):
     lines = ["### Waits beside other work", "",
              f"A ping and a write every millisecond, beside work on {figures['rows']:,} rows: how"
              " many were answered within which time, and the longest gap between two answers.", "",
-             "| beside | | | it took, s | " + " | ".join(ends) + " | longest gap, ms |",
-             "|---" * (5 + len(ends)) + "|"]
+             "| beside | | | it took, s | " + " | ".join(ends) + " | refused | longest gap, ms |",
+             "|---" * (6 + len(ends)) + "|"]
     for what, title in TITLES.items():
         for probe in PROBES:
             for name, who in zip(NAMES, ("ours", "Tarantool")):
@@ -182,6 +194,7 @@ def tables(figures):
                 counts = [f"{count:,}" for count in seen[probe]["within"]]
                 beside = title.format(megabytes=figures["megabytes"])
                 lines.append("| " + " | ".join([beside, probe, who, f"{seen['seconds']:g}", *counts,
+                                                f"{seen[probe]['refused']:,}",
                                                 f"{seen[probe]['longest_gap_ms']:g}"]) + " |")
     return lines
 
