@@ -432,6 +432,10 @@ def pool(options, report):
     blocker = tarantool.Connection(options.host, options.port)
     blocked = threading.Thread(target=blocker.call, args=("vestibule.debug.block", 2, "the pool"))
     blocked.start()
+    # Else the first change may be in the queue of Tx already, and is then not refused but waits.
+    observer = tarantool.Connection(options.host, options.port)
+    while observer.call("vestibule.state").data[0]["state"] != "solo":
+        time.sleep(0.01)
     refusals = set()
     while blocked.is_alive():
         pool_replaces(own, [2, 2], refusals)
