@@ -141,6 +141,8 @@ fn each_login_has_a_line_with_what_its_client_was_told() {
         ("half", login("half", &["chap-sha1"])),
         ("odd", login("odd", &["md5", "x"])),
         ("short", login("short", &["chap-sha1", "x"])),
+        ("", login("in a stream", &["chap-sha1", "x"]).stream(1)),
+        ("stale", login("stale", &["chap-sha1", "x"]).schema_version(99)),
     ] {
         failed(user, rig.told(&mut peer, &request));
     }

@@ -191,7 +191,7 @@ impl<'a> Dispatcher<'a> {
             Some(gateway) => upstream::check(request_type, header.stream_id, gateway),
         };
         if let Err(error) = checked {
-            return self.refuse(sync, &error);
+            return self.refuse_undecoded(request_type, sync, &error);
         }
         if self.session.is_watched_guest()
             && let Some(error) = self.refuse_guest(request_type)
@@ -216,8 +216,9 @@ impl<'a> Dispatcher<'a> {
         if header.schema_version != 0 && header.schema_version != current {
             // A login that was checked meanwhile is not answered by that any more.
             let error = Error::wrong_schema_version(current, header.schema_version);
-            (self.session).refuse_login_check(self.shared, error.message());
-            self.session.take_login_wait();
+            if let Body::Auth(auth) = &body {
+                self.audit_refused_login(auth.user, &error);
+            }
             return self.refuse(sync, &error);
         }
         self.looks_left = ADMISSION_LOOKS_MAX;
