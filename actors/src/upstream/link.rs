@@ -213,9 +213,9 @@ impl<L> UpstreamLink<L> {
         self.waiting.take_back_where(&self.clients, is_meant)
     }
 
-    /// What is sent and not answered.
+    /// What clients have sent and is not answered. ROLLBACKs of ours have no word among the claims.
     pub(crate) fn owed_requests(&self) -> impl Iterator<Item = &OwedRequest> {
-        self.owed.iter()
+        self.owed.iter().filter(|own| !own.is_ours())
     }
 
     /// What clients have sent and this has not.

@@ -147,6 +147,32 @@ fn a_transaction_comes_to_its_end_where_it_was_begun() {
 }
 
 #[test]
+fn a_client_that_is_gone_with_its_transaction_open_stops_nobody() {
+    for is_answered in [true, false] {
+        let (first, second, server) = two();
+        let (mut operator, mut peer) = (server.connect(), server.connect());
+        begin(&mut peer, &first);
+        drop(peer);
+        let asked = first.asked();
+        assert_eq!(asked.header.request_type, RequestType::Rollback as u64);
+        second.set_writable(true);
+        let timeout = match is_answered {
+            true => LONG,
+            false => Duration::from_millis(50),
+        };
+        drain(&mut operator, "a", timeout);
+        wait_for(&server, 0, UpstreamState::Leaving);
+        if is_answered {
+            asked.reply(DONE);
+        }
+        assert_eq!(operator.receive().code, 0, "answered: {is_answered}");
+        let record = last(&server);
+        assert_eq!(record.waited_for_transactions, 0, "{record:?}");
+        pass(&mut server.connect(), &second, &eval(2, "return 1"));
+    }
+}
+
+#[test]
 fn at_the_deadline_all_that_is_left_is_cut_off_and_told_why() {
     let (first, second, server) = two();
     let (mut operator, mut peer, mut other) =
