@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use vestibule_wire::Error;
 use vestibule_wire::reply::ReplyHeader;
 
+use super::callers::session_of;
 use super::cell::LinkCell;
 use super::hub::Links;
 use super::refusals::{NoLink, not_there};
@@ -29,7 +30,7 @@ use crate::counting::counter::OwnCounter;
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    Destination, ForwardBody, Incarnation, KeptRequest, LinkClient, Parked, ParkedRequest,
+    Destination, Forward, ForwardBody, Incarnation, KeptRequest, LinkClient, Parked, ParkedRequest,
     RefusedRequest,
 };
 
@@ -223,6 +224,12 @@ impl Links {
                 stale.push(forward);
                 continue;
             }
+            let session = session_of(forward.key);
+            if own.client.pinned.is_some() && hub.callers.of(session).is_none() {
+                // Its client is gone, and nothing would close a link that is opened for it now.
+                refused.push((forward.id, NoLink::Paused));
+                continue;
+            }
             match self.find_link(&mut hub, &own.client, target, worker) {
                 Ok(link) => {
                     let may_finish = |cell: &LinkCell| self.may_finish(cell);
@@ -255,6 +262,11 @@ impl Links {
         self.flush();
         self.refuse(worker, refused);
         told.send(worker, claims, &self.mailbox);
+        self.tell_stale(worker, stale);
+    }
+
+    /// The catalog is another one than these requests were made for.
+    fn tell_stale(&self, worker: &WorkerCell, stale: Vec<Forward>) {
         for forward in stale {
             let current = worker.shared.schema_version();
             let error = Error::wrong_schema_version(current, forward.catalog);

@@ -243,6 +243,12 @@ impl SessionCallers {
         own.filter(|own| own.connection == session.connection)
     }
 
+    /// Whether somebody calls from this connection.
+    pub(super) fn has(&self, connection: u64) -> bool {
+        let mut all = self.all.iter().flatten();
+        all.any(|own| own.connection == connection)
+    }
+
     /// From here on, this one calls from a session.
     pub(super) fn set(
         &mut self,
@@ -325,7 +331,7 @@ impl SessionCallers {
 }
 
 /// The session of a stream.
-fn session_of(key: ClientStream) -> SessionId {
+pub(super) fn session_of(key: ClientStream) -> SessionId {
     SessionId {
         index: key.session,
         connection: key.connection,

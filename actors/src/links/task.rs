@@ -75,7 +75,8 @@ async fn become_idle(links: &Links, cell: &LinkCell) {
         let Some(worker) = links.worker.upgrade() else {
             return;
         };
-        if cell.client.pinned.is_some() {
+        let stays = |connection| links.state.borrow().callers.has(connection);
+        if cell.client.pinned.is_some_and(stays) {
             // It is its client's for as long as that stays.
             continue;
         }

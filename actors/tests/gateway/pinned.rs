@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule_actors::limits::LINKS_PER_UPSTREAM_MAX;
+use vestibule_actors::limits::{HALF_CLOSED_TIMEOUT_DEFAULT, LINKS_PER_UPSTREAM_MAX};
 use vestibule_actors::testing::TestServer;
 use vestibule_actors::{Gateway, LinkMode};
 
@@ -127,4 +127,32 @@ fn a_connection_that_was_opened_for_what_was_held_is_closed_with_its_client_too(
     assert_eq!(peer.receive().code, 0);
     drop(peer);
     server.wait_until("it is closed", || second.has_ended(asked.connection));
+}
+
+#[test]
+fn for_what_was_held_of_a_client_that_is_gone_no_connection_is_opened() {
+    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
+    second.set_writable(false);
+    let both = upstreams(&[("a", first.address), ("b", second.address)]);
+    let hold = Duration::from_secs(600);
+    let server = on_one_thread(both.mode(LinkMode::Pinned).failover_hold(hold));
+    let mut peer = server.connect();
+    pass(&mut peer, &first, &eval(1, "return 1"));
+    first.set_writable(false);
+    server.wait_until("requests are held", || {
+        server.handle().upstreams()[0].links == 0
+    });
+    peer.send(&eval(2, "return 1"));
+    peer.ping();
+    drop(peer);
+    // One that has closed its connection may read replies for a while.
+    server.wind(HALF_CLOSED_TIMEOUT_DEFAULT);
+    server.wait_until("it is gone", || {
+        server.handle().metrics().client_connections == 0
+    });
+    let mut other = server.connect();
+    second.set_writable(true);
+    pass(&mut other, &second, &eval(3, "return 1"));
+    assert!(second.try_asked().is_none());
+    assert_eq!(server.handle().upstreams()[1].links, 1);
 }
