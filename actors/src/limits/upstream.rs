@@ -116,6 +116,10 @@ pub const CATALOG_REPLY_SIZE_MAX: usize = 4 << 20;
 /// Bytes of all that are kept, with what they are kept by.
 pub const CATALOG_BYTES_MAX: usize = 64 << 20;
 
+/// Questions for the catalog of one user whose replies are kept: a connector has three, and others
+/// by what it can read. More would take the room of other users.
+pub(crate) const CATALOG_QUESTIONS_PER_USER_MAX: usize = 64;
+
 /// Questions for the catalog that are on their way over one link, and whose replies are kept.
 pub(crate) const CATALOG_QUESTIONS_MAX: usize = 256;
 

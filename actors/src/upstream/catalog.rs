@@ -17,7 +17,10 @@ use vestibule_wire::features::Features;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::request::{self, Body, IdOrName};
 
-use crate::limits::{CATALOG_BYTES_MAX, CATALOG_QUESTION_SIZE_MAX, CATALOG_REPLY_SIZE_MAX};
+use crate::limits::{
+    CATALOG_BYTES_MAX, CATALOG_QUESTION_SIZE_MAX, CATALOG_QUESTIONS_PER_USER_MAX,
+    CATALOG_REPLY_SIZE_MAX,
+};
 
 /// The views that connectors read when they connect: `_vcollation`, `_vspace`, `_vindex`.
 const VIEWS: [u32; 3] = [277, 281, 289];
@@ -73,7 +76,12 @@ struct KeptReply {
 #[derive(Debug, Default)]
 pub(crate) struct KeptCatalog {
     replies: HashMap<CatalogQuestion, KeptReply>,
+    /// How many there are of each user.
+    of_users: HashMap<Arc<str>, usize>,
     bytes: usize,
+    /// At which version what is older went last: looking at all of them is for once a version,
+    /// since all threads wait for it.
+    swept: u64,
 }
 
 impl KeptCatalog {
@@ -82,26 +90,42 @@ impl KeptCatalog {
         if body.len() > CATALOG_REPLY_SIZE_MAX {
             return;
         }
-        let size = size_of(&question, body);
         self.remove(&question);
-        if self.bytes + size > CATALOG_BYTES_MAX {
-            self.replies.retain(|_, own| own.version == version);
-            let sizes = self
-                .replies
-                .iter()
-                .map(|(own, reply)| size_of(own, &reply.body));
-            self.bytes = sizes.sum();
+        let size = size_of(&question, body);
+        if !self.has_room(&question, size) && self.swept < version {
+            self.sweep(version);
         }
-        if self.bytes + size <= CATALOG_BYTES_MAX {
+        if self.has_room(&question, size) {
             self.bytes += size;
+            *self.of_users.entry(question.user.clone()).or_default() += 1;
             let body = Bytes::copy_from_slice(body);
             self.replies.insert(question, KeptReply { version, body });
         }
     }
 
+    /// Whether there is room for a reply, of those to this user as well.
+    fn has_room(&self, question: &CatalogQuestion, size: usize) -> bool {
+        let of_user = self.of_users.get(&question.user).copied();
+        let is_within_share = of_user.unwrap_or(0) < CATALOG_QUESTIONS_PER_USER_MAX;
+        is_within_share && self.bytes + size <= CATALOG_BYTES_MAX
+    }
+
+    /// Takes out what is of versions before this one.
+    fn sweep(&mut self, version: u64) {
+        self.swept = version;
+        let (bytes, of_users) = (&mut self.bytes, &mut self.of_users);
+        self.replies.retain(|question, own| {
+            let stays = own.version >= version;
+            if !stays {
+                forget(bytes, of_users, question, own);
+            }
+            stays
+        });
+    }
+
     fn remove(&mut self, question: &CatalogQuestion) {
         if let Some(own) = self.replies.remove(question) {
-            self.bytes -= size_of(question, &own.body);
+            forget(&mut self.bytes, &mut self.of_users, question, &own);
         }
     }
 
@@ -110,6 +134,22 @@ impl KeptCatalog {
         let own = self.replies.get(question);
         own.filter(|own| own.version == version)
             .map(|own| own.body.clone())
+    }
+}
+
+/// A reply is kept no more.
+fn forget(
+    bytes: &mut usize,
+    of_users: &mut HashMap<Arc<str>, usize>,
+    question: &CatalogQuestion,
+    own: &KeptReply,
+) {
+    *bytes -= size_of(question, &own.body);
+    if let Some(count) = of_users.get_mut(&question.user) {
+        *count -= 1;
+        if *count == 0 {
+            of_users.remove(&question.user);
+        }
     }
 }
 
@@ -183,5 +223,44 @@ mod tests {
             .iter()
             .map(|(own, reply)| size_of(own, &reply.body));
         assert_eq!(own.bytes, all.sum::<usize>());
+    }
+
+    #[test]
+    fn a_user_has_a_share_that_is_free_again_when_the_catalog_is_another_one() {
+        let mut own = KeptCatalog::default();
+        let share = CATALOG_QUESTIONS_PER_USER_MAX as u8;
+        let ask = |user, key| question(user, Features::NONE, key);
+        (0..=share).for_each(|key| own.keep(ask("alice", key), 1, b"rows"));
+        let is_kept = |own: &KeptCatalog, user, key, version| {
+            let found = own.find(&ask(user, key), version);
+            found.is_some()
+        };
+        assert!(is_kept(&own, "alice", share - 1, 1));
+        assert!(!is_kept(&own, "alice", share, 1), "she has her share");
+        own.keep(ask("bob", share), 1, b"rows");
+        assert!(is_kept(&own, "bob", share, 1));
+        // What is asked again takes the place that it has.
+        own.keep(ask("alice", 0), 2, b"rows");
+        assert!(is_kept(&own, "alice", 0, 2) && is_kept(&own, "alice", 1, 1));
+        own.keep(ask("alice", share), 2, b"rows");
+        assert!(is_kept(&own, "alice", share, 2) && !is_kept(&own, "alice", 1, 1));
+        assert_eq!((own.swept, own.replies.len()), (2, 2));
+        assert_eq!(own.of_users.values().sum::<usize>(), 2);
+    }
+
+    #[test]
+    fn all_that_is_kept_is_looked_at_once_a_version() {
+        let mut own = KeptCatalog::default();
+        let ask = |key| question("alice", Features::NONE, key);
+        (0..CATALOG_QUESTIONS_PER_USER_MAX as u8).for_each(|key| own.keep(ask(key), 2, b"rows"));
+        own.keep(ask(100), 2, b"rows");
+        assert_eq!(own.swept, 2);
+        // Of a version that is over, as a thread may bring it late.
+        own.remove(&ask(0));
+        own.keep(ask(0), 1, b"rows");
+        own.keep(ask(100), 2, b"rows");
+        assert!(own.find(&ask(100), 2).is_none(), "nothing was looked at");
+        own.keep(ask(100), 3, b"rows");
+        assert_eq!((own.swept, own.replies.len()), (3, 1));
     }
 }
