@@ -35,6 +35,8 @@ pub(super) enum LargeAnswer {
 pub(super) struct GatheredAnswer {
     frame: Chain,
     is_push: bool,
+    /// The upstream's number of the catalog, if it is no error.
+    catalog: Option<u64>,
     /// The size of its body.
     body: usize,
     /// What has not come of that.
@@ -92,10 +94,11 @@ impl Deliveries<'_> {
 
     /// The reply to a question for the catalog is kept, for when no upstream serves.
     #[cold]
-    fn keep_catalog(&mut self, to: &OwedRequest, body: &[u8]) {
+    fn keep_catalog(&mut self, to: &OwedRequest, number: u64, body: &[u8]) {
         if let Some(question) = self.link.take_catalog(to.id) {
-            let version = self.shared.schema_version();
-            self.gateway.keep_catalog(question, version, body);
+            let incarnation = self.link.incarnation;
+            self.gateway
+                .keep_catalog(question, incarnation, number, body);
         }
     }
 
@@ -118,8 +121,10 @@ impl Sink for Deliveries<'_> {
     fn reply(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) {
         let header = self.header(to, frame);
         if frame.is_final() {
-            if to.is_of_catalog && frame.code == 0 {
-                self.keep_catalog(to, frame.body);
+            if to.is_of_catalog
+                && let Some(number) = number_of_catalog(frame)
+            {
+                self.keep_catalog(to, number, frame.body);
             }
             header.pass_on(&mut self.replies().bytes, frame.code, frame.body);
             self.add_head(to);
@@ -144,6 +149,7 @@ impl Sink for Deliveries<'_> {
         LargeAnswer::Gathered(GatheredAnswer {
             frame,
             is_push: !head.is_final(),
+            catalog: number_of_catalog(head),
             body,
             left: body,
             charge,
@@ -161,10 +167,14 @@ impl Sink for Deliveries<'_> {
     fn end(&mut self, to: &OwedRequest, large: LargeAnswer) {
         match large {
             LargeAnswer::Gathered(own) if own.is_push => self.push(to, own.frame.into_buffer()),
-            LargeAnswer::Gathered(GatheredAnswer { frame, body, .. }) => {
-                if to.is_of_catalog && frame.len() <= CATALOG_REPLY_SIZE_MAX {
+            LargeAnswer::Gathered(own) => {
+                let (frame, body) = (own.frame, own.body);
+                if to.is_of_catalog
+                    && frame.len() <= CATALOG_REPLY_SIZE_MAX
+                    && let Some(number) = own.catalog
+                {
                     let whole = frame.content();
-                    self.keep_catalog(to, &whole[whole.len() - body..]);
+                    self.keep_catalog(to, number, &whole[whole.len() - body..]);
                 }
                 let replies = self.replies();
                 let head = replies.heads.len();
@@ -185,6 +195,11 @@ impl Sink for Deliveries<'_> {
             }
         }
     }
+}
+
+/// The upstream's number of the catalog that a reply tells; `None` if it is an error, or tells none.
+fn number_of_catalog(frame: &ReplyFrame<'_>) -> Option<u64> {
+    frame.schema_version.filter(|_| frame.code == 0)
 }
 
 impl Drop for Deliveries<'_> {

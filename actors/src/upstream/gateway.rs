@@ -218,10 +218,19 @@ impl GatewayCell {
         *lock(&self.places[upstream]) = Some(address);
     }
 
-    /// An upstream has answered a question for the catalog; `version` is what clients were told
-    /// with it.
-    pub(crate) fn keep_catalog(&self, question: CatalogQuestion, version: u64, body: &[u8]) {
-        lock(&self.catalog).keep(question, version, body);
+    /// An upstream has answered a question for the catalog, with this number of its own. What came
+    /// behind a change, or from one that is not followed, is of no version that clients are told.
+    pub(crate) fn keep_catalog(
+        &self,
+        question: CatalogQuestion,
+        incarnation: Incarnation,
+        number: u64,
+        body: &[u8],
+    ) {
+        let version = lock(&self.schema).of_seen(incarnation, number);
+        if let Some(version) = version {
+            lock(&self.catalog).keep(question, version, body);
+        }
     }
 
     /// What was answered to this, if the catalog has this version still.

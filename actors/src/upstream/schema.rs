@@ -40,6 +40,13 @@ impl SchemaVersion {
         self.seen
     }
 
+    /// The version that clients are told, if this number is the one seen now of the one that is
+    /// followed.
+    pub(crate) fn of_seen(&self, incarnation: Incarnation, number: u64) -> Option<u64> {
+        let is_it = self.followed == Some(incarnation) && self.seen == number;
+        is_it.then_some(self.own)
+    }
+
     /// An upstream has told its number; returns the version that clients are told from now on, if
     /// it is another one.
     pub(crate) fn note(&mut self, incarnation: Incarnation, number: u64) -> Option<u64> {
@@ -101,6 +108,18 @@ mod tests {
             Some(124),
             "another one's catalog"
         );
+    }
+
+    #[test]
+    fn only_what_is_seen_now_of_the_one_that_is_followed_has_the_version_of_now() {
+        let mut version = SchemaVersion::new(1);
+        version.follow(run(0, 1));
+        version.note(run(0, 1), 80);
+        version.note(run(0, 1), 81);
+        assert_eq!(version.of_seen(run(0, 1), 81), Some(81));
+        for (other, number) in [(run(0, 1), 80), (run(0, 2), 81), (run(1, 1), 81)] {
+            assert_eq!(version.of_seen(other, number), None, "{other:?}, {number}");
+        }
     }
 
     proptest! {

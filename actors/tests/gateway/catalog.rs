@@ -76,3 +76,40 @@ fn what_was_answered_before_the_catalog_changed_is_not_answered_again() {
     server.wait_for(State::Solo);
     assert_eq!(code(&mut peer, &read(3, 281)), Some(116));
 }
+
+#[test]
+fn what_an_upstream_has_refused_at_length_is_not_answered_again() {
+    let upstream = FakeUpstream::start();
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut peer = server.connect();
+    let text: Vec<u8> = [&[0x81, 0x31, 0xdb, 0, 2, 0, 0][..], &vec![b'x'; 2 << 16]].concat();
+    peer.send(&read(1, 281));
+    upstream.asked().fail(42, &text);
+    assert_eq!(peer.receive().error_code(), Some(42));
+    upstream.set_silent(true);
+    server.wait_for(State::Solo);
+    assert_eq!(code(&mut peer, &read(2, 281)), Some(116));
+}
+
+#[test]
+fn what_was_read_before_a_change_and_came_behind_it_is_not_answered_again() {
+    let upstream = FakeUpstream::start();
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut peer = server.connect();
+    let rows: Vec<u8> = [&[0x81, 0x30, 0xc6, 0, 2, 0, 0][..], &vec![7; 2 << 16]].concat();
+    let mut late = [(281, DONE), (289, &rows)].map(|(view, body)| {
+        peer.send(&read(1, view));
+        (view, body, upstream.asked())
+    });
+    upstream.set_schema_version(81);
+    pass(&mut peer, &upstream, &eval(2, "return 1"));
+    for (_, body, asked) in &mut late {
+        asked.reply(body);
+        assert_eq!(peer.receive().code, 0);
+    }
+    upstream.set_silent(true);
+    server.wait_for(State::Solo);
+    for (view, ..) in late {
+        assert_eq!(code(&mut peer, &read(3, view)), Some(116), "{view}");
+    }
+}
