@@ -199,7 +199,9 @@ impl Taking<'_> {
     #[cold]
     fn other_link_of(&mut self, key: ClientStream) -> Result<Rc<LinkCell>, NoLink> {
         let (links, session) = (self.links, key.session);
-        let caller = self.hub.callers.get(session).ok_or(NoLink::NoUpstream)?;
+        let caller = self.hub.callers.get_mut(session);
+        let caller = caller.ok_or(NoLink::NoUpstream)?;
+        caller.leave_finished(session, self.claims, &mut self.told.aborted);
         if key.stream != 0
             && let Some(link) = caller.bound_to(key)
             && links.may_finish(link)
