@@ -107,6 +107,10 @@ pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(60);
 /// As many descriptors are kept for them.
 pub const LINKS_PER_UPSTREAM_MAX: usize = 64;
 
+/// Of these, those of one connection that has links of its own: the one in use, and one that comes
+/// to its end, since its client has logged in as another user or reads other values by now.
+pub(crate) const LINKS_PER_PINNED_MAX: usize = 2;
+
 /// Bytes of the body of a SELECT of the catalog whose reply is kept.
 pub(crate) const CATALOG_QUESTION_SIZE_MAX: usize = 256;
 

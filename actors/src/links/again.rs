@@ -230,7 +230,7 @@ impl Links {
                 refused.push((forward.id, NoLink::Paused));
                 continue;
             }
-            match self.find_link(&mut hub, &own.client, target, worker) {
+            match self.find_link(&mut hub, &own.client, session.index, target, worker) {
                 Ok(link) => {
                     let may_finish = |cell: &LinkCell| self.may_finish(cell);
                     if forward.key.stream != 0

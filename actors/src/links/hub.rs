@@ -8,7 +8,9 @@ use std::sync::Arc;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::again::{Again, follow};
-use super::callers::{SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link};
+use super::callers::{
+    SessionCaller, SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link,
+};
 use super::cell::{DRAINED, LinkCell};
 use super::deliveries::Mailbox;
 use super::pause::Pause;
@@ -16,7 +18,7 @@ use super::refusals::{NoLink, not_there};
 use super::task::live;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::engine::catalog::GUEST;
-use crate::limits::LINKS_PER_UPSTREAM_MAX;
+use crate::limits::{LINKS_PER_PINNED_MAX, LINKS_PER_UPSTREAM_MAX};
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
@@ -342,6 +344,24 @@ impl Hub {
         own
     }
 
+    /// Whether this client may have one more link to an upstream, if its links are its own. Those
+    /// that it has as another user than now, or for other values, come to their ends for that: some
+    /// were opened for what was held, and nothing else would close them while it stays.
+    fn has_share(&self, upstream: usize, client: &LinkClient, session: u32) -> bool {
+        if client.pinned.is_none() {
+            return true;
+        }
+        let open = self.open[upstream].iter();
+        let its = open.filter(|own| own.client.pinned == client.pinned);
+        if its.clone().count() < LINKS_PER_PINNED_MAX {
+            return true;
+        }
+        let now = self.callers.get(session).map(SessionCaller::client);
+        let outdated = its.filter(|own| now.as_ref() != Some(&own.client));
+        outdated.for_each(|own| own.retire());
+        false
+    }
+
     /// Whether there may be one more link to an upstream; the one that was used longest ago is
     /// closed for it, of those that nobody uses.
     fn make_room(&mut self, upstream: usize) -> bool {
@@ -367,12 +387,13 @@ impl Hub {
 }
 
 impl Links {
-    /// The link of a user.
+    /// The link of a user, for a request of this session.
     #[cold]
     pub(super) fn find_link(
         &self,
         hub: &mut Hub,
         client: &LinkClient,
+        session: u32,
         target: Incarnation,
         worker: &Rc<WorkerCell>,
     ) -> Result<Rc<LinkCell>, NoLink> {
@@ -394,7 +415,10 @@ impl Links {
         };
         let now = worker.shared.clock.now();
         let pause = &hub.pauses[target.upstream];
-        if !pause.is_over(target.number, now) || !hub.make_room(target.upstream) {
+        let may_be_had = pause.is_over(target.number, now)
+            && hub.has_share(target.upstream, client, session)
+            && hub.make_room(target.upstream);
+        if !may_be_had {
             return Err(NoLink::Paused);
         }
         let link_user = LinkUser {

@@ -214,7 +214,7 @@ impl Taking<'_> {
             Destination::Nowhere => return Err(NoLink::NoUpstream),
         };
         let client = caller.client();
-        let link = links.find_link(self.hub, &client, target, self.worker)?;
+        let link = links.find_link(self.hub, &client, session, target, self.worker)?;
         if let Some(caller) = self.hub.callers.get_mut(session)
             && !caller
                 .link

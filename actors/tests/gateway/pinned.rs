@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use vestibule_actors::limits::{HALF_CLOSED_TIMEOUT_DEFAULT, LINKS_PER_UPSTREAM_MAX};
-use vestibule_actors::testing::TestServer;
+use vestibule_actors::testing::{Peer, TestServer};
+use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::{Gateway, LinkMode};
 
 use crate::upstream::{FakeUpstream, upstreams};
-use crate::{DONE, eval, on_one_thread, pass};
+use crate::{DONE, eval, id_of, on_one_thread, pass};
 
 fn before(upstream: &FakeUpstream) -> TestServer<Gateway> {
     let upstreams = upstreams(&[("a", upstream.address)]);
@@ -155,4 +156,39 @@ fn for_what_was_held_of_a_client_that_is_gone_no_connection_is_opened() {
     pass(&mut other, &second, &eval(3, "return 1"));
     assert!(second.try_asked().is_none());
     assert_eq!(server.handle().upstreams()[1].links, 1);
+}
+
+#[test]
+fn a_client_that_changes_how_replies_are_written_has_two_connections_at_most() {
+    let upstream = FakeUpstream::of_version((3, 0, 0));
+    let upstreams = upstreams(&[("a", upstream.address)]).mode(LinkMode::Pinned);
+    let server = on_one_thread(upstreams.failover_hold(Duration::from_secs(60)));
+    let mut peer = server.connect();
+    let tuples = Features::NONE.with(Feature::DmlTuples);
+    let both = tuples.with(Feature::CallReturnsTuples);
+    let ask = |peer: &mut Peer, sync, features| {
+        assert_eq!(peer.ask(&id_of(features)).code, 0);
+        peer.send(&eval(sync, "sleep()"));
+        peer.ping();
+    };
+    ask(&mut peer, 1, Features::NONE);
+    let first = upstream.asked();
+    ask(&mut peer, 2, tuples);
+    let second = upstream.asked();
+    assert_ne!(first.connection, second.connection);
+    ask(&mut peer, 3, both);
+    // What comes behind it, of another client, goes.
+    let mut other = server.connect();
+    pass(&mut other, &upstream, &eval(4, "return 1"));
+    assert_eq!(server.handle().upstreams()[0].links, 3);
+    assert!(upstream.try_asked().is_none(), "it waits");
+    first.reply(DONE);
+    let third = upstream.asked();
+    assert_eq!(third.features, both);
+    assert_eq!(peer.receive().sync, 1);
+    for (sync, asked) in [(3, third), (2, second)] {
+        asked.reply(DONE);
+        let told = peer.receive();
+        assert_eq!((told.sync, told.code), (sync, 0));
+    }
 }
