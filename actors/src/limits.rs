@@ -345,6 +345,8 @@ pub const TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT: usize = 256;
 /// The most that may be configured of them: a request looks its transaction up among all those of
 /// its connection.
 pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 1024;
+/// COMMITs of one connection that may have happened, and that it is told so of if it asks again.
+pub(crate) const UNKNOWN_COMMITS_MAX: usize = 256;
 /// Transactions of all connections together, unless configured otherwise.
 pub const TRANSACTIONS_MAX_DEFAULT: usize = 4096;
 /// Reservations of all connections together, unless configured otherwise.

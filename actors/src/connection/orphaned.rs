@@ -14,9 +14,12 @@
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
+use crate::limits::UNKNOWN_COMMITS_MAX;
+
 /// The transactions of one connection that are lost and that their client has not ended.
 #[derive(Debug, Default)]
 pub(crate) struct OrphanedTransactions {
+    /// The oldest first.
     all: Vec<OrphanedTransaction>,
 }
 
@@ -41,21 +44,36 @@ pub(crate) fn aborted_by(what: &str) -> Error {
     Error::new(ErrorCode::TRANSACTION_CONFLICT, text)
 }
 
+impl OrphanedTransaction {
+    fn is_unknown(&self) -> bool {
+        matches!(*self.fate, OrphanFate::Unknown(_))
+    }
+}
+
 impl OrphanedTransactions {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.all.len()
+    /// How many transactions did not happen and are still to be ended by their client. Those of
+    /// unknown outcome are over for it, and take nobody's place.
+    pub(crate) fn aborted(&self) -> usize {
+        let all = self.all.iter();
+        all.filter(|own| !own.is_unknown()).count()
     }
 
-    /// The transaction of a stream is lost: what became of it counts from now on.
+    /// The transaction of a stream is lost: what became of it counts from now on. Of those of
+    /// unknown outcome, which may never be asked for again, the oldest is dropped for one too many.
     pub(crate) fn add(&mut self, stream: u64, fate: OrphanFate) {
         self.all.retain(|own| own.stream != stream);
         let fate = Box::new(fate);
         self.all.push(OrphanedTransaction { stream, fate });
+        let unknown = self.all.len() - self.aborted();
+        if unknown > UNKNOWN_COMMITS_MAX {
+            let oldest = self.all.iter().position(OrphanedTransaction::is_unknown);
+            oldest.into_iter().for_each(|at| drop(self.all.remove(at)));
+        }
     }
 
     /// What a request in a stream is answered: nothing, if it goes its usual way.
@@ -68,15 +86,15 @@ impl OrphanedTransactions {
         match (request, &*self.all[at].fate) {
             (RequestType::Commit, OrphanFate::Aborted(error) | OrphanFate::Unknown(error)) => {
                 let error = error.clone();
-                self.all.swap_remove(at);
+                self.all.remove(at);
                 Some(Err(error))
             }
             (RequestType::Rollback, OrphanFate::Aborted(_)) => {
-                self.all.swap_remove(at);
+                self.all.remove(at);
                 Some(Ok(()))
             }
             (RequestType::Begin, _) | (_, OrphanFate::Unknown(_)) => {
-                self.all.swap_remove(at);
+                self.all.remove(at);
                 None
             }
             (_, OrphanFate::Aborted(error)) => Some(Err(error.clone())),
@@ -120,5 +138,18 @@ mod tests {
         for request in [Begin, Ping, Rollback] {
             assert_eq!(ask(unknown(), &[request, Commit]), ["on", "on"]);
         }
+    }
+
+    #[test]
+    fn commits_that_may_have_happened_are_bounded_and_take_no_places_of_transactions() {
+        let mut own = OrphanedTransactions::default();
+        own.add(1, OrphanFate::Aborted(aborted_by("a test")));
+        for stream in 2..UNKNOWN_COMMITS_MAX as u64 + 4 {
+            let error = Error::new(ErrorCode::SYSTEM, "Outcome unknown");
+            own.add(stream, OrphanFate::Unknown(error));
+        }
+        assert_eq!((own.aborted(), own.all.len()), (1, UNKNOWN_COMMITS_MAX + 1));
+        let mut is_known = |stream| own.answer(stream, RequestType::Commit).is_some();
+        assert_eq!([1, 2, 3, 4].map(&mut is_known), [true, false, false, true]);
     }
 }

@@ -194,7 +194,7 @@ impl SessionCaller {
             return lost;
         }
         let own = link.link.borrow();
-        let open = self.open() + self.lost.len();
+        let open = self.open() + self.lost.aborted();
         if open < max || own.may_be_open(key) {
             return None;
         }

@@ -349,15 +349,35 @@ fn a_demotion_ends_transactions_at_its_deadline() {
     assert_eq!(code(&peer.ask(&write(7))), Some(7));
 }
 
-#[test]
-fn a_connection_has_as_many_transactions_as_it_may() {
-    let upstream = with_streams();
+/// A connection may have two transactions open.
+fn before_with_two_transactions(upstream: &FakeUpstream) -> TestServer<Gateway> {
     let quotas = QuotaLimits::default().transactions_per_connection_max(2);
-    let server: TestServer<Gateway> = TestServer::before_with(
+    let server = TestServer::before_with(
         vestibule_actors::testing::config().quotas(quotas),
         upstreams(&[("a", upstream.address)]),
     );
     server.wait_for(State::Assist);
+    server
+}
+
+#[test]
+fn commits_of_unknown_outcome_keep_nobody_from_beginning() {
+    let upstream = with_streams();
+    let server = before_with_two_transactions(&upstream);
+    let mut peer = server.connect();
+    for stream in [1, 2, 3] {
+        begun(&mut peer, &upstream, stream);
+        peer.send(&commit(stream));
+        upstream.end(upstream.asked().connection);
+        assert_eq!(code(&peer.receive()), Some(115));
+    }
+    assert_eq!(code(&peer.ask(&commit(1))), Some(115), "it is known still");
+}
+
+#[test]
+fn a_connection_has_as_many_transactions_as_it_may() {
+    let upstream = with_streams();
+    let server = before_with_two_transactions(&upstream);
     let mut peer = server.connect();
     for stream in [1, 2] {
         pass(&mut peer, &upstream, &eval(1, "box.begin()").stream(stream));

@@ -42,7 +42,7 @@ impl ConnectionState {
 
     /// How many are open, or died with their Tx and were not ended.
     pub(crate) fn transaction_slots(&self) -> usize {
-        self.transactions.len() + self.orphaned.len()
+        self.transactions.len() + self.orphaned.aborted()
     }
 
     /// A BEGIN is about to be forwarded.
