@@ -66,11 +66,7 @@ impl Again {
     }
 
     #[inline]
-    pub(super) fn has_parked(&self) -> bool {
-        !self.parked.is_empty()
-    }
-
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.parked.is_empty() && self.refused.is_empty() && self.asked.is_empty()
     }
 
@@ -104,17 +100,19 @@ pub(super) async fn follow(links: Weak<Links>, mut destinations: watch::Receiver
         let Some(links) = links.upgrade().filter(|_| !is_over) else {
             return;
         };
-        match *destinations.borrow_and_update() {
+        let Some(worker) = links.worker.upgrade() else {
+            return;
+        };
+        destinations.mark_unchanged();
+        match links.look(&worker) {
             Destination::To(target) => links.state.borrow().follow(Some(target)),
             Destination::Held => links.state.borrow().follow(None),
             // It may come back.
             Destination::Nowhere => {}
         }
         links.leave_vanished();
-        if let Some(worker) = links.worker.upgrade() {
-            links.settle(&worker);
-            links.ask();
-        }
+        links.settle(&worker);
+        links.ask();
     }
 }
 
@@ -161,11 +159,11 @@ impl Links {
         again.parked.push(own, |id| is_queued(worker, id))
     }
 
-    /// What a link has not sent, or what may be sent twice, goes elsewhere; what may not is
+    /// What a link has not sent, or what may be sent twice, is to go elsewhere; what may not is
     /// answered with this error.
     pub(super) fn send_again(
         &self,
-        worker: &Rc<WorkerCell>,
+        worker: &WorkerCell,
         cell: &LinkCell,
         requests: Vec<KeptRequest>,
         error: &Error,
@@ -192,7 +190,6 @@ impl Links {
             }
         }
         self.tell_over(worker, told, Vec::new(), error.clone(), "");
-        self.settle(worker);
     }
 
     fn count_retried(&self, worker: &WorkerCell, upstream: usize) {
@@ -202,7 +199,12 @@ impl Links {
 
     /// Sends what waits as far as there are links for it.
     pub(super) fn settle(&self, worker: &Rc<WorkerCell>) {
-        let destination = self.gateway.destination();
+        let destination = self.look(worker);
+        self.settle_for(worker, destination);
+    }
+
+    /// The same, where requests go there, whatever has changed since.
+    pub(super) fn settle_for(&self, worker: &Rc<WorkerCell>, destination: Destination) {
         self.park_resolved(worker, destination);
         let Destination::To(target) = destination else {
             let parked = &mut self.again.borrow_mut().parked;
@@ -324,7 +326,8 @@ impl Links {
         let Some(worker) = self.worker.upgrade() else {
             return;
         };
-        self.park_resolved(&worker, self.gateway.destination());
+        let destination = self.look(&worker);
+        self.park_resolved(&worker, destination);
         {
             let mut again = self.again.borrow_mut();
             again.is_asking = false;

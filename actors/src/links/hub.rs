@@ -1,6 +1,6 @@
 //! The links of a worker: to which upstream, for which user, and what becomes of those that end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -35,6 +35,9 @@ pub(crate) struct Links {
     pub(super) state: RefCell<Hub>,
     /// What is to be sent again.
     pub(super) again: RefCell<Again>,
+    /// Where requests went when this thread looked last: it acts on that, and not on a change that
+    /// it has not seen.
+    seen: Cell<Destination>,
 }
 
 /// What they are chosen by.
@@ -82,6 +85,7 @@ impl Links {
             me: me.clone(),
             state,
             again,
+            seen: Cell::new(Destination::Nowhere),
         });
         actix_rt::spawn(follow(own.me.clone(), destinations));
         own
@@ -153,6 +157,7 @@ impl Links {
                 let error = not_there(&worker, &reason);
                 self.tell_over(&worker, Vec::new(), sent, error.clone(), &reason);
                 self.send_again(&worker, cell, again, &error);
+                self.settle(&worker);
             }
         }
         self.tell_aborted(aborted);
@@ -171,15 +176,43 @@ impl Links {
         }
     }
 
+    /// Where requests go. If that has changed, what waits in any link is taken back before anything
+    /// goes there: it came before. A link's own task may run too late for that.
+    pub(super) fn look(&self, worker: &Rc<WorkerCell>) -> Destination {
+        let destination = self.gateway.destination();
+        if self.seen.replace(destination) != destination {
+            let links: Vec<_> = self.state.borrow().open.iter().flatten().cloned().collect();
+            for cell in links {
+                self.take_unsent(worker, &cell, destination);
+                cell.wake();
+            }
+        }
+        destination
+    }
+
     /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream
     /// may wake and take changes still.
     pub(super) fn take_back(&self, worker: &Rc<WorkerCell>, cell: &LinkCell) {
-        match self.gateway.destination() {
+        let destination = self.look(worker);
+        if self.take_unsent(worker, cell, destination) {
+            self.settle(worker);
+        }
+    }
+
+    /// The same, but that nothing is sent elsewhere yet. Whether there is something.
+    fn take_unsent(
+        &self,
+        worker: &Rc<WorkerCell>,
+        cell: &LinkCell,
+        destination: Destination,
+    ) -> bool {
+        match destination {
             Destination::To(target) if target == cell.incarnation => {
-                return cell.is_left.set(false);
+                cell.is_left.set(false);
+                return false;
             }
             // It says nothing, and may come back: the policy decides what becomes of them.
-            Destination::Nowhere => return,
+            Destination::Nowhere => return false,
             Destination::To(_) => cell.is_retired.set(true),
             // It may be where they go next: behind what it has sent, then.
             Destination::Held => cell.is_left.set(true),
@@ -199,10 +232,12 @@ impl Links {
             callers.lose(lost, &aborted_by_change(), &mut aborted);
             self.tell_aborted(aborted);
         }
-        if !unsent.is_empty() {
+        let is_some = !unsent.is_empty();
+        if is_some {
             let error = not_there(worker, "requests go to another upstream by now");
             self.send_again(worker, cell, unsent, &error);
         }
+        is_some
     }
 
     /// Puts a request into a link.

@@ -50,9 +50,10 @@ impl TakeBatch for Links {
         let Some(worker) = self.worker.upgrade() else {
             return;
         };
-        if self.again.borrow().has_parked() {
-            // They came before.
-            self.settle(&worker);
+        let destination = self.look(&worker);
+        if !self.again.borrow().is_empty() {
+            // They came before, and go to the same place as these.
+            self.settle_for(&worker, destination);
         }
         let claims = &worker.shared.counters[worker.index].claims;
         let mut hub = self.state.borrow_mut();
@@ -61,7 +62,7 @@ impl TakeBatch for Links {
             hub: &mut hub,
             worker: &worker,
             claims,
-            destination: self.gateway.destination(),
+            destination,
             catalog: worker.shared.schema_version(),
             refused: Vec::new(),
             told: Told::default(),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -26,7 +27,7 @@ use vestibule_actors::{
 
 use crate::relay::{Relay, pass as pass_bytes, pem, tls};
 use crate::upstream::{FakeUpstream, PATIENCE, upstreams};
-use crate::{eval, goes_to, pass};
+use crate::{DONE, eval, goes_to, pass};
 
 /// A directory of this test.
 struct Scratch(PathBuf);
@@ -225,6 +226,43 @@ fn a_handshake_that_stands_still_has_the_time_of_a_connection() {
     let builder = GatewayBuilder::new(config(), upstreams);
     let server = TestServer::of_gateway(builder.upstream_tls(by(trusting())));
     says(&server, "a: no connection within 50ms");
+}
+
+/// From any port by TLS to this address, but only the first connection: handshakes of others stand
+/// still.
+fn relay_of_one(to: SocketAddr) -> (Relay, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let acceptor = TlsAcceptor::from(tls("server", &[&TLS13], false));
+    let relay = Relay::run(async move || {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        pass_bytes(acceptor.accept(socket).await.unwrap(), to).await;
+    });
+    (relay, address)
+}
+
+#[test]
+fn what_waits_for_a_handshake_is_before_what_is_sent_when_requests_go_elsewhere() {
+    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
+    second.set_writable(false);
+    let (_first, a) = relay_of_one(first.address);
+    let (_second, b) = Relay::of_tls(tls("server", &[&TLS13], false), second.address);
+    let upstreams = upstreams(&[("a", a), ("b", b)]).failover_hold(3 * PATIENCE);
+    let builder = GatewayBuilder::new(config(), upstreams.connect_timeout(3 * PATIENCE));
+    let server = TestServer::of_gateway(builder.upstream_tls(by(trusting())));
+    server.wait_for(State::Assist);
+    let mut peer = server.connect();
+    (1..4).for_each(|key| peer.send(&RequestBuilder::replace(key, key)));
+    peer.ping();
+    first.set_writable(false);
+    second.set_writable(true);
+    peer.send(&RequestBuilder::replace(4, 4));
+    for sync in 1..5 {
+        second.asked().reply(DONE);
+        assert_eq!(peer.receive().sync, sync);
+    }
 }
 
 #[test]
