@@ -9,7 +9,7 @@
 //!
 //! All of them are queued again: what takes queued requests back answers them as not done.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -28,15 +28,18 @@ use super::told::Told;
 use crate::cells::claims::{RequestId, RequestPhase};
 use crate::counting::counter::OwnCounter;
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
+use crate::messages::tx::Cancel;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Destination, Forward, ForwardBody, Incarnation, KeptRequest, LinkClient, Parked, ParkedRequest,
-    RefusedRequest,
+    RefusedRequest, StreamStep,
 };
 
 /// What is to be sent again, of one worker.
 pub(super) struct Again {
     parked: Parked,
+    /// What ends the transactions of BEGINs that are parked, as soon as these are sent.
+    aborts: HashMap<RequestId, Cancel>,
     /// What an upstream has refused, since it was asked how it is.
     refused: Vec<Doubtful>,
     /// Before it was asked, which it has not answered.
@@ -58,6 +61,7 @@ impl Again {
     pub(super) fn new(workers: usize, held: Arc<OwnCounter>) -> Self {
         Self {
             parked: Parked::new(FAILOVER_BYTES_MAX / workers.max(1), held),
+            aborts: HashMap::new(),
             refused: Vec::new(),
             asked: Vec::new(),
             is_asking: false,
@@ -68,6 +72,16 @@ impl Again {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.parked.is_empty() && self.refused.is_empty() && self.asked.is_empty()
+    }
+
+    /// Drops what nobody waits for.
+    fn sweep(&mut self, worker: &WorkerCell) {
+        self.parked.sweep(|id| is_queued(worker, id));
+        self.sweep_aborts(worker);
+    }
+
+    fn sweep_aborts(&mut self, worker: &WorkerCell) {
+        self.aborts.retain(|begin, _| is_queued(worker, *begin));
     }
 
     /// Takes out what an upstream has refused to which requests do not go any more.
@@ -159,6 +173,26 @@ impl Links {
         again.parked.push(own, |id| is_queued(worker, id))
     }
 
+    /// A transaction is aborted that no link has: if its BEGIN is parked, it is rolled back behind
+    /// that.
+    pub(super) fn abort_parked(&self, worker: &WorkerCell, cancel: Cancel) {
+        let mut again = self.again.borrow_mut();
+        if let Some(begin) = cancel.begin.filter(|own| is_queued(worker, *own))
+            && !again.parked.is_empty()
+        {
+            again.aborts.insert(begin, cancel);
+        }
+    }
+
+    /// What is aborted of a transaction whose BEGIN has just been given to a link.
+    fn take_abort(&self, forward: &Forward) -> Option<Cancel> {
+        let aborts = &mut self.again.borrow_mut().aborts;
+        if aborts.is_empty() || forward.step != StreamStep::Begin {
+            return None;
+        }
+        aborts.remove(&forward.id)
+    }
+
     /// What a link has not sent, or what may be sent twice, is to go elsewhere; what may not is
     /// answered with this error.
     pub(super) fn send_again(
@@ -207,8 +241,7 @@ impl Links {
     pub(super) fn settle_for(&self, worker: &Rc<WorkerCell>, destination: Destination) {
         self.park_resolved(worker, destination);
         let Destination::To(target) = destination else {
-            let parked = &mut self.again.borrow_mut().parked;
-            return parked.sweep(|id| is_queued(worker, id));
+            return self.again.borrow_mut().sweep(worker);
         };
         let now = worker.shared.clock.now();
         let hold = self.gateway.config.failover_hold;
@@ -242,6 +275,9 @@ impl Links {
                     }
                     let body = ForwardBody::Own(own.request.body);
                     self.submit(&mut hub, &link, forward, body, claims);
+                    if let Some(abort) = self.take_abort(&forward) {
+                        hub.abort(&abort, claims, &mut told);
+                    }
                 }
                 // Nothing of a transaction goes without its beginning.
                 Err(NoLink::Paused)
@@ -261,6 +297,7 @@ impl Links {
             }
         }
         drop(hub);
+        self.again.borrow_mut().sweep_aborts(worker);
         self.flush();
         self.refuse(worker, refused);
         told.send(worker, claims, &self.mailbox);

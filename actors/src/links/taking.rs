@@ -111,7 +111,7 @@ impl Taking<'_> {
             } else if batch.entries.iter().any(is_its) {
                 self.aborts.push(cancel);
             } else {
-                self.abort(&cancel);
+                self.abort(cancel);
             }
         }
     }
@@ -139,7 +139,10 @@ impl Taking<'_> {
     fn take_entry(&mut self, entry: &BatchEntry, body: ForwardBody<'_>) {
         let (link, key) = match self.link_of(entry) {
             Ok(own) => own,
-            Err(why) => return self.take_without_link(entry, body, why),
+            Err(why) => {
+                self.take_without_link(entry, body, why);
+                return self.abort_begun_by(entry);
+            }
         };
         if key.stream != 0
             && let Some(answer) = self.answer_in_stream(entry, &link, key)
@@ -148,9 +151,7 @@ impl Taking<'_> {
         }
         let forward = self.forward(entry, key, body.bytes());
         (self.links).submit(self.hub, &link, forward, body, self.claims);
-        if entry.class == Class::Begin && !self.aborts.is_empty() {
-            self.abort_begun_by(entry.id);
-        }
+        self.abort_begun_by(entry);
     }
 
     #[inline]
@@ -241,47 +242,57 @@ impl Taking<'_> {
         caller.answer_in_stream(entry.meaning, key, link, max)
     }
 
-    fn abort_begun_by(&mut self, begin: RequestId) {
-        let aborts = std::mem::take(&mut self.aborts);
-        let (own, others) = aborts.into_iter().partition(|own| own.begin == Some(begin));
-        self.aborts = others;
-        let own: Vec<Cancel> = own;
-        own.iter().for_each(|own| self.abort(own));
+    /// Applies what was cancelled of the transaction that this begins, if it is a BEGIN.
+    #[inline]
+    fn abort_begun_by(&mut self, entry: &BatchEntry) {
+        if entry.class == Class::Begin && !self.aborts.is_empty() {
+            let is_its = |own: &mut Cancel| own.begin == Some(entry.id);
+            let own: Vec<_> = self.aborts.extract_if(.., is_its).collect();
+            own.into_iter().for_each(|own| self.abort(own));
+        }
     }
 
+    /// Ends a transaction, or will when its BEGIN is sent that is parked.
+    fn abort(&mut self, cancel: Cancel) {
+        if !self.hub.abort(&cancel, self.claims, &mut self.told) {
+            self.links.abort_parked(self.worker, cancel);
+        }
+    }
+}
+
+impl Hub {
     /// Ends the transaction of a stream, if it is that of the BEGIN that is named: it is rolled
-    /// back, before what is not sent of it.
-    fn abort(&mut self, cancel: &Cancel) {
+    /// back, before what is not sent of it. False if no link has that BEGIN.
+    pub(super) fn abort(&mut self, cancel: &Cancel, claims: &Claims, told: &mut Told) -> bool {
         let error = match &cancel.transaction {
             TransactionEffect::Aborted(error) | TransactionEffect::Ended(error) => error,
-            TransactionEffect::Untouched => return,
+            TransactionEffect::Untouched => return true,
         };
-        let Some((begin, caller)) = cancel.begin.zip(self.hub.callers.of(cancel.session)) else {
-            return;
+        let Some((begin, caller)) = cancel.begin.zip(self.callers.of(cancel.session)) else {
+            return true;
         };
         let key = caller.key(cancel.session.index, cancel.stream);
         let Some(link) = caller.bound_to(key).or(caller.link.as_ref()).cloned() else {
-            return;
+            return false;
         };
-        let behind = link.link.borrow_mut().abort(key, begin, self.claims);
-        let Some(behind) = behind else { return };
+        let behind = link.link.borrow_mut().abort(key, begin, claims);
+        let Some(behind) = behind else { return false };
         caller
             .lost
             .add(key.stream, OrphanFate::Aborted(error.clone()));
         for (forward, body) in behind {
             match caller.lost.answer(key.stream, meaning(&forward)) {
-                Some(answer) => self.told.answers.push((forward.id, forward.sync, answer)),
+                Some(answer) => told.answers.push((forward.id, forward.sync, answer)),
                 None => {
                     let body = ForwardBody::Own(body);
-                    link.link.borrow_mut().submit(forward, body, self.claims);
+                    link.link.borrow_mut().submit(forward, body, claims);
                 }
             }
         }
         link.wake();
+        true
     }
-}
 
-impl Hub {
     /// A request in a stream that has waited for an upstream goes over this link, as all of its
     /// session do from now on. False if it is answered here.
     pub(super) fn enter_stream(

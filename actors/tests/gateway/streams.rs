@@ -5,7 +5,7 @@ use std::time::Duration;
 use vestibule_actors::Gateway;
 use vestibule_actors::config::QuotaLimits;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer};
+use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -444,6 +444,28 @@ fn a_transaction_that_begins_while_requests_are_held_is_done_by_who_takes_over()
     // What comes behind them is in the same place.
     let (_, next) = begun(&mut peer, &second, 3);
     assert_eq!(next, connection);
+}
+
+#[test]
+fn a_transaction_of_which_a_statement_is_killed_while_requests_are_held_is_rolled_back() {
+    let (second, server, mut peer) = held();
+    assert_eq!(peer.ask(&rollback(3)).code, 0);
+    let connection = block_on(server.handle().connections(1))[0].connection;
+    for request in [begin(3), write(3), commit(3)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    let killed = block_on(server.handle().kill_request(connection, 1));
+    assert_eq!((killed.requests, peer.receive().sync), (1, 1));
+    second.set_writable(true);
+    let asked = second.asked();
+    is_asked(&asked, RequestType::Begin, asked.header.stream_id);
+    asked.reply(DONE);
+    is_rolled_back(&second, asked.header.stream_id);
+    let mut told = [peer.receive(), peer.receive()].map(|own| code(&own));
+    told.sort_unstable();
+    assert_eq!(told, [None, Some(32)], "BEGIN and COMMIT");
+    begun(&mut peer, &second, 3);
 }
 
 #[test]
