@@ -197,7 +197,7 @@ impl Sink for Deliveries<'_> {
     }
 }
 
-/// The upstream's number of the catalog that a reply tells; `None` if it is an error, or tells none.
+/// The upstream's number of the catalog, as a reply tells it that is no error.
 fn number_of_catalog(frame: &ReplyFrame<'_>) -> Option<u64> {
     frame.schema_version.filter(|_| frame.code == 0)
 }

@@ -17,6 +17,8 @@ use vestibule_wire::features::Features;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::request::{self, Body, IdOrName};
 
+use super::gateway::{GatewayCell, lock};
+use super::schema::Incarnation;
 use crate::limits::{
     CATALOG_BYTES_MAX, CATALOG_QUESTION_SIZE_MAX, CATALOG_QUESTIONS_PER_USER_MAX,
     CATALOG_REPLY_SIZE_MAX,
@@ -134,6 +136,28 @@ impl KeptCatalog {
         let own = self.replies.get(question);
         own.filter(|own| own.version == version)
             .map(|own| own.body.clone())
+    }
+}
+
+impl GatewayCell {
+    /// An upstream has answered a question for the catalog, with this number of its own. What came
+    /// behind a change, or from one that is not followed, is of no version that clients are told.
+    pub(crate) fn keep_catalog(
+        &self,
+        question: CatalogQuestion,
+        incarnation: Incarnation,
+        number: u64,
+        body: &[u8],
+    ) {
+        let version = lock(&self.schema).of_seen(incarnation, number);
+        if let Some(version) = version {
+            lock(&self.catalog).keep(question, version, body);
+        }
+    }
+
+    /// What was answered to this, if the catalog has this version still.
+    pub(crate) fn find_catalog(&self, question: &CatalogQuestion, version: u64) -> Option<Bytes> {
+        lock(&self.catalog).find(question, version)
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
 use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::catalog::{CatalogQuestion, KeptCatalog};
+use super::catalog::KeptCatalog;
 use super::config::{Upstream, Upstreams};
 use super::schema::{Incarnation, SchemaVersion};
 use super::sight::GatewaySight;
@@ -70,7 +69,7 @@ pub(crate) struct GatewayCell {
     #[cfg(test)]
     pub(crate) changes: AtomicU64,
     users: Mutex<Users>,
-    schema: Mutex<SchemaVersion>,
+    pub(super) schema: Mutex<SchemaVersion>,
     /// The upstream's own number of its catalog, as far as it is known; 0 before.
     schema_seen: AtomicU64,
     /// The lowest version of the upstreams that are known, in one word; 0 before.
@@ -78,7 +77,7 @@ pub(crate) struct GatewayCell {
     /// Where each was reached, if it is of the network.
     places: Vec<Mutex<Option<SocketAddr>>>,
     /// What was answered to questions for the catalog.
-    catalog: Mutex<KeptCatalog>,
+    pub(super) catalog: Mutex<KeptCatalog>,
     /// The last run of each whose machine has vanished; 0 for none.
     vanished: Vec<AtomicU64>,
     /// The upstreams whose drain is under way, a bit for each.
@@ -216,26 +215,6 @@ impl GatewayCell {
     /// An upstream is reached there.
     pub(crate) fn set_place(&self, upstream: usize, address: SocketAddr) {
         *lock(&self.places[upstream]) = Some(address);
-    }
-
-    /// An upstream has answered a question for the catalog, with this number of its own. What came
-    /// behind a change, or from one that is not followed, is of no version that clients are told.
-    pub(crate) fn keep_catalog(
-        &self,
-        question: CatalogQuestion,
-        incarnation: Incarnation,
-        number: u64,
-        body: &[u8],
-    ) {
-        let version = lock(&self.schema).of_seen(incarnation, number);
-        if let Some(version) = version {
-            lock(&self.catalog).keep(question, version, body);
-        }
-    }
-
-    /// What was answered to this, if the catalog has this version still.
-    pub(crate) fn find_catalog(&self, question: &CatalogQuestion, version: u64) -> Option<Bytes> {
-        lock(&self.catalog).find(question, version)
     }
 
     /// The machine of an upstream acknowledges nothing any more: links to this run of it, and to
@@ -423,7 +402,7 @@ impl GatewayCell {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing behind these locks is left half changed by a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
