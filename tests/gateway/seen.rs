@@ -34,18 +34,16 @@ fn metric(address: SocketAddr, name: &str, labels: &str) -> Option<f64> {
     get(address, "/metrics").metric(&format!("vestibule_{name}{labels}"))
 }
 
-/// Waits until they do.
-fn probes_tell_that_none_takes_changes(http: SocketAddr) {
-    wait_until("writes are not sent there", || {
-        get(http, "/readyz?writes").status == 503
+/// Waits until probes send changes there, or none.
+fn wait_for_probes(http: SocketAddr, are_changes_taken: bool) {
+    let status = if are_changes_taken { 200 } else { 503 };
+    wait_until("probes tell whether changes are taken", || {
+        get(http, "/readyz?writes").status == status
     });
     let ready = get(http, "/readyz");
-    let why = "no upstream takes changes";
-    assert!(
-        ready.status == 200 && ready.body.contains(why),
-        "{}",
-        ready.body
-    );
+    assert_eq!(ready.status, 200);
+    let is_told = ready.body.contains("no upstream takes changes");
+    assert_eq!(is_told, !are_changes_taken, "{}", ready.body);
 }
 
 #[test]
@@ -97,8 +95,9 @@ fn operators_see_which_upstream_requests_go_to_and_how_each_is() {
     );
 
     set_read_only(&first, true);
-    probes_tell_that_none_takes_changes(http);
+    wait_for_probes(http, false);
     set_read_only(&second, false);
+    wait_for_probes(http, true);
     assert_eq!(alice.ask(&RequestBuilder::replace(2, 2)).code, 0);
     let of_b = "{upstream=\"b\"}";
     assert_eq!(metric(http, "upstream_failovers_total", of_b), Some(1.0));
