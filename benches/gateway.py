@@ -177,10 +177,9 @@ def spread(values):
             "worst": round(max(values), 1)} if values else None
 
 
-def blocked(options):
-    """While the upstream's thread computes: what a client is told, and how fast; then what the
-    upstream sees of clients that connect, ask and leave one after another."""
-    busy = options.blocked_seconds
+@contextlib.contextmanager
+def one(options):
+    """A Tarantool, and a gateway before it."""
     with tempfile.TemporaryDirectory(prefix="vestibule-gateway-") as top, \
             contextlib.ExitStack() as stack:
         upstream = upstreams.Tarantool(options, f"{top}/a")
@@ -188,6 +187,14 @@ def blocked(options):
         stack.callback(upstream.server.stop)
         gateway = upstreams.start_gateway(options, f"{top}/g", {"a": upstream})
         stack.callback(gateway.stop)
+        yield upstream, gateway
+
+
+def blocked(options):
+    """While the upstream's thread computes: what a client is told, and how fast; then what the
+    upstream sees of clients that connect, ask and leave one after another."""
+    busy = options.blocked_seconds
+    with one(options) as (upstream, gateway), contextlib.ExitStack() as stack:
         client = upstreams.Client(gateway.port)
         stack.callback(client.close)
         total = "box.stat.net().CONNECTIONS.total"
@@ -221,13 +228,7 @@ def blocked(options):
 
 def clients(options):
     """How many connections the upstream has for many clients, each of which has asked once."""
-    with tempfile.TemporaryDirectory(prefix="vestibule-gateway-") as top, \
-            contextlib.ExitStack() as stack:
-        upstream = upstreams.Tarantool(options, f"{top}/a")
-        upstream.start()
-        stack.callback(upstream.server.stop)
-        gateway = upstreams.start_gateway(options, f"{top}/g", {"a": upstream})
-        stack.callback(gateway.stop)
+    with one(options) as (upstream, gateway):
         all_of_them = [upstreams.Client(gateway.port) for _ in range(options.clients)]
         for own in all_of_them:
             own.send(upstreams.select_one(1))
