@@ -79,7 +79,8 @@ def run(arguments, directory):
         gateway = start(command, stdin=subprocess.DEVNULL)
     code = tarantool.wait()
     if gateway is not None:
-        gateway.kill()
+        # It tells its clients first what became of what they had asked.
+        gateway.terminate()
         gateway.wait()
     return code
 
