@@ -84,9 +84,9 @@ async fn live(link: &Link, epoch: u64) -> Error {
             Err(error) => error,
         },
         #[cfg(feature = "tls")]
-        Ok(Ok(Socket::Tls(mut socket))) => match greet(link, &mut socket, epoch).await {
+        Ok(Ok(Socket::Tls(mut socket))) => match greet(link, socket.stream(), epoch).await {
             Ok(incoming) => {
-                let (reader, writer) = tokio::io::split(socket);
+                let (reader, writer) = socket.into_split();
                 drive(link, incoming, reader, writer).await
             }
             Err(error) => error,

@@ -1,6 +1,6 @@
 //! Sockets.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -62,13 +62,24 @@ impl WriteHalf {
         }
     }
 
-    /// The same; a socket that takes a part of it is full, and is not asked again before it says
-    /// that it is not.
-    fn try_fill(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &*self.0 {
+            Half::Tcp(half) => half.try_write_vectored(slices),
+            Half::Unix(half) => half.try_write_vectored(slices),
+        }
+    }
+
+    /// Has `write` write `size` bytes; a socket that takes a part of them is full, and is not asked
+    /// again before it says that it is not.
+    fn try_fill(
+        &self,
+        size: usize,
+        write: impl FnOnce(&Self) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let mut taken = 0;
         let write = || {
-            taken = self.try_write(bytes)?;
-            if taken < bytes.len() {
+            taken = write(self)?;
+            if taken < size {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             Ok(())
@@ -99,11 +110,30 @@ impl AsyncWrite for WriteHalf {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_ready(cx))?;
-            match self.try_fill(bytes) {
+            match self.try_fill(bytes.len(), |own| own.try_write(bytes)) {
                 Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let size = slices.iter().map(|slice| slice.len()).sum();
+        loop {
+            ready!(self.poll_ready(cx))?;
+            match self.try_fill(size, |own| own.try_write_vectored(slices)) {
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -161,29 +191,81 @@ fn bound_unsent(socket: &TcpStream, max: u32) -> io::Result<()> {
 #[cfg(feature = "tls")]
 mod tls {
     //! TLS over sockets.
+    //!
+    //! ```text
+    //!   records ──▶ the stream's half ─┐
+    //!                                  ├─▶ one socket
+    //!   how much it is to hold ────────┘
+    //! ```
 
-    use tokio::io::{AsyncRead, AsyncWrite};
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadHalf};
     use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::pki_types::ServerName;
 
-    use super::{Socket, Write, broken};
+    use super::{Socket, Write, WriteHalf, broken};
     use crate::address::Address;
     use crate::error::Error;
     use crate::limits::TLS_UNSENT_MAX;
     use crate::tls::TlsOptions;
 
     /// What is read and written as a socket is.
-    pub(in crate::link) trait Duplex:
-        AsyncRead + AsyncWrite + Send + Unpin
-    {
-    }
+    trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
     impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
-    /// The socket below keeps the bound that it has from the start.
-    impl Write for tokio::io::WriteHalf<Encrypted> {}
+    /// A stream that is agreed on, and the socket that it writes to.
+    pub(in crate::link) struct Encrypted {
+        stream: Box<dyn Duplex>,
+        below: WriteHalf,
+    }
 
-    pub(in crate::link) type Encrypted = Box<dyn Duplex>;
+    /// What such a stream is written to by.
+    pub(in crate::link) struct EncryptedWriteHalf {
+        half: tokio::io::WriteHalf<Box<dyn Duplex>>,
+        below: WriteHalf,
+    }
+
+    impl Encrypted {
+        /// The stream, for the handshake of who uses it.
+        pub(in crate::link) fn stream(&mut self) -> &mut (impl AsyncRead + AsyncWrite + Unpin) {
+            &mut self.stream
+        }
+
+        /// One half to read, and one to write.
+        pub(in crate::link) fn into_split(self) -> (impl AsyncRead + Unpin, EncryptedWriteHalf) {
+            let (reader, half): (ReadHalf<_>, _) = tokio::io::split(self.stream);
+            let below = self.below;
+            (reader, EncryptedWriteHalf { half, below })
+        }
+    }
+
+    impl AsyncWrite for EncryptedWriteHalf {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.half).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.half).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.half).poll_shutdown(cx)
+        }
+    }
+
+    impl Write for EncryptedWriteHalf {
+        fn bound_unsent(&self, max: u32) {
+            self.below.bound_unsent(max);
+        }
+    }
 
     pub(super) async fn agree(
         options: &TlsOptions,
@@ -192,22 +274,100 @@ mod tls {
     ) -> Result<Socket, Error> {
         let name = options.name_at(address)?;
         let encrypted = match socket {
-            Socket::Tcp(socket) => over(options, name, socket).await?,
-            Socket::Unix(socket) => over(options, name, socket).await?,
+            Socket::Tcp(socket) => {
+                let (reader, writer) = socket.into_split();
+                over(options, name, reader, writer.into()).await?
+            }
+            Socket::Unix(socket) => {
+                let (reader, writer) = socket.into_split();
+                over(options, name, reader, writer.into()).await?
+            }
             Socket::Tls(socket) => socket,
         };
         Ok(Socket::Tls(encrypted))
     }
 
-    async fn over<S: Duplex + 'static>(
+    async fn over(
         options: &TlsOptions,
         name: ServerName<'static>,
-        socket: S,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        below: WriteHalf,
     ) -> Result<Encrypted, Error> {
         let connector = TlsConnector::from(options.config());
+        let socket = tokio::io::join(reader, below.clone());
         let agreed = connector.connect_with(name, socket, |own| {
             own.set_buffer_limit(Some(TLS_UNSENT_MAX));
         });
-        Ok(Box::new(agreed.await.map_err(broken)?))
+        let stream = Box::new(agreed.await.map_err(broken)?);
+        Ok(Encrypted { stream, below })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::sync::Arc;
+
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use tokio::net::TcpListener;
+        use tokio_rustls::TlsAcceptor;
+        use tokio_rustls::rustls::ServerConfig;
+        use tokio_rustls::rustls::crypto::ring::default_provider;
+        use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+        use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        use vestibule_wire::limits::{UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX};
+
+        use super::*;
+        use crate::link::transport::{Half, SockRef, connect};
+        use crate::options::Options;
+
+        const CA: &[u8] = include_bytes!("../../tests/certificates/ca.pem");
+        const SERVER: &[u8] = include_bytes!("../../tests/certificates/server.pem");
+        const SERVER_KEY: &[u8] = include_bytes!("../../tests/certificates/server.key");
+
+        fn acceptor() -> TlsAcceptor {
+            let chain = CertificateDer::pem_slice_iter(SERVER);
+            let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+            let key = PrivateKeyDer::from_pem_slice(SERVER_KEY).unwrap();
+            let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth();
+            Arc::new(config.with_single_cert(chain, key).unwrap()).into()
+        }
+
+        #[tokio::test]
+        async fn the_socket_below_holds_what_its_connection_says() {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = Address::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: listener.local_addr().unwrap().port(),
+            };
+            let options = Options {
+                tls: Some(TlsOptions::with_roots_pem(CA).unwrap()),
+                ..Options::default()
+            };
+            let accepted = async {
+                let (socket, _) = listener.accept().await.unwrap();
+                acceptor().accept(socket).await.unwrap()
+            };
+            let (connected, mut peer) = tokio::join!(connect(&address, &options), accepted);
+            let Ok(Socket::Tls(own)) = connected else {
+                panic!("it is agreed on")
+            };
+            let (reader, mut writer) = own.into_split();
+            let Half::Tcp(half) = &*writer.below.clone().0 else {
+                panic!("it is a socket of TCP")
+            };
+            let unsent_max = || SockRef::from(half.as_ref()).tcp_notsent_lowat().unwrap();
+            assert_eq!(unsent_max(), UNSENT_IN_KERNEL_MAX);
+            writer.bound_unsent(UNSENT_IN_KERNEL_FAST_MAX);
+            assert_eq!(unsent_max(), UNSENT_IN_KERNEL_FAST_MAX);
+            // What is written goes there as well.
+            writer.write_all(b"a ping").await.unwrap();
+            writer.flush().await.unwrap();
+            let mut read = [0; 6];
+            peer.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, b"a ping");
+            drop(reader);
+        }
     }
 }
