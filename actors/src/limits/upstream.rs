@@ -75,6 +75,10 @@ pub(crate) const SILENCE_PATIENCE_MAX: u32 = 8;
 /// be taken back.
 pub(crate) const LINK_AHEAD_MAX: usize = 256 << 10;
 
+/// Bytes of a request that has waited up to which it is copied behind what goes before it, and is
+/// written with that: to copy so much takes less than a system call.
+pub(crate) const LINK_COPY_MAX: usize = 16 << 10;
+
 /// How long requests are held when an upstream is lost that another one may stand in for, unless
 /// configured otherwise.
 pub const FAILOVER_HOLD_DEFAULT: Duration = Duration::from_secs(1);

@@ -1,10 +1,11 @@
-//! Bytes that a link has for its socket. Large bodies are not copied.
+//! Bytes that a link has for its socket. Large bodies are not copied; small ones are, for each part
+//! is written by a call of its own.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::limits::BUFFER_KEEP_MAX;
+use crate::limits::{BUFFER_KEEP_MAX, LINK_COPY_MAX};
 
 /// What is to be written, in order. Invariant: no part is empty or written whole, but for the last
 /// one, which is kept for what comes.
@@ -70,7 +71,9 @@ impl Outbox {
 
     /// Adds a buffer's bytes.
     pub(crate) fn push_buffer(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
+        if bytes.len() <= LINK_COPY_MAX {
+            self.append(|out| out.extend_from_slice(&bytes));
+        } else {
             let is_written = |last: &OutboxPart| last.at == last.bytes().len();
             if self.parts.back().is_some_and(is_written) {
                 self.parts.pop_back();
@@ -124,10 +127,14 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..9);
+        let large =
+            (any::<u8>(), 1..9usize).prop_map(|(byte, more)| vec![byte; LINK_COPY_MAX + more]);
         let step = prop_oneof![
             bytes().prop_map(Step::Append),
             bytes().prop_map(Step::Push),
+            large.prop_map(Step::Push),
             (0..9usize).prop_map(Step::Write),
+            (0..2 * LINK_COPY_MAX).prop_map(Step::Write),
         ];
         prop::collection::vec(step, 0..40)
     }
@@ -161,5 +168,32 @@ mod tests {
             }
             prop_assert_eq!(came, left);
         }
+    }
+
+    /// As many writes as it takes, if the socket takes everything.
+    fn written(own: &mut Outbox) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        while !own.is_empty() {
+            sizes.push(own.front().len());
+            own.wrote(own.front().len());
+        }
+        sizes
+    }
+
+    #[test]
+    fn small_buffers_leave_with_what_is_before_and_behind_them_and_large_ones_are_not_copied() {
+        let mut own = Outbox::default();
+        for _ in 0..100 {
+            own.append(|out| out.extend_from_slice(b"head"));
+            own.push_buffer(Bytes::from_static(b"body"));
+        }
+        assert_eq!(written(&mut own), [800]);
+        let large = Bytes::from(vec![0; LINK_COPY_MAX + 1]);
+        own.append(|out| out.extend_from_slice(b"head"));
+        own.push_buffer(large.clone());
+        own.push_buffer(Bytes::from_static(b"body"));
+        own.wrote(4);
+        assert_eq!(own.front().as_ptr(), large.as_ptr());
+        assert_eq!(written(&mut own), [large.len(), 4]);
     }
 }
