@@ -39,6 +39,10 @@ pub(crate) const SCOUT_REPLY_SIZE_MAX: usize = 1 << 20;
 /// How often while no upstream is written to.
 pub(crate) const PROBE_INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_millis(50);
 
+/// How often while requests are held for the one that takes over: each waits for that to be seen.
+/// A hold has its end, and a probe takes an upstream some 40 µs.
+pub(crate) const PROBE_INTERVAL_HELD: Duration = Duration::from_millis(20);
+
 /// How long a connection to an upstream may take to be made, greeted and logged in, unless
 /// configured otherwise.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);

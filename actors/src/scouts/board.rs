@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::limits::PROBE_INTERVAL_WITHOUT_PRIMARY;
+use crate::limits::{PROBE_INTERVAL_HELD, PROBE_INTERVAL_WITHOUT_PRIMARY};
 use crate::shared::Shared;
 use crate::throttle::Throttle;
 use crate::upstream::{
@@ -37,6 +37,8 @@ pub(super) struct ScoutBoard {
     failover: RefCell<Failover>,
     /// Wakes who ends holds when one begins.
     pub(super) held: Notify,
+    /// Wakes the scouts then: they ask at once, and more often.
+    pub(super) hurried: Notify,
     /// One of them has served since the start.
     has_served: Cell<bool>,
     /// The one that requests went to last.
@@ -81,6 +83,7 @@ impl ScoutBoard {
             known: RefCell::new(known),
             failover,
             held: Notify::new(),
+            hurried: Notify::new(),
             has_served: Cell::new(false),
             target_last: Cell::new(None),
             is_read_only: Cell::new(false),
@@ -188,16 +191,22 @@ impl ScoutBoard {
     /// How often upstreams are asked now.
     pub(super) fn probe_interval(&self) -> Duration {
         let interval = self.gateway.config.probe_interval;
-        match self.gateway.target() {
-            Some(_) => interval,
-            None => interval.min(PROBE_INTERVAL_WITHOUT_PRIMARY),
+        match self.gateway.destination() {
+            Destination::To(_) => interval,
+            Destination::Held => interval.min(PROBE_INTERVAL_HELD),
+            Destination::Nowhere => interval.min(PROBE_INTERVAL_WITHOUT_PRIMARY),
         }
     }
 
     /// Does what follows from what is known.
     pub(super) fn decide(&self) {
         let conditions: Vec<Condition> = {
-            let known = self.known.borrow();
+            let known = &mut *self.known.borrow_mut();
+            let since = known.iter().filter_map(|own| own.scout.writable_since());
+            if let Some(last) = since.max() {
+                let all = known.iter_mut();
+                all.for_each(|own| own.scout.on_other_writable(last));
+            }
             known.iter().map(|own| own.scout.condition()).collect()
         };
         let now = self.now();
@@ -232,6 +241,7 @@ impl ScoutBoard {
             self.gateway.sight.holds.fetch_add(1, Ordering::Relaxed);
             self.gateway.set_destination(Destination::Held);
             self.held.notify_one();
+            self.hurried.notify_waiters();
         }
     }
 

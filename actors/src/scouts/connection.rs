@@ -26,7 +26,7 @@ use crate::engine::catalog::GUEST;
 use crate::limits::{KEYS_LOOK_PERIOD, READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
 use crate::outbound::{LookUp, chance, connect_scout};
 use crate::throttle::Throttle;
-use crate::upstream::{HAS_ID_SINCE, Handshake, LinkUser, Scout, ScoutQuestion, UserQuestion};
+use crate::upstream::{HAS_ID_SINCE, Handshake, LinkUser, ScoutQuestion, UserQuestion};
 
 /// The numbers of what is asked; questions for users come behind.
 const VOTE_SYNC: u64 = 1;
@@ -223,12 +223,14 @@ impl<'a> ScoutConnection<'a> {
     ) -> Result<(), String> {
         let wait = interval.min(SCOUT_LOOK_PERIOD);
         let question = {
-            let watched = &self.board.gateway.watched;
-            let others = pin!(async {
-                watched.changed().await;
+            let board = self.board;
+            let watched = pin!(async {
+                board.gateway.watched.changed().await;
                 // What is watched next is looked at together with it.
                 sleep(KEYS_LOOK_PERIOD).await;
             });
+            let hurried = pin!(board.hurried.notified());
+            let others = select(watched, hurried);
             let question = pin!(questions.recv());
             let traffic = pin!(timeout(wait, async {
                 self.write().await?;
@@ -349,21 +351,26 @@ impl<'a> ScoutConnection<'a> {
             return;
         }
         self.asked.retain(|own| *own != frame.sync);
+        let now = self.board.now();
         if let Some(number) = frame.schema_version {
             self.board.on_schema_version(self.index, number);
         }
         match frame.sync {
             VOTE_SYNC => {
                 if let Some(ballot) = Ballot::read(frame) {
-                    self.needs_info = ballot.is_bootstrapped.is_none();
-                    self.board
-                        .tell(self.index, |scout| scout.on_ballot(&ballot));
+                    let needed_info =
+                        std::mem::replace(&mut self.needs_info, ballot.is_bootstrapped.is_none());
+                    if self.needs_info && !needed_info {
+                        // It does not tell all, as is known from now on: the rest at once.
+                        self.probed = None;
+                    }
+                    (self.board).tell(self.index, |scout| scout.on_ballot(&ballot, now));
                 }
             }
             INFO_SYNC => {
                 let is_read_only = is_read_only(frame);
                 self.may_ask_info = is_read_only.is_some();
-                (self.board).tell(self.index, |scout| scout.on_info(is_read_only));
+                (self.board).tell(self.index, |scout| scout.on_info(is_read_only, now));
             }
             sync => self.answer_askers(sync, frame, refused),
         }
@@ -371,13 +378,14 @@ impl<'a> ScoutConnection<'a> {
 
     fn take_event(&mut self, event: (&str, Option<&[u8]>)) {
         let (board, index) = (self.board, self.index);
+        let now = board.now();
         let sign = self.watches.take(board, index, event, &mut self.out);
         match sign {
             None => return,
             Some(Sign::ReadOnly(is_read_only)) => {
-                board.tell(index, |scout| scout.on_info(is_read_only));
+                board.tell(index, |scout| scout.on_info(is_read_only, now));
             }
-            Some(Sign::Leaving) => board.tell(index, Scout::on_leaving),
+            Some(Sign::Leaving) => board.tell(index, |scout| scout.on_leaving(now)),
             // It says nothing of whether it takes changes.
             Some(Sign::Solo(reason)) => return board.on_solo(index, reason),
         }

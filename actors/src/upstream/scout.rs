@@ -86,6 +86,12 @@ pub(crate) struct Scout {
     drain: UpstreamDrain,
     /// Without silence.
     condition: Condition,
+    /// Whether it takes changes, by its ballot alone.
+    votes_writable: bool,
+    /// Since when it takes changes, if it does.
+    writable_since: Option<Instant>,
+    /// An answer is owed for as long as silence takes, without patience.
+    is_overdue: bool,
     is_silent: bool,
     /// Why it is absent.
     trouble: String,
@@ -114,6 +120,9 @@ impl Scout {
             silent_after,
             drain: UpstreamDrain::None,
             condition: Condition::Absent,
+            votes_writable: false,
+            writable_since: None,
+            is_overdue: false,
             is_silent: false,
             trouble: "not reached yet".to_owned(),
             heard: now,
@@ -169,6 +178,7 @@ impl Scout {
     /// The upstream has greeted.
     pub(crate) fn on_greeted(&mut self, now: Instant) {
         self.condition = Condition::Loading;
+        self.writable_since = None;
         self.is_silent = false;
         self.says_read_only = None;
         self.is_leaving = false;
@@ -184,6 +194,7 @@ impl Scout {
     /// Something has come.
     pub(crate) fn on_heard(&mut self, now: Instant) {
         self.heard = now;
+        self.is_overdue = false;
         if std::mem::take(&mut self.is_silent) {
             self.patience = (self.patience * 2).min(SILENCE_PATIENCE_MAX);
             self.back_since = now;
@@ -196,45 +207,65 @@ impl Scout {
     }
 
     /// The upstream's ballot has come.
-    pub(crate) fn on_ballot(&mut self, ballot: &Ballot) {
+    pub(crate) fn on_ballot(&mut self, ballot: &Ballot, now: Instant) {
         // Before it told of other reasons, this was loading; or what is configured, told twice.
         let is_loading = match ballot.is_bootstrapped {
             Some(is_bootstrapped) => !is_bootstrapped,
             None => ballot.is_read_only && !ballot.is_read_only_by_configuration,
         };
-        self.condition = if is_loading {
-            Condition::Loading
-        } else {
-            let says_read_only = self.says_read_only.unwrap_or(false);
-            let is_writable = ballot.is_writable() && !says_read_only && !self.is_leaving;
-            Condition::Serving { is_writable }
+        self.votes_writable = ballot.is_writable() && !is_loading;
+        self.condition = match is_loading {
+            true => Condition::Loading,
+            false => Condition::Serving { is_writable: false },
         };
+        self.find_writable(now);
         self.backoff.reset();
     }
 
     /// The upstream is about to stop: requests go to another one, if there is one.
-    pub(crate) fn on_leaving(&mut self) {
+    pub(crate) fn on_leaving(&mut self, now: Instant) {
         self.is_leaving = true;
-        if let Condition::Serving { is_writable } = &mut self.condition {
-            *is_writable = false;
-        }
+        self.find_writable(now);
     }
 
     /// The upstream has said whether it is read-only, for any reason: older ones do not tell
     /// orphans by their ballots. `None`: it does not say, or not any more.
-    pub(crate) fn on_info(&mut self, is_read_only: Option<bool>) {
+    pub(crate) fn on_info(&mut self, is_read_only: Option<bool>, now: Instant) {
         self.says_read_only = is_read_only;
-        let is_read_only = is_read_only.unwrap_or(false);
+        self.find_writable(now);
+    }
+
+    /// Finds whether it takes changes, by all that it has said.
+    fn find_writable(&mut self, now: Instant) {
+        let says_read_only = self.says_read_only.unwrap_or(false);
+        let may = self.votes_writable && !says_read_only && !self.is_leaving;
         if let Condition::Serving { is_writable } = &mut self.condition {
-            *is_writable &= !is_read_only;
+            *is_writable = may;
         }
+        match self.condition.is_writable() {
+            true => self.writable_since = self.writable_since.or(Some(now)),
+            false => self.writable_since = None,
+        }
+    }
+
+    /// Since when it takes changes, if it does.
+    pub(crate) fn writable_since(&self) -> Option<Instant> {
+        self.writable_since
+    }
+
+    /// Another upstream has come to take changes at that time. If this one has said nothing since,
+    /// although it owes an answer, it is silent, however long it may be so otherwise.
+    pub(crate) fn on_other_writable(&mut self, at: Instant) {
+        self.is_silent |= self.is_overdue && at > self.heard;
     }
 
     /// The upstream cannot be reached, or its connection has ended. Returns how long it is left
     /// alone; `chance`, from 0 to 1, has scouts of one upstream not come at once.
     pub(crate) fn on_lost(&mut self, trouble: String, chance: f64) -> Duration {
         self.condition = Condition::Absent;
+        self.writable_since = None;
         self.trouble = trouble;
+        self.is_overdue = false;
         self.is_silent = false;
         self.owed_since = None;
         // The first time soon: it may be there again at once.
@@ -266,213 +297,11 @@ impl Scout {
             self.patience = 1;
         }
         let silence = now.saturating_duration_since(self.last_sign());
-        if self.owed_since.is_some()
-            && self.condition != Condition::Absent
-            && silence >= self.silent_after.saturating_mul(self.patience)
-        {
-            self.is_silent = true;
-        }
+        let owes = self.owed_since.is_some() && self.condition != Condition::Absent;
+        self.is_overdue = owes && silence >= self.silent_after;
+        self.is_silent |= owes && silence >= self.silent_after.saturating_mul(self.patience);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SILENT_AFTER: Duration = Duration::from_millis(500);
-    const PERIOD: Duration = Duration::from_millis(50);
-    const SERVING: Condition = Condition::Serving { is_writable: true };
-
-    struct Model {
-        scout: Scout,
-        now: Instant,
-    }
-
-    impl Model {
-        fn serving() -> Self {
-            let now = Instant::now();
-            let mut scout = Scout::new(SILENT_AFTER, now);
-            assert_eq!(scout.condition(), Condition::Absent);
-            scout.on_greeted(now);
-            assert_eq!(scout.condition(), Condition::Loading);
-            scout.on_ballot(&Ballot::default());
-            assert_eq!(scout.condition(), SERVING);
-            Self { scout, now }
-        }
-
-        fn ask(&mut self) {
-            self.scout.on_asked(self.now);
-        }
-
-        /// Looks as often as it should for so long.
-        fn pass(&mut self, time: Duration) {
-            let end = self.now + time;
-            while self.now < end {
-                self.now += PERIOD;
-                self.scout.look(self.now, PERIOD);
-            }
-        }
-
-        fn hear(&mut self) {
-            self.scout.on_heard(self.now);
-            self.scout.on_all_answered();
-        }
-    }
-
-    #[test]
-    fn who_is_about_to_stop_takes_no_changes_until_it_greets_again() {
-        let mut own = Model::serving();
-        own.scout.on_leaving();
-        for _ in 0..2 {
-            let is_writable = false;
-            assert_eq!(own.scout.condition(), Condition::Serving { is_writable });
-            let trouble = own.scout.trouble(own.now);
-            assert_eq!(trouble.as_deref(), Some("about to stop"));
-            own.scout.on_ballot(&Ballot::default());
-        }
-        own.scout.on_greeted(own.now);
-        own.scout.on_ballot(&Ballot::default());
-        assert_eq!(own.scout.condition(), SERVING);
-    }
-
-    #[test]
-    fn who_owes_an_answer_and_says_nothing_is_silent_until_any_byte() {
-        let mut own = Model::serving();
-        own.pass(10 * SILENT_AFTER);
-        assert_eq!(own.scout.condition(), SERVING, "nothing is owed");
-        own.ask();
-        own.pass(SILENT_AFTER - PERIOD);
-        assert_eq!(own.scout.condition(), SERVING);
-        own.pass(PERIOD);
-        assert_eq!(own.scout.condition(), Condition::Silent);
-        let trouble = own.scout.trouble(own.now);
-        assert_eq!(trouble.as_deref(), Some("no answer for 0.5 s"));
-        own.hear();
-        assert_eq!(own.scout.condition(), SERVING);
-        assert_eq!(own.scout.trouble(own.now), None);
-    }
-
-    #[test]
-    fn who_is_drained_is_so_whatever_it_says_and_is_as_it_says_afterwards() {
-        let mut own = Model::serving();
-        for (drain, expected, trouble) in [
-            (UpstreamDrain::UnderWay, Condition::Leaving, "being drained"),
-            (UpstreamDrain::Done, Condition::Drained, "drained"),
-        ] {
-            own.scout.on_drain(drain);
-            own.scout.on_ballot(&Ballot::default());
-            assert_eq!(own.scout.condition(), expected);
-            assert_eq!(own.scout.trouble(own.now).as_deref(), Some(trouble));
-        }
-        own.scout.on_lost("gone".to_owned(), 1.0);
-        assert_eq!(own.scout.condition(), Condition::Drained);
-        own.scout.on_drain(UpstreamDrain::None);
-        assert_eq!(own.scout.condition(), Condition::Absent);
-    }
-
-    #[test]
-    fn a_connection_that_says_nothing_for_long_is_given_up_and_none_that_owes_nothing() {
-        let mut own = Model::serving();
-        own.pass(2 * SCOUT_SILENCE_MAX);
-        assert_eq!(own.scout.given_up(own.now), None);
-        own.ask();
-        own.pass(SCOUT_SILENCE_MAX - PERIOD);
-        assert_eq!(own.scout.given_up(own.now), None);
-        own.pass(PERIOD);
-        let trouble = own.scout.given_up(own.now);
-        assert_eq!(trouble.as_deref(), Some("no answer for 30.0 s"));
-        own.hear();
-        assert_eq!(own.scout.given_up(own.now), None);
-    }
-
-    #[test]
-    fn a_late_look_of_ours_is_not_its_silence() {
-        let mut own = Model::serving();
-        own.ask();
-        own.now += 10 * SILENT_AFTER;
-        own.scout.look(own.now, PERIOD);
-        assert_eq!(own.scout.condition(), SERVING);
-        own.pass(SILENT_AFTER);
-        assert_eq!(own.scout.condition(), Condition::Silent);
-    }
-
-    #[test]
-    fn who_may_be_silent_for_ever_never_is() {
-        let now = Instant::now();
-        let mut own = Scout::new(Duration::MAX, now);
-        own.on_greeted(now);
-        own.on_ballot(&Ballot::default());
-        own.on_asked(now);
-        own.look(now + 1000 * SILENT_AFTER, PERIOD);
-        assert_eq!(own.condition(), SERVING);
-    }
-
-    #[test]
-    fn who_is_silent_again_and_again_is_given_longer_and_trusted_later() {
-        let mut own = Model::serving();
-        for patience in [1, 2, 4, 8, 8] {
-            own.ask();
-            own.pass(SILENT_AFTER * patience - PERIOD);
-            assert_eq!(own.scout.condition(), SERVING, "{patience}");
-            own.pass(PERIOD);
-            assert_eq!(own.scout.condition(), Condition::Silent, "{patience}");
-            own.hear();
-        }
-        own.pass(SILENT_AFTER * (TRUST_AFTER + 1));
-        own.ask();
-        own.pass(SILENT_AFTER);
-        assert_eq!(own.scout.condition(), Condition::Silent);
-    }
-
-    #[test]
-    fn a_lost_one_is_absent_and_left_alone_longer_each_time() {
-        let mut own = Model::serving();
-        let trouble = || "connection refused".to_owned();
-        let first = own.scout.on_lost(trouble(), 1.0);
-        assert_eq!(first, RECONNECT_WAIT_MIN);
-        assert_eq!(own.scout.condition(), Condition::Absent);
-        assert_eq!(own.scout.trouble(own.now), Some(trouble()));
-        let waits: Vec<_> = (0..20).map(|_| own.scout.on_lost(trouble(), 1.0)).collect();
-        assert_eq!(waits[0], 2 * RECONNECT_WAIT_MIN);
-        assert_eq!(waits.last(), Some(&RECONNECT_WAIT_MAX));
-        assert_eq!(own.scout.on_lost(trouble(), 0.0), RECONNECT_WAIT_MAX / 2);
-        own.scout.on_greeted(own.now);
-        own.scout.on_ballot(&Ballot::default());
-        assert_eq!(own.scout.on_lost(trouble(), 1.0), RECONNECT_WAIT_MIN);
-    }
-
-    #[test]
-    fn what_keeps_it_from_writing_is_known_whoever_says_so() {
-        let mut own = Model::serving();
-        let told = |own: &mut Model, is_read_only, is_bootstrapped| {
-            own.scout.on_ballot(&Ballot {
-                is_read_only,
-                is_bootstrapped,
-                ..Ballot::default()
-            });
-            own.scout.condition()
-        };
-        let read_only = Condition::Serving { is_writable: false };
-        assert_eq!(
-            told(&mut own, true, None),
-            Condition::Loading,
-            "as older ones mean it"
-        );
-        assert_eq!(told(&mut own, true, Some(true)), read_only);
-        own.scout.on_ballot(&Ballot {
-            is_read_only_by_configuration: true,
-            is_read_only: true,
-            ..Ballot::default()
-        });
-        assert_eq!(own.scout.condition(), read_only, "older ones tell it twice");
-        assert_eq!(told(&mut own, true, Some(false)), Condition::Loading);
-        assert_eq!(told(&mut own, false, None), SERVING);
-        own.scout.on_info(Some(true));
-        assert_eq!(own.scout.condition(), read_only, "an orphan");
-        own.scout.on_ballot(&Ballot::default());
-        assert_eq!(own.scout.condition(), read_only, "until it says otherwise");
-        own.scout.on_info(None);
-        own.scout.on_ballot(&Ballot::default());
-        assert_eq!(own.scout.condition(), SERVING);
-    }
-}
+mod tests;

@@ -1,0 +1,252 @@
+//! An upstream that is played by hand.
+
+use super::*;
+
+const SILENT_AFTER: Duration = Duration::from_millis(500);
+const PERIOD: Duration = Duration::from_millis(50);
+const SERVING: Condition = Condition::Serving { is_writable: true };
+
+struct Model {
+    scout: Scout,
+    now: Instant,
+}
+
+impl Model {
+    fn serving() -> Self {
+        let now = Instant::now();
+        let mut scout = Scout::new(SILENT_AFTER, now);
+        assert_eq!(scout.condition(), Condition::Absent);
+        scout.on_greeted(now);
+        assert_eq!(scout.condition(), Condition::Loading);
+        scout.on_ballot(&Ballot::default(), now);
+        assert_eq!(scout.condition(), SERVING);
+        Self { scout, now }
+    }
+
+    fn ask(&mut self) {
+        self.scout.on_asked(self.now);
+    }
+
+    /// Looks as often as it should for so long.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += PERIOD;
+            self.scout.look(self.now, PERIOD);
+        }
+    }
+
+    fn hear(&mut self) {
+        self.scout.on_heard(self.now);
+        self.scout.on_all_answered();
+    }
+}
+
+#[test]
+fn who_is_about_to_stop_takes_no_changes_until_it_greets_again() {
+    let mut own = Model::serving();
+    own.scout.on_leaving(own.now);
+    for _ in 0..2 {
+        let is_writable = false;
+        assert_eq!(own.scout.condition(), Condition::Serving { is_writable });
+        let trouble = own.scout.trouble(own.now);
+        assert_eq!(trouble.as_deref(), Some("about to stop"));
+        own.scout.on_ballot(&Ballot::default(), own.now);
+    }
+    own.scout.on_greeted(own.now);
+    own.scout.on_ballot(&Ballot::default(), own.now);
+    assert_eq!(own.scout.condition(), SERVING);
+}
+
+#[test]
+fn who_owes_an_answer_and_says_nothing_is_silent_until_any_byte() {
+    let mut own = Model::serving();
+    own.pass(10 * SILENT_AFTER);
+    assert_eq!(own.scout.condition(), SERVING, "nothing is owed");
+    own.ask();
+    own.pass(SILENT_AFTER - PERIOD);
+    assert_eq!(own.scout.condition(), SERVING);
+    own.pass(PERIOD);
+    assert_eq!(own.scout.condition(), Condition::Silent);
+    let trouble = own.scout.trouble(own.now);
+    assert_eq!(trouble.as_deref(), Some("no answer for 0.5 s"));
+    own.hear();
+    assert_eq!(own.scout.condition(), SERVING);
+    assert_eq!(own.scout.trouble(own.now), None);
+}
+
+#[test]
+fn who_is_drained_is_so_whatever_it_says_and_is_as_it_says_afterwards() {
+    let mut own = Model::serving();
+    for (drain, expected, trouble) in [
+        (UpstreamDrain::UnderWay, Condition::Leaving, "being drained"),
+        (UpstreamDrain::Done, Condition::Drained, "drained"),
+    ] {
+        own.scout.on_drain(drain);
+        own.scout.on_ballot(&Ballot::default(), own.now);
+        assert_eq!(own.scout.condition(), expected);
+        assert_eq!(own.scout.trouble(own.now).as_deref(), Some(trouble));
+    }
+    own.scout.on_lost("gone".to_owned(), 1.0);
+    assert_eq!(own.scout.condition(), Condition::Drained);
+    own.scout.on_drain(UpstreamDrain::None);
+    assert_eq!(own.scout.condition(), Condition::Absent);
+}
+
+#[test]
+fn a_connection_that_says_nothing_for_long_is_given_up_and_none_that_owes_nothing() {
+    let mut own = Model::serving();
+    own.pass(2 * SCOUT_SILENCE_MAX);
+    assert_eq!(own.scout.given_up(own.now), None);
+    own.ask();
+    own.pass(SCOUT_SILENCE_MAX - PERIOD);
+    assert_eq!(own.scout.given_up(own.now), None);
+    own.pass(PERIOD);
+    let trouble = own.scout.given_up(own.now);
+    assert_eq!(trouble.as_deref(), Some("no answer for 30.0 s"));
+    own.hear();
+    assert_eq!(own.scout.given_up(own.now), None);
+}
+
+#[test]
+fn a_late_look_of_ours_is_not_its_silence() {
+    let mut own = Model::serving();
+    own.ask();
+    own.now += 10 * SILENT_AFTER;
+    own.scout.look(own.now, PERIOD);
+    assert_eq!(own.scout.condition(), SERVING);
+    own.pass(SILENT_AFTER);
+    assert_eq!(own.scout.condition(), Condition::Silent);
+}
+
+#[test]
+fn who_may_be_silent_for_ever_never_is() {
+    let now = Instant::now();
+    let mut own = Scout::new(Duration::MAX, now);
+    own.on_greeted(now);
+    own.on_ballot(&Ballot::default(), now);
+    own.on_asked(now);
+    own.look(now + 1000 * SILENT_AFTER, PERIOD);
+    assert_eq!(own.condition(), SERVING);
+}
+
+#[test]
+fn who_is_silent_again_and_again_is_given_longer_and_trusted_later() {
+    let mut own = Model::serving();
+    for patience in [1, 2, 4, 8, 8] {
+        own.ask();
+        own.pass(SILENT_AFTER * patience - PERIOD);
+        assert_eq!(own.scout.condition(), SERVING, "{patience}");
+        own.pass(PERIOD);
+        assert_eq!(own.scout.condition(), Condition::Silent, "{patience}");
+        own.hear();
+    }
+    own.pass(SILENT_AFTER * (TRUST_AFTER + 1));
+    own.ask();
+    own.pass(SILENT_AFTER);
+    assert_eq!(own.scout.condition(), Condition::Silent);
+}
+
+#[test]
+fn a_lost_one_is_absent_and_left_alone_longer_each_time() {
+    let mut own = Model::serving();
+    let trouble = || "connection refused".to_owned();
+    let first = own.scout.on_lost(trouble(), 1.0);
+    assert_eq!(first, RECONNECT_WAIT_MIN);
+    assert_eq!(own.scout.condition(), Condition::Absent);
+    assert_eq!(own.scout.trouble(own.now), Some(trouble()));
+    let waits: Vec<_> = (0..20).map(|_| own.scout.on_lost(trouble(), 1.0)).collect();
+    assert_eq!(waits[0], 2 * RECONNECT_WAIT_MIN);
+    assert_eq!(waits.last(), Some(&RECONNECT_WAIT_MAX));
+    assert_eq!(own.scout.on_lost(trouble(), 0.0), RECONNECT_WAIT_MAX / 2);
+    own.scout.on_greeted(own.now);
+    own.scout.on_ballot(&Ballot::default(), own.now);
+    assert_eq!(own.scout.on_lost(trouble(), 1.0), RECONNECT_WAIT_MIN);
+}
+
+#[test]
+fn what_keeps_it_from_writing_is_known_whoever_says_so() {
+    let mut own = Model::serving();
+    let told = |own: &mut Model, is_read_only, is_bootstrapped| {
+        let ballot = Ballot {
+            is_read_only,
+            is_bootstrapped,
+            ..Ballot::default()
+        };
+        own.scout.on_ballot(&ballot, own.now);
+        own.scout.condition()
+    };
+    let read_only = Condition::Serving { is_writable: false };
+    assert_eq!(
+        told(&mut own, true, None),
+        Condition::Loading,
+        "as older ones mean it"
+    );
+    assert_eq!(told(&mut own, true, Some(true)), read_only);
+    let ballot = Ballot {
+        is_read_only_by_configuration: true,
+        is_read_only: true,
+        ..Ballot::default()
+    };
+    own.scout.on_ballot(&ballot, own.now);
+    assert_eq!(own.scout.condition(), read_only, "older ones tell it twice");
+    assert_eq!(told(&mut own, true, Some(false)), Condition::Loading);
+    assert_eq!(told(&mut own, false, None), SERVING);
+    own.scout.on_info(Some(true), own.now);
+    assert_eq!(own.scout.condition(), read_only, "an orphan");
+    own.scout.on_ballot(&Ballot::default(), own.now);
+    assert_eq!(own.scout.condition(), read_only, "until it says otherwise");
+    own.scout.on_info(Some(false), own.now);
+    assert_eq!(own.scout.condition(), SERVING, "as soon as it says so");
+    own.scout.on_info(Some(true), own.now);
+    own.scout.on_info(None, own.now);
+    assert_eq!(own.scout.condition(), SERVING);
+    assert_eq!(told(&mut own, true, Some(true)), read_only);
+    own.scout.on_info(Some(false), own.now);
+    assert_eq!(own.scout.condition(), read_only, "by its ballot");
+}
+
+#[test]
+fn since_when_it_takes_changes_is_known_while_it_does() {
+    let mut own = Model::serving();
+    let since = own.now;
+    own.pass(PERIOD);
+    own.scout.on_ballot(&Ballot::default(), own.now);
+    assert_eq!(own.scout.writable_since(), Some(since));
+    own.scout.on_info(Some(true), own.now);
+    assert_eq!(own.scout.writable_since(), None);
+    own.scout.on_info(Some(false), own.now);
+    assert_eq!(own.scout.writable_since(), Some(own.now));
+    own.scout.on_lost("gone".to_owned(), 1.0);
+    assert_eq!(own.scout.writable_since(), None);
+}
+
+#[test]
+fn who_owes_an_answer_since_another_one_came_to_take_changes_is_given_no_longer() {
+    // One that was silent before, and has come back.
+    let flapping = || {
+        let mut own = Model::serving();
+        own.ask();
+        own.pass(SILENT_AFTER);
+        own.hear();
+        own.ask();
+        own
+    };
+    for (is_after, expected) in [(true, Condition::Silent), (false, SERVING)] {
+        let mut own = flapping();
+        let at = match is_after {
+            true => own.now + PERIOD,
+            // It has said since then that it takes changes itself.
+            false => own.now,
+        };
+        own.pass(SILENT_AFTER - PERIOD);
+        own.scout.on_other_writable(at);
+        assert_eq!(own.scout.condition(), SERVING, "it may answer in time");
+        own.pass(PERIOD);
+        own.scout.on_other_writable(at);
+        assert_eq!(own.scout.condition(), expected);
+        own.hear();
+        own.scout.on_other_writable(at);
+        assert_eq!(own.scout.condition(), SERVING);
+    }
+}
