@@ -17,7 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use client::get;
-use support::{Directory, Server, is_skipped, make_space, rows, tls_files, tool, write_rows};
+use support::tarantool::Tarantool;
+use support::{
+    Directory, Server, is_skipped, make_space, rows, secret, tls_files, tool, write_rows,
+};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::RequestType;
 
@@ -116,13 +119,36 @@ fn a_real_prometheus_has_what_our_dashboard_and_alerts_ask() {
     let server = Server::start(directory.path(), &options.concat());
     make_space(&mut server.connect());
     assert_eq!(server.connect().call("box.snapshot", &[0x90]).code, 0);
+    // The panels of upstreams are a gateway's.
+    let (_upstream, gateway) = gateway(&directory);
+    let both = [server.http_address(), gateway.http_address()].map(|own| own.to_string());
     let mut asked = script("ours.py");
     asked
         .arg(tool("VESTIBULE_TEST_PROMETHEUS"))
-        .arg(server.http_address().to_string())
+        .arg(both.join(","))
         .arg(directory.path())
         .arg(packaging(""));
     under_load(&server, &mut asked);
+}
+
+/// A gateway before a Tarantool, with a side door.
+fn gateway(directory: &Directory) -> (Tarantool, Server) {
+    let arguments = [directory.path().as_os_str(), "127.0.0.1:0".as_ref()];
+    let program = tool("VESTIBULE_TEST_TARANTOOL");
+    let upstream = Tarantool::start(&program, "gateway/upstream.lua", &arguments);
+    let named = format!("a={}", upstream.address);
+    let password = secret(directory.path(), "gateway").display().to_string();
+    let server = Server::start_gateway(&[
+        "--upstream",
+        &named,
+        "--upstream-user",
+        "gateway",
+        "--upstream-password-file",
+        &password,
+        "--http-listen",
+        "127.0.0.1:0",
+    ]);
+    (upstream, server)
 }
 
 /// Runs a script that has to go well, while clients of all kinds are served.

@@ -1,6 +1,16 @@
 //! Every bound of this package, with the relations between them checked when it is compiled. Public
 //! are the defaults and bounds of the configuration, and what clients and operators meet.
 
+/// Declares bounds, and lists them as [`SHOWN`].
+macro_rules! shown {
+    ($($(#[$doc:meta])+ $name:literal: $constant:ident = $value:expr;)+) => {
+        $($(#[$doc])+ pub const $constant: usize = $value;)+
+
+        /// What `vestibule.show('limits')` lists by these names, besides what is configured.
+        pub(crate) const SHOWN: &[(&str, u64)] = &[$(($name, $constant as u64)),+];
+    };
+}
+
 mod listening;
 #[cfg(feature = "tls")]
 mod tls;
@@ -11,19 +21,9 @@ use std::time::Duration;
 pub use listening::*;
 #[cfg(feature = "tls")]
 pub use tls::*;
+pub(crate) use upstream::SHOWN as UPSTREAM_SHOWN;
 pub use upstream::*;
 use vestibule_wire::limits::{AHEAD_MAX, CHUNK_PAYLOAD_MAX};
-
-/// Declares bounds, and lists them as [`SHOWN`].
-macro_rules! shown {
-    ($($(#[$doc:meta])+ $name:literal: $constant:ident = $value:expr;)+) => {
-        $($(#[$doc])+ pub const $constant: usize = $value;)+
-
-        /// The bounds that `vestibule.show('limits')` lists by these names, besides those that are
-        /// configured.
-        pub(crate) const SHOWN: &[(&str, u64)] = &[$(($name, $constant as u64)),+];
-    };
-}
 
 shown! {
     /// Requests of one connection that are forwarded and not yet answered.

@@ -1,7 +1,7 @@
-"""A real Prometheus scrapes a server, and is asked what each panel of packaging/grafana.json asks,
+"""A real Prometheus scrapes a server and a gateway, and is asked what each panel of packaging/grafana.json asks,
 and what the alerts of packaging/prometheus/alerts.yml do.
 
-Usage: ours.py PROMETHEUS ADDRESS DIRECTORY PACKAGING
+Usage: ours.py PROMETHEUS ADDRESS,ADDRESS DIRECTORY PACKAGING
 """
 
 import json

@@ -2,27 +2,41 @@
 
 use std::time::Duration;
 
-/// Requests that one upstream has on its way, of all session threads together. Tarantool's
-/// `net_msg_max` is 768, and at as many it reads nobody any more.
-pub const UPSTREAM_REQUESTS_MAX: usize = 512;
-
-/// Of these, calls, EVAL and SQL: such as may sleep leave room for others.
-pub const UPSTREAM_CALLS_MAX: usize = 384;
-
-/// Of these, kept for connections with next to none on their way: one connection does not keep the
-/// others of its user from calling.
-pub const UPSTREAM_CALLS_CONNECTIONS_RESERVE: usize = 48;
-
-/// And kept for users with next to none on their way: one user does not keep the others from it,
-/// with however many connections.
-pub const UPSTREAM_CALLS_USERS_RESERVE: usize = 48;
-
-/// A connection, or a user, may use the reserve while it has fewer calls on their way, of those of
-/// one session thread.
-pub const UPSTREAM_CALLS_FEW: usize = 4;
-
-/// Upstreams of one gateway.
-pub const UPSTREAMS_MAX: usize = 32;
+shown! {
+    /// Requests that one upstream has on its way, of all session threads together. Tarantool's
+    /// `net_msg_max` is 768, and at as many it reads nobody any more.
+    "upstream_requests_max": UPSTREAM_REQUESTS_MAX = 512;
+    /// Of these, calls, EVAL and SQL: such as may sleep leave room for others.
+    "upstream_calls_max": UPSTREAM_CALLS_MAX = 384;
+    /// Of these, kept for connections with next to none on their way: one connection does not keep
+    /// the others of its user from calling.
+    "upstream_calls_connections_reserve": UPSTREAM_CALLS_CONNECTIONS_RESERVE = 48;
+    /// And kept for users with next to none on their way: one user does not keep the others from
+    /// it, with however many connections.
+    "upstream_calls_users_reserve": UPSTREAM_CALLS_USERS_RESERVE = 48;
+    /// A connection, or a user, may use the reserve while it has fewer calls on their way, of those
+    /// of one session thread.
+    "upstream_calls_few": UPSTREAM_CALLS_FEW = 4;
+    /// Upstreams of one gateway.
+    "upstreams_max": UPSTREAMS_MAX = 32;
+    /// Bytes of requests that wait for an upstream to take over, of all session threads together.
+    /// How many they may be is bounded as all that is on its way is.
+    "failover_max_bytes": FAILOVER_BYTES_MAX = 64 << 20;
+    /// Links of one session thread to one upstream: of those that nobody uses, the one that was
+    /// used longest ago is closed for another; where all are used, a request that needs one more is
+    /// refused. As many descriptors are kept for them.
+    "upstream_links_per_session_thread_max": LINKS_PER_UPSTREAM_MAX = 64;
+    /// Bytes of a reply to a question for the catalog that is kept.
+    "upstream_catalog_reply_max_bytes": CATALOG_REPLY_SIZE_MAX = 4 << 20;
+    /// Bytes of all such replies that are kept, with what they are kept by.
+    "upstream_catalog_max_bytes": CATALOG_BYTES_MAX = 64 << 20;
+    /// Users whose hashes and keys a gateway knows.
+    "upstream_users_max": UPSTREAM_USERS_MAX = 10_000;
+    /// Keys of events that clients watch and that are watched upstream, for all of them together.
+    "upstream_keys_max": UPSTREAM_KEYS_MAX = 1024;
+    /// Of these, those that one user was first to watch.
+    "upstream_keys_per_user_max": UPSTREAM_KEYS_OF_USER_MAX = 512;
+}
 
 /// After how long an upstream counts as silent that owes an answer, unless configured otherwise.
 pub const SILENT_AFTER_DEFAULT: Duration = Duration::from_millis(500);
@@ -87,10 +101,6 @@ pub(crate) const LINK_COPY_MAX: usize = 16 << 10;
 /// configured otherwise.
 pub const FAILOVER_HOLD_DEFAULT: Duration = Duration::from_secs(1);
 
-/// Bytes of requests that wait for an upstream to take over, of all session threads together. How
-/// many they may be is bounded as all that is on its way is.
-pub const FAILOVER_BYTES_MAX: usize = 64 << 20;
-
 /// Bytes of requests that one upstream has on its way, and that are kept so that they can be sent
 /// again, of all session threads together. What does not fit is sent once.
 pub(crate) const KEPT_BYTES_MAX: usize = 64 << 20;
@@ -110,23 +120,12 @@ pub(crate) const UPSTREAM_REPLY_LARGE: usize = 64 << 10;
 /// After how long a link that nobody uses is closed.
 pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// Links of one session thread to one upstream: of those that nobody uses, the one that was used
-/// longest ago is closed for another; where all are used, a request that needs one more is refused.
-/// As many descriptors are kept for them.
-pub const LINKS_PER_UPSTREAM_MAX: usize = 64;
-
 /// Of these, those of one connection that has links of its own: the one in use, and one that comes
 /// to its end, since its client has logged in as another user or reads other values by now.
 pub(crate) const LINKS_PER_PINNED_MAX: usize = 2;
 
 /// Bytes of the body of a SELECT of the catalog whose reply is kept.
 pub(crate) const CATALOG_QUESTION_SIZE_MAX: usize = 256;
-
-/// Bytes of such a reply.
-pub const CATALOG_REPLY_SIZE_MAX: usize = 4 << 20;
-
-/// Bytes of all that are kept, with what they are kept by.
-pub const CATALOG_BYTES_MAX: usize = 64 << 20;
 
 /// Questions for the catalog of one user whose replies are kept: a connector has three, and others
 /// by what it can read. More would take the room of other users.
@@ -135,21 +134,12 @@ pub(crate) const CATALOG_QUESTIONS_PER_USER_MAX: usize = 64;
 /// Questions for the catalog that are on their way over one link, and whose replies are kept.
 pub(crate) const CATALOG_QUESTIONS_MAX: usize = 256;
 
-/// Users whose hashes and keys a gateway knows.
-pub(crate) const UPSTREAM_USERS_MAX: usize = 10_000;
-
 /// For how long it counts what an upstream has said of a user.
 pub(crate) const UPSTREAM_USER_FRESH: Duration = Duration::from_secs(1);
 
 /// Questions for users in a second that strangers may cause: for names that are not known, or whose
 /// password was wrong.
 pub(crate) const UPSTREAM_USER_LOOKUPS_PER_SECOND: u32 = 10;
-
-/// Keys of events that clients watch and that are watched upstream, for all of them together.
-pub const UPSTREAM_KEYS_MAX: usize = 1024;
-
-/// Of these, those that one user was first to watch.
-pub const UPSTREAM_KEYS_OF_USER_MAX: usize = 512;
 
 /// How soon after the last time it is looked which keys are watched: clients that begin and end
 /// watches all the time do not keep the scouts from their upstreams.

@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::{Either, select};
 use tokio::sync::{Notify, watch};
@@ -26,13 +27,12 @@ use super::hub::Links;
 use super::refusals::{NoLink, not_there};
 use super::told::Told;
 use crate::cells::claims::{RequestId, RequestPhase};
-use crate::counting::counter::OwnCounter;
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
 use crate::messages::tx::Cancel;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    Destination, Forward, ForwardBody, Incarnation, KeptRequest, LinkClient, Parked, ParkedRequest,
-    RefusedRequest, StreamStep,
+    Destination, Forward, ForwardBody, HeldCounters, Incarnation, KeptRequest, LinkClient, Parked,
+    ParkedRequest, RefusedRequest, StreamStep,
 };
 
 /// What is to be sent again, of one worker.
@@ -58,7 +58,7 @@ struct Doubtful {
 
 impl Again {
     /// Nothing yet, of one of this number of workers, which tells how much is held.
-    pub(super) fn new(workers: usize, held: Arc<OwnCounter>) -> Self {
+    pub(super) fn new(workers: usize, held: Arc<HeldCounters>) -> Self {
         Self {
             parked: Parked::new(FAILOVER_BYTES_MAX / workers.max(1), held),
             aborts: HashMap::new(),
@@ -76,7 +76,14 @@ impl Again {
 
     /// Drops what nobody waits for.
     fn sweep(&mut self, worker: &WorkerCell) {
-        self.parked.sweep(|id| is_queued(worker, id));
+        let now = worker.shared.clock.now();
+        self.parked.sweep(now, |id| is_queued(worker, id));
+        self.sweep_aborts(worker);
+    }
+
+    /// What waited has gone where it may, as far as it could.
+    fn end_settling(&mut self, worker: &WorkerCell, now: Instant) {
+        self.parked.count_gone(now);
         self.sweep_aborts(worker);
     }
 
@@ -297,7 +304,7 @@ impl Links {
             }
         }
         drop(hub);
-        self.again.borrow_mut().sweep_aborts(worker);
+        self.again.borrow_mut().end_settling(worker, now);
         self.flush();
         self.refuse(worker, refused);
         told.send(worker, claims, &self.mailbox);

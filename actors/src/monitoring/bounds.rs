@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::limits;
 use crate::shared::Shared;
+use crate::upstream::GatewayCell;
 
 /// A bound, as `vestibule.show('limits')` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +26,10 @@ impl LimitInfo {
         let grace = shared.resolve_grace(settings.shutdown_grace_period);
         let fixed = shared.config.shown_limits();
         let settable = settings.shown_limits(grace);
+        let of_gateway = shared.gateway.as_deref().map(gateway_limits);
+        let of_gateway = of_gateway.unwrap_or_default();
         let bounds = fixed.iter().chain(&settable).chain(limits::SHOWN);
+        let bounds = bounds.chain(&of_gateway);
         let bounds = bounds.map(|&(name, value)| (name, value, None));
         let counted = counted_limits(shared)
             .into_iter()
@@ -37,6 +41,22 @@ impl LimitInfo {
             .map(|(name, value, used)| Self { name, value, used })
             .collect()
     }
+}
+
+/// The bounds of a gateway: configured, and fixed.
+fn gateway_limits(gateway: &GatewayCell) -> Vec<(&'static str, u64)> {
+    let config = &gateway.config;
+    let configured = [
+        ("failover_hold_ms", config.failover_hold),
+        ("silent_after_ms", config.silent_after),
+        ("probe_interval_ms", config.probe_interval),
+        ("connect_timeout_ms", config.connect_timeout),
+    ];
+    let configured = configured.map(|(name, time)| (name, time.as_millis() as u64));
+    configured
+        .into_iter()
+        .chain(limits::UPSTREAM_SHOWN.iter().copied())
+        .collect()
 }
 
 /// Bounds by name and value, with what is in use now.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::counting::durations::DurationHistogram;
 use crate::limits::UPSTREAM_REQUESTS_MAX;
 use crate::serialized::in_seconds;
 use crate::shared::Shared;
@@ -167,16 +168,35 @@ pub struct GatewayMetrics {
     /// How often requests began to be held since the start, because the upstream that they went to
     /// was lost.
     pub holds: u64,
+    /// How long those waited that do not any more, whatever became of them.
+    pub waited: DurationHistogram,
+    /// Questions to upstreams for users since the start that were answered.
+    pub user_lookups_answered: u64,
+    /// Questions for users that were not: the upstream was lost, or does not let them be read.
+    pub user_lookups_failed: u64,
+    /// Questions for the catalog since the start that came while no upstream served, and were
+    /// answered by what one had answered before.
+    pub catalog_lookups_answered: u64,
+    /// Such questions for which nothing was kept.
+    pub catalog_lookups_failed: u64,
 }
 
 impl GatewayMetrics {
     /// Of a gateway.
     pub(super) fn of(shared: &Shared, now: Instant) -> Option<Self> {
         let gateway = shared.gateway.as_deref()?;
+        let sight = &gateway.sight;
+        let (user_lookups_answered, user_lookups_failed) = sight.user_lookups.get();
+        let (catalog_lookups_answered, catalog_lookups_failed) = sight.catalog_lookups.get();
         Some(Self {
             upstreams: UpstreamInfo::of(gateway, now),
-            held: gateway.sight.held(),
-            holds: gateway.sight.holds.load(Ordering::Relaxed),
+            held: sight.held(),
+            holds: sight.holds.load(Ordering::Relaxed),
+            waited: sight.waited(),
+            user_lookups_answered,
+            user_lookups_failed,
+            catalog_lookups_answered,
+            catalog_lookups_failed,
         })
     }
 }

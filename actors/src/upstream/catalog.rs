@@ -157,7 +157,9 @@ impl GatewayCell {
 
     /// What was answered to this, if the catalog has this version still.
     pub(crate) fn find_catalog(&self, question: &CatalogQuestion, version: u64) -> Option<Bytes> {
-        lock(&self.catalog).find(question, version)
+        let found = lock(&self.catalog).find(question, version);
+        self.sight.catalog_lookups.add(found.is_some());
+        found
     }
 }
 

@@ -372,6 +372,12 @@ impl GatewayCell {
 
     /// Asks for a user, and remembers the answer. An error is why there is none.
     pub(crate) async fn ask(&self, name: &str, now: impl Fn() -> Instant) -> Result<(), String> {
+        let asked = self.ask_target(name, now).await;
+        self.sight.user_lookups.add(asked.is_ok());
+        asked
+    }
+
+    async fn ask_target(&self, name: &str, now: impl Fn() -> Instant) -> Result<(), String> {
         let gone = || "the upstream is gone".to_owned();
         let target = self.target().ok_or_else(gone)?;
         let questions = self.questions.get().ok_or_else(gone)?;

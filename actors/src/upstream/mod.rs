@@ -74,7 +74,7 @@ pub(crate) use owed::OwedRequest;
 pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout, UpstreamDrain};
-pub(crate) use sight::{LinkCounters, ScoutReport};
+pub(crate) use sight::{HeldCounters, LinkCounters, ScoutReport};
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub use user_source::{ListedUsers, UpstreamUsers, UserListError};
 pub(crate) use users::{Asking, Judgment};

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use vestibule_wire::features::Features;
 
+use super::sight::HeldCounters;
 use super::waiting::KeptRequest;
 use crate::cells::claims::RequestId;
-use crate::counting::counter::OwnCounter;
 
 /// As whom a request is asked, and how values are written in its reply: what a link is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,23 +37,26 @@ pub(crate) struct Parked {
     requests: BTreeMap<u64, ParkedRequest>,
     bytes: usize,
     bytes_max: usize,
-    /// How many there are, for others to see.
-    count: Arc<OwnCounter>,
+    /// What was taken out last, by the numbers of requests, and since when they waited.
+    taken: Vec<(u64, Instant)>,
+    /// How many there are and how long they waited, for others to see.
+    counters: Arc<HeldCounters>,
 }
 
 impl Parked {
     /// Nothing yet, and at most this number of bytes of bodies.
-    pub(crate) fn new(bytes_max: usize, count: Arc<OwnCounter>) -> Self {
+    pub(crate) fn new(bytes_max: usize, counters: Arc<HeldCounters>) -> Self {
         Self {
             requests: BTreeMap::new(),
             bytes: 0,
             bytes_max,
-            count,
+            taken: Vec::new(),
+            counters,
         }
     }
 
     fn tell_count(&self) {
-        self.count.set(self.requests.len() as u64);
+        self.counters.count.set(self.requests.len() as u64);
     }
 
     #[inline]
@@ -70,7 +73,8 @@ impl Parked {
     ) -> bool {
         let size = own.request.body.len();
         if size > self.bytes_max - self.bytes {
-            self.sweep(is_wanted);
+            // One for which there was room before needs no room now: this one has just come.
+            self.sweep(own.since, is_wanted);
         }
         if size > self.bytes_max - self.bytes {
             return false;
@@ -82,24 +86,45 @@ impl Parked {
     }
 
     /// Drops those for whom nobody waits.
-    pub(crate) fn sweep(&mut self, is_wanted: impl Fn(RequestId) -> bool) {
-        self.requests
-            .retain(|_, own| is_wanted(own.request.forward.id));
+    pub(crate) fn sweep(&mut self, now: Instant, is_wanted: impl Fn(RequestId) -> bool) {
+        let counters = &self.counters;
+        self.requests.retain(|_, own| {
+            let stays = is_wanted(own.request.forward.id);
+            if !stays {
+                counters.count_waited(own.since, now);
+            }
+            stays
+        });
         let sizes = self.requests.values().map(|own| own.request.body.len());
         self.bytes = sizes.sum();
         self.tell_count();
     }
 
-    /// Takes out all of them, in their order.
+    /// Takes out all of them, in their order. What goes on waiting is pushed again, and then it is
+    /// [counted](Self::count_gone) how long the others did.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = ParkedRequest> + use<> {
         self.bytes = 0;
-        self.count.set(0);
-        std::mem::take(&mut self.requests).into_values()
+        self.counters.count.set(0);
+        let all = std::mem::take(&mut self.requests);
+        self.taken
+            .extend(all.iter().map(|(number, own)| (*number, own.since)));
+        all.into_values()
+    }
+
+    /// Counts how long those waited that were taken out and do not wait again.
+    pub(crate) fn count_gone(&mut self, now: Instant) {
+        for (number, since) in std::mem::take(&mut self.taken) {
+            if !self.requests.contains_key(&number) {
+                self.counters.count_waited(since, now);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
 
     use super::*;
@@ -146,5 +171,36 @@ mod tests {
         let count = own.take_all().count();
         assert_eq!(count, 10, "but two of the first, and two more");
         assert!(own.push(parked(14, 100), |_| true));
+    }
+
+    #[test]
+    fn each_is_counted_once_with_all_that_it_waited() {
+        let counters = Arc::<HeldCounters>::default();
+        let mut own = Parked::new(100, counters.clone());
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        for number in 1..=3 {
+            let since = begin;
+            assert!(own.push(
+                ParkedRequest {
+                    since,
+                    ..parked(number, 1)
+                },
+                |_| true
+            ));
+        }
+        let mut all: Vec<_> = own.take_all().collect();
+        assert!(own.push(all.remove(0), |_| true));
+        own.count_gone(at(2));
+        let waited = || {
+            let waited = counters.waited.histogram();
+            (waited.count(), waited.sum.as_secs())
+        };
+        assert_eq!(waited(), (2, 4), "one goes on waiting");
+        own.count_gone(at(3));
+        own.sweep(at(3), |_| true);
+        assert_eq!(waited(), (2, 4));
+        own.sweep(at(5), |_| false);
+        assert_eq!(waited(), (3, 9));
     }
 }

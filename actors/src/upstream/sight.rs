@@ -11,15 +11,67 @@ use std::time::Instant;
 
 use super::scout::Condition;
 use crate::counting::counter::OwnCounter;
+use crate::counting::durations::{DurationCounts, DurationHistogram};
 
 /// What is seen of all upstreams of a gateway.
 #[derive(Debug)]
 pub(crate) struct GatewaySight {
     upstreams: Vec<UpstreamSight>,
     /// By session thread, requests that wait for an upstream or for a link.
-    held: Vec<Arc<OwnCounter>>,
+    held: Vec<Arc<HeldCounters>>,
     /// How often requests began to be held, because the upstream that they went to was lost.
     pub(crate) holds: AtomicU64,
+    /// Questions to upstreams for users.
+    pub(crate) user_lookups: LookupCounts,
+    /// Questions for the catalog that came while none served, and whether what an upstream had
+    /// answered to them before was kept.
+    pub(crate) catalog_lookups: LookupCounts,
+}
+
+/// Requests that wait in one session thread for an upstream or for a link. On cache lines of its
+/// own, as [`LinkCounters`] are.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct HeldCounters {
+    /// How many there are.
+    pub(crate) count: OwnCounter,
+    /// How long those waited that do not any more, whatever became of them.
+    pub(crate) waited: DurationCounts,
+}
+
+impl HeldCounters {
+    /// One that waited since then does not any more.
+    pub(super) fn count_waited(&self, since: Instant, now: Instant) {
+        self.waited.add(now.saturating_duration_since(since));
+    }
+}
+
+/// Look-ups, by what came of them, of all threads: there are few.
+#[derive(Debug, Default)]
+pub(crate) struct LookupCounts {
+    answered: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl LookupCounts {
+    /// One more.
+    pub(crate) fn add(&self, is_answered: bool) {
+        let own = if is_answered {
+            &self.answered
+        } else {
+            &self.failed
+        };
+        own.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were answered, and how many were not.
+    pub(crate) fn get(&self) -> (u64, u64) {
+        let [answered, failed] = [&self.answered, &self.failed];
+        (
+            answered.load(Ordering::Relaxed),
+            failed.load(Ordering::Relaxed),
+        )
+    }
 }
 
 /// What is seen of one of them.
@@ -78,6 +130,8 @@ impl GatewaySight {
                 .collect(),
             held: (0..threads).map(|_| Arc::default()).collect(),
             holds: AtomicU64::new(0),
+            user_lookups: LookupCounts::default(),
+            catalog_lookups: LookupCounts::default(),
         }
     }
 
@@ -86,14 +140,20 @@ impl GatewaySight {
         &self.upstreams
     }
 
-    /// For a session thread to tell how many requests wait there.
-    pub(crate) fn held_on(&self, thread: usize) -> &Arc<OwnCounter> {
+    /// For a session thread to tell how many requests wait there, and how long they did.
+    pub(crate) fn held_on(&self, thread: usize) -> &Arc<HeldCounters> {
         &self.held[thread]
     }
 
     /// How many requests wait for an upstream or for a link.
     pub(crate) fn held(&self) -> u64 {
-        self.held.iter().map(|own| own.get()).sum()
+        self.held.iter().map(|own| own.count.get()).sum()
+    }
+
+    /// How long requests waited that do not any more.
+    pub(crate) fn waited(&self) -> DurationHistogram {
+        let threads = self.held.iter().map(|own| own.waited.histogram());
+        threads.fold(DurationHistogram::default(), |sum, own| sum.and(&own))
     }
 }
 
@@ -190,8 +250,19 @@ mod tests {
             (first.sum(|own| &own.sent), second.sum(|own| &own.sent)),
             (5, 10)
         );
-        own.held_on(0).set(4);
-        own.held_on(1).set(1);
+        own.held_on(0).count.set(4);
+        own.held_on(1).count.set(1);
         assert_eq!(own.held(), 5);
+        for (thread, seconds) in [(0, 1), (1, 2)] {
+            let waited = Duration::from_secs(seconds);
+            own.held_on(thread).waited.add(waited);
+        }
+        let waited = own.waited();
+        assert_eq!((waited.count(), waited.sum), (2, Duration::from_secs(3)));
+        for is_answered in [true, true, false] {
+            own.user_lookups.add(is_answered);
+        }
+        assert_eq!(own.user_lookups.get(), (2, 1));
+        assert_eq!(own.catalog_lookups.get(), (0, 0));
     }
 }

@@ -8,7 +8,7 @@ use crate::upstream::{FakeUpstream, upstreams};
 use crate::{DONE, eval, on_one_thread, pass};
 
 /// As connectors read it: all of a view.
-fn read(sync: u64, view: u64) -> RequestBuilder {
+pub(super) fn read(sync: u64, view: u64) -> RequestBuilder {
     RequestBuilder::new(RequestType::Select, sync)
         .uint(keys::SPACE_ID, view)
         .uint(keys::LIMIT, 1 << 31)

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use vestibule_actors::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_REQUESTS_MAX};
 use vestibule_actors::monitoring::{LinkInfo, LinkState, UpstreamInfo, UpstreamState};
+use vestibule_actors::serving::State;
 use vestibule_actors::testing::{RequestBuilder, TestServer, block_on};
+use vestibule_actors::wire::ErrorCode;
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{Gateway, Upstreams};
 
-use crate::upstream::{FakeUpstream, upstreams};
+use crate::catalog::read as read_all;
+use crate::upstream::{FakeUpstream, REFUSED, upstreams};
 use crate::{DONE, eval, on_one_thread, pass};
 
 /// Longer than any test takes.
@@ -89,7 +93,7 @@ fn what_a_lost_upstream_leaves_is_counted_and_who_takes_over_too() {
     second.asked().reply(DONE);
     assert_eq!(peer.receive().code, 0);
     let told = gateway();
-    assert_eq!((told.held, told.holds), (0, 1));
+    assert_eq!((told.held, told.holds, told.waited.count()), (0, 1, 1));
     let of_both: Vec<_> = told.upstreams.iter().map(|own| own.failovers).collect();
     assert_eq!(of_both, [0, 1]);
     assert_eq!(told.upstreams[1].sent, 1);
@@ -129,4 +133,73 @@ fn links_are_shown_with_what_they_have_to_do() {
         let body = String::from_utf8_lossy(&told.body).into_owned();
         assert!(told.code == 0 && body.contains(names), "{body}");
     }
+}
+
+#[test]
+fn errors_of_upstreams_are_counted_by_their_codes_and_those_of_no_code_together() {
+    let upstream = FakeUpstream::start();
+    let server = before(&[("a", &upstream)]);
+    let mut peer = server.connect();
+    for code in [32, 3, 9_999] {
+        peer.send(&eval(1, "error()"));
+        upstream.asked().fail(code, REFUSED);
+        assert_eq!(peer.receive().error_code(), Some(code));
+    }
+    let told = server.handle().metrics().requests.errors;
+    let counted = told.iter().filter(|own| own.count > 0);
+    let counted: Vec<_> = counted.map(|own| (own.code, own.count)).collect();
+    assert_eq!(
+        counted,
+        [
+            (Some(ErrorCode::TUPLE_FOUND), 1),
+            (Some(ErrorCode::PROC), 1),
+            (None, 1)
+        ]
+    );
+}
+
+#[test]
+fn questions_for_users_and_for_the_catalog_are_counted_by_what_came_of_them() {
+    let upstream = FakeUpstream::start();
+    upstream.set_password("alice", "secret");
+    let server = before(&[("a", &upstream)]);
+    let counts = || {
+        let own = server.handle().metrics().gateway.expect("it is one");
+        let users = (own.user_lookups_answered, own.user_lookups_failed);
+        (
+            users,
+            (own.catalog_lookups_answered, own.catalog_lookups_failed),
+        )
+    };
+    let mut alice = server.connect();
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    assert_eq!(counts(), ((1, 0), (0, 0)));
+    pass(&mut alice, &upstream, &read_all(1, 281));
+    upstream.set_silent(true);
+    server.wait_for(State::Solo);
+    assert_eq!(alice.ask(&read_all(2, 281)).body, DONE);
+    assert_eq!(
+        server.connect().ask(&read_all(3, 281)).error_code(),
+        Some(116)
+    );
+    assert_eq!(counts(), ((1, 0), (1, 1)));
+}
+
+#[test]
+fn the_bounds_of_a_gateway_are_shown_with_the_others() {
+    let upstream = FakeUpstream::start();
+    let server = before(&[("a", &upstream)]);
+    let told = server.handle().limits();
+    let of = |name: &str| {
+        told.iter()
+            .find(|own| own.name == name)
+            .map(|own| own.value)
+    };
+    assert_eq!(
+        of("upstream_requests_max"),
+        Some(UPSTREAM_REQUESTS_MAX as u64)
+    );
+    assert_eq!(of("upstream_calls_max"), Some(UPSTREAM_CALLS_MAX as u64));
+    assert_eq!(of("failover_hold_ms"), Some(60_000));
+    assert!(of("connections_max").is_some());
 }

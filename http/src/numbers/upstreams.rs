@@ -14,8 +14,15 @@ fn by_upstream<V: Into<Value>>(seen: &Seen, number: impl Fn(&UpstreamInfo) -> V)
     by(upstreams(seen).map(|own| (own.name.clone(), number(own))))
 }
 
-fn gateway(seen: &Seen, number: impl FnOnce(&GatewayMetrics) -> u64) -> Vec<Series> {
-    maybe(seen.metrics.gateway.as_ref().map(number))
+fn gateway<V: Into<Value>>(seen: &Seen, value: impl FnOnce(&GatewayMetrics) -> V) -> Vec<Series> {
+    maybe(seen.metrics.gateway.as_ref().map(value))
+}
+
+/// Look-ups by what came of them: those that were answered, and those that were not.
+fn lookups(seen: &Seen, counts: impl FnOnce(&GatewayMetrics) -> [u64; 2]) -> Vec<Series> {
+    let counts = seen.metrics.gateway.as_ref().map(counts);
+    let results = counts.map(|counts| ["answered", "failed"].into_iter().zip(counts));
+    by(results.into_iter().flatten())
 }
 
 pub(super) const UPSTREAMS: &[Family] = &[
@@ -128,5 +135,37 @@ pub(super) const UPSTREAMS: &[Family] = &[
         labels: &[],
         help: "How often requests began to be held because the upstream that they went to was lost",
         read: |seen| gateway(seen, |own| own.holds),
+    },
+    Family {
+        name: "vestibule_failover_wait_duration_seconds",
+        kind: Kind::Histogram,
+        labels: &[],
+        help: "How long requests waited for an upstream to take over, or for a connection to one, \
+               whatever became of them",
+        read: |seen| gateway(seen, |own| own.waited.clone()),
+    },
+    Family {
+        name: "vestibule_upstream_user_lookups_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "Questions to upstreams for users: answered, or not (failed), because it was lost or \
+               does not let its users be read",
+        read: |seen| {
+            lookups(seen, |own| {
+                [own.user_lookups_answered, own.user_lookups_failed]
+            })
+        },
+    },
+    Family {
+        name: "vestibule_upstream_catalog_lookups_total",
+        kind: Kind::Counter,
+        labels: &["result"],
+        help: "Questions for the catalog that came while no upstream served: answered by what one \
+               had answered before, or not (failed), because nothing was kept for them",
+        read: |seen| {
+            lookups(seen, |own| {
+                [own.catalog_lookups_answered, own.catalog_lookups_failed]
+            })
+        },
     },
 ];
