@@ -18,7 +18,7 @@ use vestibule_client::testing::{Answer, ScriptedServer};
 const CUT_OFF: Option<i32> = Some(3);
 
 /// What `vestibule.show` has.
-const SHOWN: [&str; 10] = [
+const SHOWN: [&str; 11] = [
     "connections",
     "requests",
     "reservations",
@@ -29,6 +29,7 @@ const SHOWN: [&str; 10] = [
     "threads",
     "upstreams",
     "links",
+    "pins",
 ];
 
 fn vestibule(arguments: &[&str]) -> Command {

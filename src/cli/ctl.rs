@@ -224,10 +224,11 @@ pub(crate) enum Shown {
     Threads,
     Upstreams,
     Links,
+    Pins,
 }
 
 impl Shown {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Connections,
         Self::Requests,
         Self::Reservations,
@@ -238,6 +239,7 @@ impl Shown {
         Self::Threads,
         Self::Upstreams,
         Self::Links,
+        Self::Pins,
     ];
 
     /// As the server knows it.
@@ -263,6 +265,10 @@ impl Shown {
             Self::Threads => ("threads", "Session threads, and what each one holds"),
             Self::Upstreams => ("upstreams", "Upstreams of a gateway, and how they are"),
             Self::Links => ("links", "Connections of a gateway to its upstreams"),
+            Self::Pins => (
+                "pins",
+                "Clients that have connections upstream of their own, and why",
+            ),
         };
         Described { name, help }
     }

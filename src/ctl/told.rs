@@ -66,7 +66,8 @@ pub(super) fn columns(what: Shown) -> Option<&'static [&'static str]> {
         | Shown::Limits
         | Shown::Descriptors
         | Shown::Threads
-        | Shown::Links => None,
+        | Shown::Links
+        | Shown::Pins => None,
     }
 }
 

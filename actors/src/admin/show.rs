@@ -13,7 +13,7 @@ use crate::messages::FanOut;
 use crate::monitoring::{DescriptorInfo, LimitInfo, SessionThread, UpstreamInfo};
 
 /// What can be shown. The usage lists them in this order.
-const SHOWN: [(&str, RunControl); 10] = [
+const SHOWN: [(&str, RunControl); 11] = [
     ("connections", |_, _| {
         Ok(Answer::FanOut(FanOut::Connections(SHOW_ROWS_MAX)))
     }),
@@ -46,6 +46,9 @@ const SHOWN: [(&str, RunControl); 10] = [
     ("links", |_, _| {
         Ok(Answer::FanOut(FanOut::Links(SHOW_ROWS_MAX)))
     }),
+    ("pins", |_, _| {
+        Ok(Answer::FanOut(FanOut::Pins(SHOW_ROWS_MAX)))
+    }),
 ];
 
 /// `vestibule.show(what)`.
@@ -75,7 +78,7 @@ mod tests {
     fn the_usage_lists_what_can_be_shown() {
         let expected = "Usage: vestibule.show('connections'|'requests'|'reservations'|\
                         'transitions'|'quotas'|'limits'|'descriptors'|'threads'|\
-                        'upstreams'|'links')";
+                        'upstreams'|'links'|'pins')";
         assert_eq!(usage("vestibule.show").message(), expected);
     }
 }

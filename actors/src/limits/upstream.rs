@@ -26,6 +26,16 @@ shown! {
     /// used longest ago is closed for another; where all are used, a request that needs one more is
     /// refused. As many descriptors are kept for them.
     "upstream_links_per_session_thread_max": LINKS_PER_UPSTREAM_MAX = 64;
+    /// Of these, kept for those who share links, unless each client has its own.
+    "upstream_links_shared_reserve": SHARED_LINKS_RESERVE = 8;
+    /// Of those that are one client's, kept for users, and addresses, with next to none: nobody
+    /// takes all of them.
+    "upstream_links_pinned_reserve": PINNED_LINKS_RESERVE = 16;
+    /// A user, or an address, may use that reserve while it has fewer.
+    "upstream_links_pinned_few": PINNED_LINKS_FEW = 4;
+    /// Bytes of the requests by which one client has set something in its session upstream, as they
+    /// are kept so that another session is made the same.
+    "session_settings_max_bytes": SESSION_SETTINGS_BYTES_MAX = 16 << 10;
     /// Bytes of a reply to a question for the catalog that is kept.
     "upstream_catalog_reply_max_bytes": CATALOG_REPLY_SIZE_MAX = 4 << 20;
     /// Bytes of all such replies that are kept, with what they are kept by.
@@ -145,6 +155,7 @@ pub(crate) const UPSTREAM_USER_LOOKUPS_PER_SECOND: u32 = 10;
 /// watches all the time do not keep the scouts from their upstreams.
 pub(crate) const KEYS_LOOK_PERIOD: Duration = Duration::from_millis(5);
 
+const _: () = assert!(SHARED_LINKS_RESERVE + PINNED_LINKS_RESERVE <= LINKS_PER_UPSTREAM_MAX / 2);
 const _: () = assert!(UPSTREAM_KEYS_OF_USER_MAX < UPSTREAM_KEYS_MAX);
 const _: () = assert!(UPSTREAM_KEYS_MAX <= super::EVENTS_MAX);
 const _: () = assert!(SCOUT_UNACKNOWLEDGED_MAX.as_secs() < LINK_UNACKNOWLEDGED_MAX.as_secs());

@@ -1,6 +1,8 @@
 //! Who calls from the sessions of a worker, over which link, and what became of their streams.
 
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use vestibule_wire::features::Features;
 use vestibule_wire::keys::RequestType;
@@ -13,7 +15,8 @@ use crate::connection::orphaned::{OrphanFate, OrphanedTransactions, aborted_by};
 use crate::engine::catalog::User;
 use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
-use crate::upstream::{ClientStream, Clients, LinkClient, LinkMode, LostStream};
+use crate::monitoring::PinReason;
+use crate::upstream::{ClientStream, Clients, LinkClient, LinkMode, LostStream, SessionSettings};
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
 pub(super) struct SessionCaller {
@@ -22,8 +25,12 @@ pub(super) struct SessionCaller {
     pub(super) user: User,
     /// What its client can do, of what changes how values are written.
     pub(super) format: Features,
-    /// The number of its connection again, if that has links of its own.
-    pinned: Option<u64>,
+    /// Where it comes from.
+    pub(super) address: IpAddr,
+    /// Why it has links of its own, if it has.
+    pub(super) pin: Option<Pin>,
+    /// What it has set in its session upstream.
+    pub(super) settings: SessionSettings,
     pub(super) link: Option<Rc<LinkCell>>,
     /// The link before that, to an upstream that is being drained: what is open there may come to
     /// its end.
@@ -32,6 +39,14 @@ pub(super) struct SessionCaller {
     pub(super) lost: OrphanedTransactions,
     /// Something was asked in a stream.
     pub(super) uses_streams: bool,
+}
+
+/// Why a client has links of its own, and since when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pin {
+    pub(super) reason: PinReason,
+    /// `None` if that is so from its beginning.
+    pub(super) since: Option<Instant>,
 }
 
 /// Why a session leaves its link.
@@ -84,7 +99,7 @@ impl SessionCaller {
         let Some(link) = link else {
             return;
         };
-        if self.pinned.is_some() {
+        if link.client.pinned.is_some() {
             // Nobody else has its session.
             link.retire();
         }
@@ -111,6 +126,32 @@ impl SessionCaller {
         aborted: &mut Vec<AbortedTransaction>,
     ) {
         let before = self.link.replace(link);
+        self.leave_behind(before, session, may_finish, claims, aborted);
+    }
+
+    /// From here on, it has links of its own. What is open on the one before comes to its end.
+    pub(super) fn pin(
+        &mut self,
+        pin: Pin,
+        session: u32,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        if self.pin.is_none() {
+            self.pin = Some(pin);
+            let before = self.link.take();
+            self.leave_behind(before, session, |_| true, claims, aborted);
+        }
+    }
+
+    fn leave_behind(
+        &mut self,
+        before: Option<Rc<LinkCell>>,
+        session: u32,
+        may_finish: impl Fn(&LinkCell) -> bool,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
         let connection = self.connection;
         let is_left = |own: &Rc<LinkCell>| own.link.borrow().open_of(connection) > 0;
         let stays = |own: &Rc<LinkCell>| may_finish(own) && is_left(own);
@@ -208,8 +249,18 @@ impl SessionCaller {
         LinkClient {
             user: self.user.name.clone(),
             format: self.format,
-            pinned: self.pinned,
+            pinned: self.is_pinned().then_some(self.connection),
         }
+    }
+
+    /// Whether it has links of its own.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pin.is_some()
+    }
+
+    /// The number of its connection.
+    pub(super) fn connection(&self) -> u64 {
+        self.connection
     }
 
     /// A stream of it.
@@ -257,6 +308,11 @@ impl SessionCallers {
         own.filter(|own| own.connection == session.connection)
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SessionCaller> {
+        self.all.iter().flatten()
+    }
+
     /// Whether somebody calls from this connection.
     pub(super) fn has(&self, connection: u64) -> bool {
         let mut all = self.all.iter().flatten();
@@ -282,7 +338,12 @@ impl SessionCallers {
             connection,
             user,
             format: update.format,
-            pinned: (self.mode == LinkMode::Pinned).then_some(connection),
+            address: update.caller.peer.ip(),
+            pin: (self.mode == LinkMode::Pinned).then_some(Pin {
+                reason: PinReason::Mode,
+                since: None,
+            }),
+            settings: SessionSettings::default(),
             link: None,
             leaving: None,
             lost: OrphanedTransactions::default(),
@@ -293,6 +354,8 @@ impl SessionCallers {
             // It has ended, and that is told behind this.
             return before.leave(update.session, Leaving::Gone, claims, aborted);
         }
+        own.pin = before.pin;
+        own.settings = std::mem::take(&mut before.settings);
         if before.user.name != own.user.name {
             before.leave(update.session, Leaving::Login, claims, aborted);
         } else if before.format != own.format {
@@ -370,7 +433,6 @@ pub(super) fn aborted_by_change() -> Error {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Instant;
 
     use super::*;
     use crate::endpoints::PeerAddress;
@@ -395,7 +457,9 @@ mod tests {
             connection: 8,
             user: User::guest(),
             format: Features::NONE,
-            pinned: None,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            pin: None,
+            settings: SessionSettings::default(),
             link: None,
             leaving: None,
             lost: OrphanedTransactions::default(),

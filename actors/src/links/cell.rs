@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -27,6 +28,8 @@ pub(super) struct LinkCell {
     pub(super) user: LinkUser,
     /// Whose it is.
     pub(super) client: LinkClient,
+    /// Where its client comes from, if it is for one alone.
+    pub(super) address: Cell<Option<IpAddr>>,
     /// When it was begun.
     pub(super) since: Instant,
     pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
@@ -58,6 +61,7 @@ impl LinkCell {
             incarnation,
             user,
             client,
+            address: Cell::new(None),
             since: now,
             link: RefCell::new(link),
             catalog: RefCell::default(),

@@ -7,6 +7,7 @@ use super::cell::{DRAINED, LinkCell};
 use super::hub::Links;
 use crate::cells::claims::{Claims, RequestId};
 use crate::resources::WorkerCell;
+use crate::upstream::Destination;
 
 /// What is under way at one upstream.
 #[derive(Debug, Default)]
@@ -85,9 +86,12 @@ impl Links {
         }
     }
 
-    /// Whether what is open on a link may come to its end there, although requests go elsewhere.
+    /// Whether what is open on a link may come to its end there, although requests go elsewhere:
+    /// over another link, because their client has one of its own by now, or to another upstream.
     pub(super) fn may_finish(&self, cell: &LinkCell) -> bool {
-        self.gateway.is_leaving(cell.incarnation.upstream) && cell.cut_off.get().is_none()
+        let is_target = || self.seen.get() == Destination::To(cell.incarnation);
+        let stays = self.gateway.is_leaving(cell.incarnation.upstream) || is_target();
+        stays && cell.cut_off.get().is_none()
     }
 
     fn links_to(&self, upstream: usize) -> Vec<Rc<LinkCell>> {

@@ -23,7 +23,7 @@ use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Clients, Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation,
-    LinkClient, LinkCounters, LinkFault, LinkUser, Refusal, UpstreamLink, UserCredits,
+    LinkClient, LinkCounters, LinkFault, LinkMode, LinkUser, Refusal, UpstreamLink, UserCredits,
 };
 
 /// The links of one worker.
@@ -37,7 +37,7 @@ pub(crate) struct Links {
     pub(super) again: RefCell<Again>,
     /// Where requests went when this thread looked last: it acts on that, and not on a change that
     /// it has not seen.
-    seen: Cell<Destination>,
+    pub(super) seen: Cell<Destination>,
 }
 
 /// What they are chosen by.
@@ -60,6 +60,10 @@ pub(super) struct Hub {
     pub(super) open: Vec<Vec<Rc<LinkCell>>>,
     /// By upstream, what is counted for others to see.
     counters: Vec<Arc<LinkCounters>>,
+    /// Whose links are, unless something else makes them one client's.
+    pub(super) mode: LinkMode,
+    /// Whether a client has, or had, links of its own.
+    pub(super) has_pins: bool,
 }
 
 /// What a link is for: an upstream, and as whom it is asked there.
@@ -328,6 +332,8 @@ impl Hub {
             dirty: Vec::new(),
             open: vec![Vec::new(); upstreams],
             counters,
+            mode: gateway.config.mode,
+            has_pins: gateway.config.mode == LinkMode::Pinned,
         }
     }
 
@@ -389,7 +395,7 @@ impl Hub {
         let open = self.open[upstream].iter();
         let its = open.filter(|own| own.client.pinned == client.pinned);
         if its.clone().count() < LINKS_PER_PINNED_MAX {
-            return true;
+            return self.has_place(upstream, client, session);
         }
         let now = self.callers.get(session).map(SessionCaller::client);
         let outdated = its.filter(|own| now.as_ref() != Some(&own.client));
@@ -468,6 +474,10 @@ impl Links {
         hub.open[target.upstream].push(cell.clone());
         hub.count_links(target.upstream);
         hub.counters[target.upstream].opened.add(1);
+        if client.pinned.is_some() {
+            let claims = &worker.shared.counters[worker.index].claims;
+            hub.begin_pinned(&cell, session, claims);
+        }
         if let Some(own) = self.me.upgrade() {
             actix_rt::spawn(live(own, cell.clone()));
         }

@@ -18,6 +18,7 @@
 //! | `again` | what is sent again, or later than it came |
 //! | `refusals` | what requests are told that go over no link |
 //! | `drain` | what becomes of them when their upstream is drained |
+//! | `pins` | clients that have links of their own |
 //! | `pause` | how long new links are left alone that did not come about |
 //! | `rows` | what operators see of them |
 //! | `task` | the life of a link: connecting, reading, its end |
@@ -32,6 +33,7 @@ mod drain;
 mod entries;
 mod hub;
 mod pause;
+mod pins;
 mod refusals;
 mod rows;
 mod taking;

@@ -26,21 +26,21 @@ use crate::messages::tx::{
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::TakeBatch;
 use crate::upstream::{
-    ClientStream, Destination, Forward, ForwardBody, KeptRequest, LinkMode, ParkedRequest,
+    ClientStream, Destination, Forward, ForwardBody, KeptRequest, ParkedRequest, SessionRequest,
     StreamStep,
 };
 
 /// A batch as it is taken.
-struct Taking<'a> {
+pub(super) struct Taking<'a> {
     links: &'a Links,
-    hub: &'a mut Hub,
-    worker: &'a Rc<WorkerCell>,
-    claims: &'a Claims,
+    pub(super) hub: &'a mut Hub,
+    pub(super) worker: &'a Rc<WorkerCell>,
+    pub(super) claims: &'a Claims,
     destination: Destination,
     /// The version of the catalog that clients know who tell one.
     catalog: u64,
     refused: Vec<(RequestId, NoLink)>,
-    told: Told,
+    pub(super) told: Told,
     /// Aborts of transactions whose BEGIN is in this batch.
     aborts: Vec<Cancel>,
 }
@@ -74,7 +74,7 @@ impl TakeBatch for Links {
         for session in &batch.disconnects {
             hub.callers.forget(*session, claims);
             hub.has_read(session.connection);
-            if self.gateway.config.mode == LinkMode::Pinned {
+            if hub.has_pins {
                 hub.unpin(session.connection);
             }
         }
@@ -137,6 +137,14 @@ impl Taking<'_> {
 
     #[inline]
     fn take_entry(&mut self, entry: &BatchEntry, body: ForwardBody<'_>) {
+        match SessionRequest::of(entry.code, body.bytes()) {
+            SessionRequest::Nothing => self.take_plain(entry, body),
+            request => self.take_of_session(entry, request, body),
+        }
+    }
+
+    #[inline]
+    pub(super) fn take_plain(&mut self, entry: &BatchEntry, body: ForwardBody<'_>) {
         let (link, key) = match self.link_of(entry) {
             Ok(own) => own,
             Err(why) => {

@@ -16,7 +16,7 @@ use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 
 use super::reply_to::ReplyTo;
-use crate::monitoring::{ConnectionInfo, Killed, LinkInfo, RequestInfo};
+use crate::monitoring::{ConnectionInfo, Killed, LinkInfo, PinInfo, RequestInfo};
 
 /// What is asked of every worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) enum FanOut {
     Connections(usize),
     Requests(usize),
     Links(usize),
+    Pins(usize),
     Kill(KillTarget),
 }
 
@@ -43,6 +44,7 @@ pub(crate) enum Row {
     Connection(ConnectionInfo),
     Request(RequestInfo),
     Link(LinkInfo),
+    Pin(PinInfo),
     Killed(Killed),
 }
 
@@ -211,7 +213,7 @@ impl Gathered {
     pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
         match self.question {
             FanOut::Kill(_) => write_value(body, &sum_of_killed(&self.rows)),
-            FanOut::Connections(_) | FanOut::Requests(_) | FanOut::Links(_) => {
+            FanOut::Connections(_) | FanOut::Requests(_) | FanOut::Links(_) | FanOut::Pins(_) => {
                 write_value(body, &self.rows)
             }
         }

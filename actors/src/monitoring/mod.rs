@@ -42,7 +42,9 @@ pub use status::ServerStatus;
 pub use threads::{Heartbeats, SessionThread};
 pub use tls::TlsMetrics;
 pub use tx::TxMetrics;
-pub use upstreams::{GatewayMetrics, LinkInfo, LinkState, UpstreamInfo, UpstreamState};
+pub use upstreams::{
+    GatewayMetrics, LinkInfo, LinkState, PinInfo, PinReason, UpstreamInfo, UpstreamState,
+};
 
 pub use crate::cells::reservation_list::{ReservationInfo, ReservationKind};
 pub use crate::cells::traffic::{LoginResult, RequestPath};

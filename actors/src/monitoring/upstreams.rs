@@ -1,4 +1,5 @@
-//! The upstreams of a gateway and its links to them: `vestibule.show('upstreams')` and `('links')`.
+//! The upstreams of a gateway and its links to them: `vestibule.show('upstreams')`, `('links')` and
+//! `('pins')`.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use serde::Serialize;
 
 use crate::counting::durations::DurationHistogram;
 use crate::limits::UPSTREAM_REQUESTS_MAX;
-use crate::serialized::in_seconds;
+use crate::serialized::{in_seconds, in_seconds_or_nil};
 use crate::shared::Shared;
 use crate::upstream::{Condition, GatewayCell, LinkCounters};
 
@@ -228,6 +229,37 @@ pub struct LinkInfo {
     /// How long ago it was begun. Serialized in seconds.
     #[serde(serialize_with = "in_seconds")]
     pub age: Duration,
+}
+
+/// A client that has connections upstream of its own, as `vestibule.show('pins')` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PinInfo {
+    /// The number of the client's connection, as `vestibule.show('connections')` tells it.
+    pub connection: u64,
+    /// As whom it is logged in.
+    pub user: String,
+    /// Why that is so.
+    pub reason: PinReason,
+    /// The name of the upstream that it is connected to, if it has asked anything there.
+    pub upstream: Option<String>,
+    /// The session thread that it is of.
+    pub thread: usize,
+    /// For how long it has been so; with `--mode pinned`, for how long it has this connection.
+    /// Serialized in seconds.
+    #[serde(serialize_with = "in_seconds_or_nil")]
+    pub age: Option<Duration>,
+}
+
+/// Why a client has connections upstream of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PinReason {
+    /// All clients have: [`LinkMode::Pinned`](crate::LinkMode::Pinned).
+    Mode,
+    /// The client has set something in its session.
+    Settings,
 }
 
 /// How far a link has come.

@@ -11,7 +11,7 @@ use crate::endpoints::BoundListener;
 use crate::messages::{FanOut, Gather, KillTarget, Row, sum_of_killed};
 use crate::monitoring::{
     ConnectionInfo, DescriptorInfo, Heartbeats, InstanceInfo, Killed, LimitInfo, LinkInfo, Metrics,
-    QuotaInfo, RequestInfo, ReservationInfo, ServerStatus, SessionThread, UpstreamInfo,
+    PinInfo, QuotaInfo, RequestInfo, ReservationInfo, ServerStatus, SessionThread, UpstreamInfo,
 };
 use crate::transitions::TransitionRecord;
 
@@ -174,7 +174,7 @@ impl<E: 'static> RuntimeHandle<E> {
         let rows = self.gather(FanOut::Connections(limit)).await.into_iter();
         let wanted = rows.filter_map(|row| match row {
             Row::Connection(own) => Some(own),
-            Row::Request(_) | Row::Link(_) | Row::Killed(_) => None,
+            Row::Request(_) | Row::Link(_) | Row::Pin(_) | Row::Killed(_) => None,
         });
         wanted.take(limit).collect()
     }
@@ -184,7 +184,7 @@ impl<E: 'static> RuntimeHandle<E> {
         let rows = self.gather(FanOut::Requests(limit)).await.into_iter();
         let wanted = rows.filter_map(|row| match row {
             Row::Request(own) => Some(own),
-            Row::Connection(_) | Row::Link(_) | Row::Killed(_) => None,
+            Row::Connection(_) | Row::Link(_) | Row::Pin(_) | Row::Killed(_) => None,
         });
         wanted.take(limit).collect()
     }
@@ -201,7 +201,18 @@ impl<E: 'static> RuntimeHandle<E> {
         let rows = self.gather(FanOut::Links(limit)).await.into_iter();
         let wanted = rows.filter_map(|row| match row {
             Row::Link(own) => Some(own),
-            Row::Connection(_) | Row::Request(_) | Row::Killed(_) => None,
+            Row::Connection(_) | Row::Request(_) | Row::Pin(_) | Row::Killed(_) => None,
+        });
+        wanted.take(limit).collect()
+    }
+
+    /// Clients of a gateway that have connections upstream of their own, at most `limit`: each
+    /// session thread is asked.
+    pub async fn pins(&self, limit: usize) -> Vec<PinInfo> {
+        let rows = self.gather(FanOut::Pins(limit)).await.into_iter();
+        let wanted = rows.filter_map(|row| match row {
+            Row::Pin(own) => Some(own),
+            Row::Connection(_) | Row::Request(_) | Row::Link(_) | Row::Killed(_) => None,
         });
         wanted.take(limit).collect()
     }

@@ -12,6 +12,8 @@
 //! | `config` | what an embedder says of them |
 //! | `gateway` | what all threads share: where requests go, users, versions |
 //! | `catalog` | what they have answered to questions for the catalog |
+//! | `session_request` | requests that change what an upstream keeps by session |
+//! | `session_settings` | what a client has set there, so that it can be set again |
 //! | `sight` | what is seen of them, on any thread |
 //! | `schema` | the version of the catalog that clients are told |
 //! | `watched` | the keys of events that clients watch |
@@ -50,6 +52,8 @@ mod parked;
 mod queues;
 mod schema;
 mod scout;
+mod session_request;
+mod session_settings;
 mod sight;
 mod streams;
 mod user_source;
@@ -74,6 +78,8 @@ pub(crate) use owed::OwedRequest;
 pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout, UpstreamDrain};
+pub(crate) use session_request::SessionRequest;
+pub(crate) use session_settings::{SessionSettings, SettingRequest};
 pub(crate) use sight::{HeldCounters, LinkCounters, ScoutReport};
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub use user_source::{ListedUsers, UpstreamUsers, UserListError};

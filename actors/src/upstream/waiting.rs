@@ -22,7 +22,7 @@ const SWEEP_BYTES_MIN: usize = 1 << 20;
 /// A request to be sent, but for its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Forward {
-    /// Of the worker's in-flight table; [`RequestId::NONE`] for a ROLLBACK of ours.
+    /// Of the worker's in-flight table; [`RequestId::NONE`] for one of ours.
     pub(crate) id: RequestId,
     /// Which came before which, of its worker.
     pub(crate) number: u64,
@@ -55,13 +55,21 @@ impl Forward {
     /// ROLLBACK in a stream whose client does not end its transaction, or may not any more.
     pub(crate) fn rollback(key: ClientStream) -> Self {
         Self {
+            step: StreamStep::Rollback,
+            ..Self::of_ours(key, RequestType::Rollback as u16)
+        }
+    }
+
+    /// A request of this type that no client has sent just now, and whose answer nobody gets.
+    pub(crate) fn of_ours(key: ClientStream, code: u16) -> Self {
+        Self {
             id: RequestId::NONE,
             number: 0,
             key,
             stream: 0,
-            code: RequestType::Rollback as u16,
+            code,
             kind: Kind::Other,
-            step: StreamStep::Rollback,
+            step: StreamStep::Nothing,
             sync: 0,
             repeat: Repeat::InStream,
             links: 0,

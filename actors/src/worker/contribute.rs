@@ -113,6 +113,11 @@ impl Worker {
         links.map(Row::Link).collect()
     }
 
+    fn pin_rows(&self, now: Instant, limit: usize) -> Vec<Row> {
+        let pins = self.links.iter().flat_map(|own| own.pins(now, limit));
+        pins.map(Row::Pin).collect()
+    }
+
     /// Has the session of that connection do it, if it is one of this worker's.
     fn kill(&self, target: KillTarget, contribution: Contribution) {
         let mut sessions = self.sessions.iter();
@@ -153,6 +158,7 @@ impl Handler<Contribute> for Worker {
             FanOut::Connections(limit) => contribution.give(self.connection_rows(now, limit)),
             FanOut::Requests(limit) => contribution.give(self.request_rows(now, limit)),
             FanOut::Links(limit) => contribution.give(self.link_rows(now, limit)),
+            FanOut::Pins(limit) => contribution.give(self.pin_rows(now, limit)),
             FanOut::Kill(target) => self.kill(target, contribution),
         }
     }

@@ -7,6 +7,7 @@ mod failover;
 mod formats;
 mod greedy;
 mod pinned;
+mod pins;
 mod relay;
 mod secured;
 mod seen;

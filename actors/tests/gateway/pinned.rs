@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use vestibule_actors::limits::{HALF_CLOSED_TIMEOUT_DEFAULT, LINKS_PER_UPSTREAM_MAX};
+use vestibule_actors::limits::{
+    HALF_CLOSED_TIMEOUT_DEFAULT, LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_RESERVE,
+};
 use vestibule_actors::testing::{Peer, TestServer};
 use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::{Gateway, LinkMode};
@@ -83,9 +85,9 @@ fn there_are_as_many_as_there_may_be_and_who_comes_later_takes_nothing_from_them
     let upstream = FakeUpstream::start();
     let upstreams = upstreams(&[("a", upstream.address)]).mode(LinkMode::Pinned);
     let server = on_one_thread(upstreams.failover_hold(Duration::from_millis(100)));
-    let mut peers: Vec<_> = (0..LINKS_PER_UPSTREAM_MAX)
-        .map(|_| server.connect())
-        .collect();
+    // What is left is for other users.
+    let most = LINKS_PER_UPSTREAM_MAX - PINNED_LINKS_RESERVE;
+    let mut peers: Vec<_> = (0..most).map(|_| server.connect()).collect();
     let mut connections = peers.iter_mut().map(|peer| {
         peer.send(&eval(1, "return 1"));
         let asked = upstream.asked();
