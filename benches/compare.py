@@ -298,6 +298,19 @@ def hardware():
     }
 
 
+def both_versions(options):
+    """What the vestibule and the Tarantool that are measured say of themselves."""
+    return [first_line([getattr(options, own), "--version"]) for own in ("vestibule", "tarantool")]
+
+
+def keep(options, figures, lines, file):
+    """Prints what the documentation tells of figures, and writes these to where they are kept: to
+    `file`, unless --json says another one."""
+    print("\n".join(lines))
+    kept = Path(options.json) if options.json else file
+    kept.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
 def print_head(options, machine, versions):
     print(f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, "
           f"idle driver {machine['idle_driver'] or 'unknown'}, "

@@ -140,14 +140,11 @@ def work(options):
     options.generator, options.no_vestibule, options.no_tarantool = options.vestibule, False, False
     compare.find(options)
     figures = {"machine": compare.hardware(), "row_count": options.rows,
-               "versions": [compare.first_line([getattr(options, own), "--version"])
-                            for own in ("vestibule", "tarantool")]}
+               "versions": compare.both_versions(options)}
     for what, measure in (("rows", rows), ("definitions", definitions)):
         if what in (options.only or ("rows", "definitions")):
             figures[what] = {name: measure(options, name) for name in NAMES}
-    print("\n".join(tables(figures)))
-    kept = pathlib.Path(options.json) if options.json else FIGURES
-    kept.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    compare.keep(options, figures, tables(figures), FIGURES)
 
 
 def parse():

@@ -204,12 +204,9 @@ def work(options):
     compare.find(options)
     figures = {"machine": compare.hardware(), "rows": options.rows,
                "megabytes": options.megabytes,
-               "versions": [compare.first_line([getattr(options, own), "--version"])
-                            for own in ("vestibule", "tarantool")],
+               "versions": compare.both_versions(options),
                "servers": {name: measure(options, name) for name in NAMES}}
-    print("\n".join(tables(figures)))
-    kept = pathlib.Path(options.json) if options.json else FIGURES
-    kept.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    compare.keep(options, figures, tables(figures), FIGURES)
 
 
 def parse():
