@@ -25,6 +25,28 @@ fn policy_hold_keeps_requests_until_solo_ends() {
     assert_eq!(harness.script().executed(), [0, 1, 2]);
 }
 
+/// The rights would be those of the new one.
+#[test]
+fn what_is_held_of_one_user_is_not_done_as_the_next() {
+    let mut config = config().solo_policy(SoloPolicy::Hold);
+    config.settings.hold.time_max = Duration::from_secs(3600);
+    let harness = Harness::start_with(config, Script::default());
+    let (mut peer, mut operator) = (harness.connect(), harness.connect());
+    operator.call("vestibule.solo", NO_ARGS);
+    peer.send(&RequestBuilder::replace(7, 7));
+    peer.send(&peer.log_in_request(8, "alice", "secret"));
+    let mut told = [peer.receive(), peer.receive()].map(|own| (own.sync, own.error_code()));
+    told.sort_unstable();
+    assert_eq!(told, [(7, Some(116)), (8, None)]);
+    peer.send(&RequestBuilder::replace(9, 9));
+    // Who logs in as who they are has asked for nothing new.
+    assert_eq!(peer.log_in("alice", "secret").code, 0);
+    operator.call("vestibule.assist", NO_ARGS);
+    let reply = peer.receive();
+    assert_eq!((reply.sync, reply.code), (9, 0));
+    assert_eq!(harness.script().executed(), [9]);
+}
+
 #[test]
 fn policy_hold_gives_up_after_its_time() {
     let mut config = config().solo_policy(SoloPolicy::Hold);

@@ -198,6 +198,7 @@ impl<'a> Dispatcher<'a> {
                     self.cell.slot.confirm_login();
                 }
                 self.session.audit_login(self.shared, &user.name, None);
+                self.refuse_held_of_another(&user.name);
                 self.session.log_in(user, is_administrator);
                 self.session.count(Counter::login(LoginResult::Ok));
                 self.header(sync).write_empty(self.session.output());

@@ -23,6 +23,7 @@ use crate::admission::{Class, Verdict, admit};
 use crate::cells::claims::RequestId;
 use crate::cells::traffic::{CountedType, Counter, RequestPath};
 use crate::connection::held::{HeldRequest, HeldRequests};
+use crate::connection::orphaned::aborted_by;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::serving::DrainTarget;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
@@ -192,6 +193,20 @@ impl Dispatcher<'_> {
             self.give_up(held, &Error::cancelled(), Error::cancelled(), true);
         }
         killed.len()
+    }
+
+    /// Somebody logs in: what was held of another user is not done, for it would be done as the new
+    /// one.
+    pub(super) fn refuse_held_of_another(&mut self, user: &str) {
+        if &*self.session.caller().user.name == user || !self.session.has_held() {
+            return;
+        }
+        let status = self.shared.serving.status(self.now);
+        let error = status.error(ErrorCode::LOADING);
+        let refused = self.take_held_where(|_, _| true);
+        for held in &refused {
+            self.give_up(held, &error, aborted_by("a login as another user"), true);
+        }
     }
 
     /// A demotion has begun, and Tx does not hear: what it refuses need not wait for that.
