@@ -11,8 +11,8 @@ use std::time::Duration;
 use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
 use vestibule_actors::{
-    BoundListener, GatewayBuilder, ListenAddress, RuntimeBuilder, RuntimeHandle, StopReport,
-    TlsIdentity, UpstreamTls,
+    BoundListener, Gateway, GatewayBuilder, ListenAddress, RuntimeBuilder, RuntimeHandle,
+    StopReport, TlsIdentity, UpstreamTls, UpstreamUsers,
 };
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 use vestibule_http::{HttpConfig, HttpHandle, Sources};
@@ -133,6 +133,7 @@ fn serve_gateway(settings: Settings, args: &ServeArgs, sockets: Sockets) -> io::
     // They could be used when the options were checked.
     let files = args.read_files()?;
     let upstreams = files.upstreams;
+    let has_account = upstreams.account.is_some();
     let configuration = Configuration::new(settings);
     let served = Served {
         line: format!(
@@ -165,9 +166,27 @@ fn serve_gateway(settings: Settings, args: &ServeArgs, sockets: Sockets) -> io::
             builder = builder.upstream_tls(tls);
         }
         let runtime = builder.start()?;
+        let mut served = served;
+        served
+            .parts
+            .push(of_upstream_users(runtime.clone(), has_account));
         let mut side_door = files.side_door;
         side_door.bound = listeners.http;
         run(runtime, side_door, configuration, (reloads, queue), served).await
+    })
+}
+
+/// Has a gateway know its clients by another source, or by what stands in the file now.
+fn of_upstream_users(runtime: RuntimeHandle<Gateway>, has_account: bool) -> Part {
+    Box::new(move |loaded| {
+        let users = loaded.files.upstreams.users.clone();
+        if users == UpstreamUsers::One && !has_account {
+            let text =
+                "'upstream_users' is 'one', and there is no 'upstream_user' before a restart";
+            return Err(Problem::Together(text.to_owned()));
+        }
+        let runtime = runtime.clone();
+        Ok(Box::new(move || told(runtime.set_upstream_users(&users))))
     })
 }
 

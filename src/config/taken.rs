@@ -91,7 +91,7 @@ const TABLE: &[(&str, Taken)] = &[
     ("upstream", AtStart),
     ("upstream_user", AtStart),
     ("upstream_password_file", AtStart),
-    ("upstream_users", AtStart),
+    ("upstream_users", OnReload),
     ("mode", AtStart),
     ("upstream_tls_ca", OnReload),
     ("upstream_tls_certificate", OnReload),

@@ -8,7 +8,7 @@ use std::process::Command;
 use vestibule_actors::testing::Frame;
 use vestibule_actors::wire::auth::PasswordHash;
 
-use super::support::{Directory, Server, tarantool};
+use super::support::{Directory, Server, tarantool, wait_until};
 use super::{eval, gateway_with, log_in, start};
 
 /// A file of these users, all with the password 'secret'.
@@ -50,6 +50,43 @@ fn users_of_a_list_are_themselves_upstream_and_the_gateway_needs_no_account() {
     );
     let refused = server.connect().log_in("gateway", "planted-gateway");
     assert_eq!(refused.error_code(), Some(45));
+}
+
+#[test]
+fn a_list_is_read_again_at_a_reload_and_one_that_is_wrong_changes_nothing() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let users = list(directory.path(), &["carol"], 0o600);
+    let address = format!("a={}", upstream.address);
+    let path = users.to_str().expect("the path is plain");
+    let server = Server::start_gateway(&["--upstream", &address, "--upstream-users", path]);
+    let told = |user: &str| server.connect().log_in(user, "secret").error_code();
+    let reload = || server.connect().call("vestibule.reload", &[0x90]);
+    assert_eq!([told("alice"), told("carol")], [Some(45), None]);
+    fs::write(&users, "alice\n").expect("it can be written");
+    let refused = reload();
+    let text = refused.error_text().expect("it is refused");
+    assert!(text.contains("no NAME:HASH"), "{text}");
+    assert_eq!([told("alice"), told("carol")], [Some(45), None]);
+    list(directory.path(), &["alice"], 0o600);
+    assert_eq!(reload().code, 0);
+    assert_eq!([told("alice"), told("carol")], [None, Some(45)]);
+    let mut alice = log_in(server.connect());
+    assert!(holds(
+        &alice.ask(&eval("return box.session.user()")),
+        "alice"
+    ));
+    // By SIGHUP as well.
+    list(directory.path(), &["carol"], 0o600);
+    server.signal("HUP");
+    wait_until("it is taken", || told("carol").is_none());
+    assert_eq!(told("alice"), Some(45));
+    // Who is there already stays so.
+    assert!(holds(
+        &alice.ask(&eval("return box.session.user()")),
+        "alice"
+    ));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::catalog::KeptCatalog;
-use super::config::{Upstream, Upstreams};
+use super::config::{GatewayAccount, Upstream, Upstreams};
 use super::schema::{Incarnation, SchemaVersion};
 use super::sight::GatewaySight;
 use super::user_source::UpstreamUsers;
@@ -119,8 +119,8 @@ impl Destination {
 }
 
 /// The users that are known from the beginning.
-fn users_of(config: &Upstreams, now: Instant) -> Users {
-    match (&config.users, &config.account) {
+fn users_of(source: &UpstreamUsers, account: Option<&GatewayAccount>, now: Instant) -> Users {
+    match (source, account) {
         (UpstreamUsers::Listed(list), _) => Users::of_list(list.iter(), now),
         (UpstreamUsers::One, Some(account)) => {
             let hash = PasswordHash::of(&account.password);
@@ -146,7 +146,7 @@ impl GatewayCell {
             places: config.upstreams.iter().map(|_| Mutex::default()).collect(),
             vanished: config.upstreams.iter().map(|_| AtomicU64::new(0)).collect(),
             sight: GatewaySight::new(config.upstreams.len(), threads, now),
-            users: Mutex::new(users_of(&config, now)),
+            users: Mutex::new(users_of(&config.users, config.account.as_ref(), now)),
             config,
             tls: None,
             destination: AtomicU64::new(Destination::Nowhere.word()),
@@ -343,6 +343,12 @@ impl GatewayCell {
     /// The key by which a user who has logged in logs in upstream.
     pub(crate) fn key(&self, user: &str) -> Option<Arc<PasswordKey>> {
         lock(&self.users).key(user)
+    }
+
+    /// Clients are known by this from now on.
+    pub(crate) fn set_users(&self, source: &UpstreamUsers, now: Instant) {
+        let next = users_of(source, self.config.account.as_ref(), now);
+        lock(&self.users).become_as(next);
     }
 
     /// An upstream refuses this key of a user.

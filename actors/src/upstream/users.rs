@@ -85,6 +85,21 @@ impl Users {
         }
     }
 
+    /// What is known is this from now on. A key that was proven stays, where the hash is the same;
+    /// where hashes are asked for, what was known counts for as long as an answer would.
+    pub(crate) fn become_as(&mut self, mut next: Self) {
+        if !next.is_list {
+            self.is_list = false;
+            return;
+        }
+        for (name, known) in &mut next.known {
+            let before = self.known.get_mut(name);
+            let before = before.filter(|own| own.hash == known.hash);
+            known.key = before.and_then(|own| own.key.take());
+        }
+        *self = next;
+    }
+
     /// What a login comes to.
     pub(crate) fn judge(
         &mut self,
@@ -216,6 +231,43 @@ mod tests {
         assert!(users.key("alice").is_none(), "it is of no use upstream");
         let again = judge(&mut users, "alice", "secret", Asking::Possible, later);
         assert_eq!(again, Judgment::Accepted);
+    }
+
+    #[test]
+    fn by_another_list_keys_stay_of_those_whose_hash_is_the_same() {
+        let now = Instant::now();
+        let of = |list: &[(&'static str, &str)]| {
+            let hashes = list.iter();
+            Users::of_list(
+                hashes.map(|(name, password)| (*name, PasswordHash::of(password))),
+                now,
+            )
+        };
+        let mut users = of(&[("alice", "secret"), ("bob", "secret"), ("carol", "secret")]);
+        for name in ["alice", "bob", "carol"] {
+            let told = judge(&mut users, name, "secret", Asking::Impossible, now);
+            assert_eq!(told, Judgment::Accepted);
+        }
+        users.become_as(of(&[
+            ("alice", "secret"),
+            ("bob", "new"),
+            ("dave", "secret"),
+        ]));
+        let known = ["alice", "bob", "carol", "dave"].map(|name| users.key(name).is_some());
+        assert_eq!(known, [true, false, false, false]);
+        let mut told = |name, password| judge(&mut users, name, password, Asking::Impossible, now);
+        assert_eq!(told("bob", "secret"), Judgment::Wrong);
+        assert_eq!(told("bob", "new"), Judgment::Accepted);
+        assert_eq!(told("carol", "secret"), Judgment::Unknown);
+        assert_eq!(told("dave", "secret"), Judgment::Accepted);
+        // Where they are asked for, now or as before.
+        for _ in 0..2 {
+            users.become_as(Users::new(now));
+            assert!(users.key("alice").is_some());
+            let later = now + UPSTREAM_USER_FRESH;
+            let told = judge(&mut users, "alice", "secret", Asking::Possible, later);
+            assert_eq!(told, Judgment::Ask);
+        }
     }
 
     #[test]
