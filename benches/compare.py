@@ -58,11 +58,21 @@ class Server:
         self.name = name
         self.port = port
         self.log = directory / "log"
-        with self.log.open("wb") as log:
+        self._command, self._cores = command, cores
+        self.start()
+
+    def start(self):
+        with self.log.open("ab") as log:
             # A session of its own: Ctrl-C comes to us alone, and we stop it by its id.
             self.process = subprocess.Popen(
-                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=pinned(cores))
+                self._command, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=pinned(self._cores))
+
+    def again(self):
+        """Kills it, and starts it with what it has on the disk."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
 
     def wait(self):
         """Waits until it serves: a greeting may come before that."""

@@ -114,10 +114,12 @@ fn the_other_benchmarks_run() {
     smoke("drain.py", &["--rounds", "1"]);
     smoke("busy.py", &["--json", kept]);
     let rows = ["--rows", "1000", "--json", kept];
-    let few = ["--definitions", "5", "10", "--times", "2"];
-    smoke("scale.py", &[&rows[..], &few].concat());
+    let few = ["--definitions", "5", "10", "--times", "2", "--keys", "100"];
+    let fewer = ["--connections", "1", "10", "--rounds", "1", "--seconds", "0.1"];
+    smoke("scale.py", &[&rows[..], &few, &fewer].concat());
     let short = ["--megabytes", "1", "--seconds", "0.1"];
-    smoke("stalls.py", &[&rows[..], &short].concat());
+    let few = ["--definitions", "10"];
+    smoke("stalls.py", &[&rows[..], &few, &short].concat());
 }
 
 #[test]
