@@ -79,7 +79,7 @@ settable! {
         /// Who may have how many of the process's descriptors.
         pub descriptors: DescriptorLimits,
         /// Threads that own sockets, at most [`SESSION_THREADS_MAX`]; 0 takes one less than there
-        /// are cores, at least one.
+        /// are cores, and both of two.
         pub session_threads: usize,
         /// The instance's UUID, as the greeting and `box.info` tell it; [`Uuid::NIL`] has one made
         /// at random, another one at each start.
@@ -191,11 +191,18 @@ impl Config {
     #[must_use]
     pub fn session_thread_count(&self) -> usize {
         match self.session_threads {
-            0 => std::thread::available_parallelism()
-                .map_or(1, |cores| cores.get() - 1)
-                .max(1),
+            0 => session_threads_on(std::thread::available_parallelism().map_or(1, usize::from)),
             count => count,
         }
+    }
+}
+
+/// How many session threads there are on that many cores, if nobody says it. Tx has a core for itself
+/// where there are enough of them: of two, it would be half of what can answer reads.
+fn session_threads_on(cores: usize) -> usize {
+    match cores {
+        ..=2 => cores.max(1),
+        _ => (cores - 1).min(SESSION_THREADS_MAX),
     }
 }
 
@@ -226,6 +233,12 @@ impl Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tx_has_a_core_for_itself_where_there_are_more_than_two() {
+        let found = [1, 2, 3, 4, 32, 300].map(session_threads_on);
+        assert_eq!(found, [1, 2, 2, 3, 31, SESSION_THREADS_MAX]);
+    }
 
     #[test]
     fn a_configuration_that_cannot_be_is_refused_by_the_name_of_its_field() {
