@@ -115,7 +115,15 @@ fn the_other_benchmarks_run() {
     smoke("busy.py", &["--json", kept]);
     let rows = ["--rows", "1000", "--json", kept];
     let few = ["--definitions", "5", "10", "--times", "2", "--keys", "100"];
-    let fewer = ["--connections", "1", "10", "--rounds", "1", "--seconds", "0.1"];
+    let fewer = [
+        "--connections",
+        "1",
+        "10",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.1",
+    ];
     smoke("scale.py", &[&rows[..], &few, &fewer].concat());
     let short = ["--megabytes", "1", "--seconds", "0.1"];
     let few = ["--definitions", "10"];

@@ -78,6 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The type of the next value.
+    #[inline]
     pub fn peek(&self) -> Result<Kind, DecodeError> {
         let marker = *self.bytes.get(self.at).ok_or(DecodeError::Truncated)?;
         Kind::of(marker).ok_or(DecodeError::Malformed)
@@ -118,6 +119,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An integer in any encoding.
+    #[inline]
     pub fn read_integer(&mut self) -> Result<Integer, DecodeError> {
         let (value, size) = match self.marker()? {
             negative @ 0xe0..=0xff => (i64::from(negative as i8), 1),
@@ -339,10 +341,6 @@ impl<'a> Reader<'a> {
     fn skip_one<const CHECKED: bool>(&mut self) -> Result<u64, DecodeError> {
         let marker = self.marker()?;
         match marker {
-            0x80..=0x8f => {
-                self.at += 1;
-                Ok(2 * u64::from(marker & 0x0f))
-            }
             0x90..=0x9f => {
                 self.at += 1;
                 Ok(u64::from(marker & 0x0f))
@@ -352,7 +350,7 @@ impl<'a> Reader<'a> {
             0xc4..=0xc6 => self.read_bin().map(|_| 0),
             0xd9..=0xdb => self.read_str_bytes().map(|_| 0),
             0xdc | 0xdd => self.read_array_len().map(u64::from),
-            0xde | 0xdf => self.read_map_len().map(|pairs| 2 * u64::from(pairs)),
+            0x80..=0x8f | 0xde | 0xdf => self.read_map_len().map(|pairs| 2 * u64::from(pairs)),
             // All others are taken by their first bytes, unless they are cut short.
             _ if self.skip_scalar() => Ok(0),
             _ => Err(DecodeError::Truncated),

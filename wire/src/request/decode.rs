@@ -36,11 +36,12 @@ pub fn decode(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
     decode_checked(request, body)
 }
 
-/// [`decode`] for a body that [`decode`] has accepted before, by the same or another thread.
+/// [`decode`] for a body that [`decode`] has accepted before, by the same or another thread: it is
+/// not walked over to its end again, since an array that stands last goes on to there.
 ///
 /// # Errors
 ///
-/// As [`decode`], except that bytes after the body go unnoticed.
+/// As [`decode`], as far as they are found on the way.
 #[inline]
 pub fn decode_checked(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
     Ok(match request {
@@ -157,7 +158,7 @@ impl<'a> Fields<'a> {
         &mut self,
         reader: &mut Reader<'a>,
     ) -> Result<(), DecodeError> {
-        for _ in 0..reader.read_map_len()? {
+        for left in (0..reader.read_map_len()?).rev() {
             let key = match reader.read_uint() {
                 Ok(key) => key,
                 // A key that is no unsigned integer is ignored here, unlike in the header.
@@ -168,6 +169,10 @@ impl<'a> Fields<'a> {
                 }
                 Err(cut) => return Err(cut),
             };
+            let read_array = |reader: &mut Reader<'a>| match CHECKED || left > 0 {
+                true => reader.read_array_inside::<CHECKED>(BODY_LEVELS),
+                false => last_array(reader),
+            };
             match key {
                 keys::SPACE_ID => self.space_id = Some(reader.read_uint()?),
                 keys::INDEX_ID => self.index_id = Some(reader.read_uint()?),
@@ -175,14 +180,12 @@ impl<'a> Fields<'a> {
                 keys::OFFSET => self.offset = reader.read_uint()?,
                 keys::ITERATOR => self.iterator = reader.read_uint()?,
                 keys::INDEX_BASE => self.index_base = reader.read_uint()?,
-                keys::KEY => self.key = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?),
-                keys::TUPLE => self.tuple = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?),
-                keys::OPS => self.ops = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?),
+                keys::KEY => self.key = Some(read_array(reader)?),
+                keys::TUPLE => self.tuple = Some(read_array(reader)?),
+                keys::OPS => self.ops = Some(read_array(reader)?),
                 keys::FETCH_POSITION => self.fetch_position = reader.read_bool()?,
                 keys::AFTER_POSITION => self.after_position = Some(reader.read_str_bytes()?),
-                keys::AFTER_TUPLE => {
-                    self.after_tuple = Some(reader.read_array_inside::<CHECKED>(BODY_LEVELS)?)
-                }
+                keys::AFTER_TUPLE => self.after_tuple = Some(read_array(reader)?),
                 keys::SPACE_NAME => self.space_name = Some(reader.read_str()?),
                 keys::INDEX_NAME => self.index_name = Some(reader.read_str()?),
                 _ => drop(reader.skip_inside::<CHECKED>(BODY_LEVELS)?),
@@ -257,6 +260,13 @@ impl<'a> Fields<'a> {
             index_base: self.index_base,
         })
     }
+}
+
+/// The array that an accepted body ends with: all that is left of it.
+#[inline]
+fn last_array<'a>(reader: &Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    let rest = reader.rest();
+    Reader::new(rest).read_array_len().map(|_| rest)
 }
 
 /// One whole array, as raw bytes.

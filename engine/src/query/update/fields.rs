@@ -49,7 +49,7 @@ impl<'a> Value<'a> {
     pub(super) fn to_number(&self) -> Option<Number> {
         match self {
             Self::Raw(bytes) => Number::read(bytes),
-            Self::Number(number) => Some(*number),
+            Self::Number(number) => Some(number.clone()),
             Self::Text(_) | Self::Array(_) | Self::Map(_) => None,
         }
     }

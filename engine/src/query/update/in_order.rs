@@ -13,6 +13,7 @@ use vestibule_wire::msgpack::{Reader, write_array_len};
 
 use super::fields::Value;
 use super::operation::{Action, Operation};
+use super::scalar::Number;
 
 /// Writes the new tuple into `new`; `None`, with anything written, if the operations are not of the
 /// usual kind, if one of them fails, or if the tuple is none.
@@ -33,8 +34,10 @@ pub(super) fn apply<'a>(
         }
         new.extend_from_slice(&tuple[copied..reader.position()]);
         let old = reader.skip().ok()?;
-        match operation.action {
+        match &operation.action {
             Action::Assign(value) => new.extend_from_slice(value),
+            Action::Add(number) => Number::read(old)?.plus(number).ok()?.write(new),
+            Action::Subtract(number) => Number::read(old)?.minus(number).ok()?.write(new),
             _ => {
                 let mut value = Value::Raw(old);
                 operation.change(&mut value).ok()?;

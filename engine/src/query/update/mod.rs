@@ -244,8 +244,8 @@ impl<'a> Operation<'a> {
     /// Changes a value that is there into another one of its kind.
     fn change(&self, value: &mut Value<'a>) -> Result<(), Error> {
         match self.action {
-            Action::Add(number) => self.calculate(value, |old| old.plus(number)),
-            Action::Subtract(number) => self.calculate(value, |old| old.minus(number)),
+            Action::Add(ref number) => self.calculate(value, |old| old.plus(number)),
+            Action::Subtract(ref number) => self.calculate(value, |old| old.minus(number)),
             Action::And(bits) => self.combine_bits(value, |old| old & bits),
             Action::Xor(bits) => self.combine_bits(value, |old| old ^ bits),
             Action::Or(bits) => self.combine_bits(value, |old| old | bits),

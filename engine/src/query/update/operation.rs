@@ -66,6 +66,7 @@ pub(super) enum Action<'a> {
 /// `ErrorCode::NO_SUCH_FIELD_NO` and `ErrorCode::NO_SUCH_FIELD_NAME` for its field,
 /// `ErrorCode::INVALID_MSGPACK` for bytes that are not MessagePack, and `ErrorCode::SPLICE`,
 /// `ErrorCode::UPDATE_ARG_TYPE` or `ErrorCode::UPDATE_FIELD` for its arguments.
+#[inline]
 pub(super) fn decode<'a>(
     reader: &mut Reader<'a>,
     ordinal: u32,
@@ -119,6 +120,7 @@ fn symbol(opcode: &[u8], ordinal: u32) -> Result<char, Error> {
 }
 
 impl<'a> UpdatedField<'a> {
+    #[inline]
     fn decode(
         reader: &mut Reader<'a>,
         symbol: char,
@@ -268,6 +270,7 @@ impl<'a> UpdatedField<'a> {
 }
 
 impl<'a> Action<'a> {
+    #[inline]
     fn decode(
         reader: &mut Reader<'a>,
         symbol: char,

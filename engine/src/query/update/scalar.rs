@@ -9,12 +9,13 @@ use super::decimal::Decimal;
 use super::runs::{Run, Runs};
 
 /// A number of any type that takes part in `+` and `-`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Number {
     Integer(Integer),
     Float(f32),
     Double(f64),
-    Decimal(Decimal),
+    /// Elsewhere: it is the largest by far and the rarest, and operations are moved about.
+    Decimal(Box<Decimal>),
 }
 
 /// Why two numbers have no sum or difference.
@@ -30,6 +31,7 @@ pub(super) enum ArithmeticError {
 
 impl Number {
     /// Reads a value; `None` if it is no number.
+    #[inline]
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(value);
         Some(match reader.peek().ok()? {
@@ -38,7 +40,7 @@ impl Number {
             Kind::Float => Self::Float(reader.read_f64().ok()? as f32),
             Kind::Double => Self::Double(reader.read_f64().ok()?),
             Kind::Ext => match reader.read_ext().ok()? {
-                (EXT_DECIMAL, payload) => Self::Decimal(Decimal::unpack(payload)?),
+                (EXT_DECIMAL, payload) => Self::Decimal(Decimal::unpack(payload)?.into()),
                 _ => return None,
             },
             _ => return None,
@@ -47,18 +49,18 @@ impl Number {
 
     /// The sum, in the wider of both types: decimal over double over float over integer. A float
     /// that would lose digits becomes a double.
-    pub(super) fn plus(self, other: Self) -> Result<Self, ArithmeticError> {
+    pub(super) fn plus(&self, other: &Self) -> Result<Self, ArithmeticError> {
         self.combine(other, |a, b| a + b, |a, b| a + b, Decimal::plus)
     }
 
     /// The difference, as [`plus`](Self::plus).
-    pub(super) fn minus(self, other: Self) -> Result<Self, ArithmeticError> {
+    pub(super) fn minus(&self, other: &Self) -> Result<Self, ArithmeticError> {
         self.combine(other, |a, b| a - b, |a, b| a - b, Decimal::minus)
     }
 
     fn combine(
-        self,
-        other: Self,
+        &self,
+        other: &Self,
         integers: fn(i128, i128) -> i128,
         floats: fn(f64, f64) -> f64,
         decimals: fn(&Decimal, &Decimal) -> Option<Decimal>,
@@ -71,7 +73,11 @@ impl Number {
             (Self::Decimal(_), _) | (_, Self::Decimal(_)) => {
                 let a = self.to_decimal().ok_or(ArithmeticError::NotDecimal)?;
                 let b = other.to_decimal().ok_or(ArithmeticError::NotDecimal)?;
-                Self::Decimal(decimals(&a, &b).ok_or(ArithmeticError::DecimalOverflow)?)
+                Self::Decimal(
+                    decimals(&a, &b)
+                        .ok_or(ArithmeticError::DecimalOverflow)?
+                        .into(),
+                )
             }
             _ => {
                 let exact = floats(self.to_f64(), other.to_f64());
@@ -86,8 +92,8 @@ impl Number {
         })
     }
 
-    fn to_f64(self) -> f64 {
-        match self {
+    fn to_f64(&self) -> f64 {
+        match *self {
             Self::Integer(Integer::Unsigned(value)) => value as f64,
             Self::Integer(Integer::Negative(value)) => value as f64,
             Self::Float(value) => f64::from(value),
@@ -96,12 +102,12 @@ impl Number {
         }
     }
 
-    fn to_decimal(self) -> Option<Decimal> {
+    fn to_decimal(&self) -> Option<Decimal> {
         match self {
-            Self::Integer(value) => Some(Decimal::from_integer(value)),
-            Self::Float(value) => Decimal::from_f64(f64::from(value)),
-            Self::Double(value) => Decimal::from_f64(value),
-            Self::Decimal(value) => Some(value),
+            Self::Integer(value) => Some(Decimal::from_integer(*value)),
+            Self::Float(value) => Decimal::from_f64(f64::from(*value)),
+            Self::Double(value) => Decimal::from_f64(*value),
+            Self::Decimal(value) => Some(**value),
         }
     }
 
