@@ -197,8 +197,8 @@ impl Config {
     }
 }
 
-/// How many session threads there are on that many cores, if nobody says it. Tx has a core for itself
-/// where there are enough of them: of two, it would be half of what can answer reads.
+/// How many session threads there are on that many cores, if nobody says it. Tx has a core for
+/// itself where there are enough of them: of two, it would be half of what can answer reads.
 fn session_threads_on(cores: usize) -> usize {
     match cores {
         ..=2 => cores.max(1),
