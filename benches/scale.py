@@ -18,7 +18,6 @@ benches/measured/scale.json. Needs Debian's tarantool.
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import statistics

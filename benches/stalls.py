@@ -19,7 +19,6 @@ nothing. Needs Debian's tarantool.
 import argparse
 import collections
 import contextlib
-import json
 import multiprocessing
 import pathlib
 import select
