@@ -93,7 +93,9 @@ fn what_a_lost_upstream_leaves_is_counted_and_who_takes_over_too() {
     second.asked().reply(DONE);
     assert_eq!(peer.receive().code, 0);
     let told = gateway();
-    assert_eq!((told.held, told.holds, told.waited.count()), (0, 1, 1));
+    assert_eq!((told.held, told.holds), (0, 1));
+    // It waits twice if its link's end is seen before its upstream's.
+    assert!([1, 2].contains(&told.waited.count()));
     let of_both: Vec<_> = told.upstreams.iter().map(|own| own.failovers).collect();
     assert_eq!(of_both, [0, 1]);
     assert_eq!(told.upstreams[1].sent, 1);
