@@ -102,6 +102,7 @@ const TABLE: &[(&str, Taken)] = &[
     ("probe_interval", AtStart),
     ("connect_timeout", AtStart),
     ("failover_hold", AtStart),
+    ("staleness_max", AtStart),
     ("retry_calls", AtStart),
 ];
 

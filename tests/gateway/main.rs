@@ -13,6 +13,7 @@ mod befallen;
 mod failover;
 mod greedy;
 mod pinned;
+mod replicas;
 mod users;
 
 use std::process::Command;
@@ -294,6 +295,10 @@ fn what_makes_no_sense_with_upstreams_is_refused() {
         (
             &["--upstream-tls-server-name", "db1"],
             "'upstream_tls_server_name' needs 'upstream_tls_ca'",
+        ),
+        (
+            &["--staleness-max", "1s", "--mode", "pinned"],
+            "staleness_max needs mode shared",
         ),
         (
             &["--upstream-tls-certificate", "x"],

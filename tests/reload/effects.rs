@@ -225,7 +225,7 @@ fn another_value(path: &str) -> Option<String> {
         "upstream_users" => "'one'",
         "mode" => "'pinned'",
         "retry_calls" => "['other']",
-        "failover_hold" => "'5s'",
+        "failover_hold" | "staleness_max" => "'5s'",
         "server_version" => "'2.11.0'",
         "tls.certificate" | "tls.key" | "tls.client_ca" => "'elsewhere'",
         // Of a server that is no gateway nothing is read there.

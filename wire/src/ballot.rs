@@ -100,6 +100,19 @@ impl Vclock {
             .into_iter()
             .all(|(id, counter)| self.get(*id) >= *counter)
     }
+
+    /// Whether an instance with this one has changes that one with the other lacks, but for those
+    /// that the instance `writer` has made. Component 0 is none of it.
+    #[must_use]
+    pub fn exceeds(&self, other: &Self, writer: u64) -> bool {
+        let of_others = self
+            .components
+            .iter()
+            .filter(|(id, _)| ![0, writer].contains(id));
+        of_others
+            .into_iter()
+            .any(|(id, counter)| *counter > other.get(*id))
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +182,20 @@ mod tests {
     fn what_an_instance_keeps_for_itself_is_not_waited_for() {
         assert!(vclock(&[(1, 5)]).has_reached(&vclock(&[(0, 9), (1, 5), (2, 0)])));
         assert!(!vclock(&[(1, 5)]).has_reached(&vclock(&[(1, 5), (2, 1)])));
+    }
+
+    #[test]
+    fn what_others_than_the_writer_have_made_and_the_other_lacks_is_found() {
+        let other = vclock(&[(1, 5), (2, 3)]);
+        for (own, expected) in [
+            (&[(1, 5), (2, 3)][..], false),
+            (&[(1, 9), (2, 3)], false),
+            (&[(0, 9), (2, 2)], false),
+            (&[(1, 5), (2, 4)], true),
+            (&[(3, 1)], true),
+        ] {
+            assert_eq!(vclock(own).exceeds(&other, 1), expected, "{own:?}");
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 
 use crate::admission::Class;
 use crate::limits::{CONNECTION_BYTES_MAX, RESERVE_REQUESTS_MAX};
+use crate::upstream::ReplicaRead;
 
 /// Requests of one connection that are forwarded and not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub(crate) struct InFlightCounts {
     pub(crate) calls: usize,
     /// Requests that wait for something else than Tx, and have no credit.
     pub(crate) waiting: usize,
+    /// SELECTs that replicas may answer.
+    pub(crate) replica_reads: usize,
+    /// One that may change data was begun, and nobody waits for it any more: it may happen yet.
+    has_unknown: bool,
     /// How many there may be.
     max: usize,
 }
@@ -30,6 +35,8 @@ impl InFlightCounts {
             writes: 0,
             calls: 0,
             waiting: 0,
+            replica_reads: 0,
+            has_unknown: false,
             max,
         }
     }
@@ -72,6 +79,22 @@ impl InFlightCounts {
         self.waiting -= 1;
     }
 
+    /// One of this class was begun, and nobody waits for it any more.
+    pub(crate) fn give_up(&mut self, class: Class) {
+        self.has_unknown |= class != Class::Read;
+    }
+
+    /// Which SELECT one is that a replica may answer and that comes now; `No` if something else is
+    /// under way, which may change what it has to see.
+    pub(crate) fn next_replica_read(self) -> ReplicaRead {
+        match self.all {
+            _ if self.has_unknown => ReplicaRead::No,
+            0 => ReplicaRead::First,
+            all if all == self.replica_reads => ReplicaRead::Behind,
+            _ => ReplicaRead::No,
+        }
+    }
+
     /// Whether one more may be forwarded.
     pub(crate) fn has_credit(self) -> bool {
         self.all < self.max && self.bytes < CONNECTION_BYTES_MAX
@@ -80,5 +103,33 @@ impl InFlightCounts {
     /// Whether one more may be forwarded by a credit of the reserve.
     pub(crate) fn is_light(self) -> bool {
         self.all - self.waiting < RESERVE_REQUESTS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_answer_what_comes_behind_nothing_but_what_they_may_answer() {
+        let mut own = InFlightCounts::up_to(9);
+        assert_eq!(own.next_replica_read(), ReplicaRead::First);
+        own.add(Class::Read, 1);
+        own.replica_reads = 1;
+        assert_eq!(own.next_replica_read(), ReplicaRead::Behind);
+        for class in [Class::Read, Class::Write, Class::Call, Class::Finish] {
+            own.add(class, 1);
+            assert_eq!(own.next_replica_read(), ReplicaRead::No, "{class:?}");
+            own.remove(class, 1);
+        }
+    }
+
+    #[test]
+    fn replicas_answer_nobody_any_more_whose_request_may_change_data_yet() {
+        let mut own = InFlightCounts::up_to(9);
+        own.give_up(Class::Read);
+        assert_eq!(own.next_replica_read(), ReplicaRead::First);
+        own.give_up(Class::Finish);
+        assert_eq!(own.next_replica_read(), ReplicaRead::No);
     }
 }

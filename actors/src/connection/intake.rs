@@ -2,7 +2,8 @@
 //! Pure.
 //!
 //! ```text
-//!          ┌─ its own bound is reached ──▶ OwnCredit ──── a reply brings it below ─────────┐
+//!          ┌─ its own bound is reached, ─▶ OwnCredit ──── a reply brings it below ─────────┐
+//!          │  or what replicas answer is under way                                        │
 //!          ├─ its worker has no credit ──▶ SharedCredit ─ a credit, or a reply and the ────┤
 //!   Open ──┤                                              reserve                          ├▶ Open
 //!          ├─ no memory for its reply ──▶ ReplyMemory ── the worker's list finds some ─────┤
@@ -51,7 +52,8 @@ enum Wait {
     /// Nothing: it is taken as soon as it is here.
     #[default]
     Open,
-    /// A reply: as many requests of this connection are in flight as there may be.
+    /// A reply: as many requests of this connection are in flight as there may be, or replicas
+    /// answer some that were sent before it.
     OwnCredit,
     /// A credit of those that all connections of the worker share: it is in the worker's queue.
     SharedCredit {
@@ -199,6 +201,12 @@ impl Intake {
             false => Wait::OwnCredit,
         };
         self.waits_for_shared_credit()
+    }
+
+    /// The frame at hand is to be behind the replies to what is under way: each has it looked at
+    /// again.
+    pub(crate) fn on_replies_awaited(&mut self) {
+        self.enter(Wait::OwnCredit);
     }
 
     /// A request was answered; `counts` are those without it. True if the connection goes on for

@@ -57,8 +57,9 @@ pub const PROBE_INTERVAL_DEFAULT: Duration = Duration::from_millis(200);
 /// How often a scout looks whether its upstream is silent.
 pub(crate) const SCOUT_LOOK_PERIOD: Duration = Duration::from_millis(50);
 
-/// Longest reply that a scout takes, in bytes.
-pub(crate) const SCOUT_REPLY_SIZE_MAX: usize = 1 << 20;
+/// Longest reply that a scout takes, in bytes: a page of the catalog, of rows of up to
+/// `memtx_max_tuple_size`, which is 1 MiB unless configured otherwise.
+pub(crate) const SCOUT_REPLY_SIZE_MAX: usize = 8 << 20;
 
 /// How often while no upstream is written to.
 pub(crate) const PROBE_INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_millis(50);
@@ -143,6 +144,13 @@ pub(crate) const CATALOG_QUESTIONS_PER_USER_MAX: usize = 64;
 
 /// Questions for the catalog that are on their way over one link, and whose replies are kept.
 pub(crate) const CATALOG_QUESTIONS_MAX: usize = 256;
+
+/// Rows of the catalog that a scout asks for at a time: its upstream is not kept from others.
+pub(crate) const CATALOG_PAGE_ROWS: u32 = 4;
+
+/// What the upstream that takes changes had, and when: how many ballots of it are remembered, with
+/// which those of replicas are compared. Of more, every other one of the older half is forgotten.
+pub(crate) const BALLOTS_KEPT_MAX: usize = 64;
 
 /// For how long it counts what an upstream has said of a user.
 pub(crate) const UPSTREAM_USER_FRESH: Duration = Duration::from_secs(1);

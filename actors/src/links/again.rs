@@ -32,7 +32,7 @@ use crate::messages::tx::Cancel;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Destination, Forward, ForwardBody, HeldCounters, Incarnation, KeptRequest, LinkClient, Parked,
-    ParkedRequest, RefusedRequest, StreamStep,
+    ParkedRequest, ReadPlace, ReadRole, RefusedRequest, StreamStep,
 };
 
 /// What is to be sent again, of one worker.
@@ -132,6 +132,7 @@ pub(super) async fn follow(links: Weak<Links>, mut destinations: watch::Receiver
             Destination::Nowhere => {}
         }
         links.leave_vanished();
+        links.leave_replicas();
         links.settle(&worker);
         links.ask();
     }
@@ -216,6 +217,11 @@ impl Links {
         for own in requests {
             let forward = &own.forward;
             let id = forward.id;
+            if cell.reads == ReadRole::Replica {
+                // What its client asks behind it does not see less.
+                let clients = self.state.borrow().clients.clone();
+                clients.set_read_place(forward.key, ReadPlace::Writer);
+            }
             let may = forward.repeat.may_move() && forward.links < LINKS_PER_REQUEST_MAX;
             if !is_possible || !may {
                 told.push(id);
@@ -322,14 +328,17 @@ impl Links {
         }
     }
 
+    /// What was not answered over a link, though it was asked, goes elsewhere.
+    pub(super) fn send_elsewhere(&self, worker: &Rc<WorkerCell>, cell: &LinkCell) {
+        let refused = cell.link.borrow_mut().take_refused();
+        self.on_refused(worker, cell, refused);
+        let returned = cell.link.borrow_mut().take_returned();
+        self.on_returned(worker, cell, returned);
+    }
+
     /// An upstream has refused requests that may be sent again. If it takes changes all the same,
     /// these are its answers.
-    pub(super) fn on_refused(
-        &self,
-        worker: &Rc<WorkerCell>,
-        cell: &LinkCell,
-        refused: Vec<RefusedRequest>,
-    ) {
+    fn on_refused(&self, worker: &Rc<WorkerCell>, cell: &LinkCell, refused: Vec<RefusedRequest>) {
         if refused.is_empty() {
             return;
         }

@@ -15,7 +15,7 @@ use crate::connection::transport::Transport;
 use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    CatalogQuestion, GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped,
+    CatalogQuestion, GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped, ReadRole,
     UpstreamLink,
 };
 
@@ -30,8 +30,12 @@ pub(super) struct LinkCell {
     pub(super) client: LinkClient,
     /// Where its client comes from, if it is for one alone.
     pub(super) address: Cell<Option<IpAddr>>,
+    /// What it has to do with reads of replicas.
+    pub(super) reads: ReadRole,
     /// When it was begun.
     pub(super) since: Instant,
+    /// When it was ready to be used.
+    pub(super) ready_at: Cell<Option<Instant>>,
     pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
     /// Questions for the catalog that are on their way.
     catalog: RefCell<HashMap<RequestId, CatalogQuestion>>,
@@ -62,7 +66,9 @@ impl LinkCell {
             user,
             client,
             address: Cell::new(None),
+            reads: link.reads(),
             since: now,
+            ready_at: Cell::new(None),
             link: RefCell::new(link),
             catalog: RefCell::default(),
             transport: RefCell::default(),

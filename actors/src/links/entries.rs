@@ -94,6 +94,7 @@ mod tests {
     use super::*;
     use crate::cells::claims::RequestId;
     use crate::serving::{Admitted, Role, Serving, State};
+    use crate::upstream::ReplicaRead;
 
     fn entry(request: RequestType, class: Class) -> BatchEntry {
         BatchEntry {
@@ -112,6 +113,7 @@ mod tests {
                 epoch: 1,
             }),
             is_versioned: false,
+            replica_read: ReplicaRead::No,
             is_large: false,
             start: 0,
             end: 0,

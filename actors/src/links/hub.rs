@@ -8,22 +8,17 @@ use std::sync::Arc;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::again::{Again, follow};
-use super::callers::{
-    SessionCaller, SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link,
-};
+use super::callers::{SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link};
 use super::cell::{DRAINED, LinkCell};
 use super::deliveries::Mailbox;
 use super::pause::Pause;
 use super::refusals::{NoLink, not_there};
-use super::task::live;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
-use crate::engine::catalog::GUEST;
-use crate::limits::{LINKS_PER_PINNED_MAX, LINKS_PER_UPSTREAM_MAX};
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Clients, Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation,
-    LinkClient, LinkCounters, LinkFault, LinkMode, LinkUser, Refusal, UpstreamLink, UserCredits,
+    LinkClient, LinkCounters, LinkFault, LinkMode, ReadRole, Refusal, UserCredits,
 };
 
 /// The links of one worker.
@@ -46,20 +41,24 @@ pub(super) struct Hub {
     pub(super) last: u64,
     pub(super) callers: SessionCallers,
     /// The links that new requests go over; in an order, so that what is done with all of them is.
-    links: BTreeMap<LinkKey, Rc<LinkCell>>,
+    pub(super) links: BTreeMap<LinkKey, Rc<LinkCell>>,
+    /// Links to replicas, which answer SELECTs alone.
+    pub(super) read_links: BTreeMap<LinkKey, Rc<LinkCell>>,
     /// By upstream.
-    credits: Vec<Rc<Credits>>,
+    pub(super) credits: Vec<Rc<Credits>>,
     /// As users have them, for as long as there are links of theirs.
-    of_users: HashMap<(usize, Arc<str>), Weak<UserCredits>>,
-    clients: Rc<Clients>,
+    pub(super) of_users: HashMap<(usize, Arc<str>), Weak<UserCredits>>,
+    pub(super) clients: Rc<Clients>,
     /// By upstream, whether new links may be had.
-    pauses: Vec<Pause>,
+    pub(super) pauses: Vec<Pause>,
+    /// The same of those to replicas.
+    pub(super) read_pauses: Vec<Pause>,
     pub(super) dirty: Vec<Rc<LinkCell>>,
     /// By upstream, all that there are, with those that are only coming to their ends: such as one
     /// that says nothing keeps for long.
     pub(super) open: Vec<Vec<Rc<LinkCell>>>,
     /// By upstream, what is counted for others to see.
-    counters: Vec<Arc<LinkCounters>>,
+    pub(super) counters: Vec<Arc<LinkCounters>>,
     /// Whose links are, unless something else makes them one client's.
     pub(super) mode: LinkMode,
     /// Whether a client has, or had, links of its own.
@@ -67,7 +66,7 @@ pub(super) struct Hub {
 }
 
 /// What a link is for: an upstream, and as whom it is asked there.
-type LinkKey = (usize, LinkClient);
+pub(super) type LinkKey = (usize, LinkClient);
 
 impl Links {
     /// None yet, of a worker of a gateway.
@@ -95,9 +94,12 @@ impl Links {
         own
     }
 
-    /// A link to this upstream has come about.
-    pub(super) fn on_ready(&self, upstream: usize) {
-        self.state.borrow_mut().pauses[upstream] = Pause::default();
+    /// A link has come about.
+    pub(super) fn on_ready(&self, cell: &LinkCell) {
+        if let Some(worker) = self.worker.upgrade() {
+            cell.ready_at.set(Some(worker.shared.clock.now()));
+        }
+        *self.state.borrow_mut().pause_of(cell) = Pause::default();
     }
 
     /// A link has ended; with a fault, unless nobody used it any more.
@@ -108,21 +110,25 @@ impl Links {
         let Some(worker) = self.worker.upgrade() else {
             return;
         };
-        let refused = cell.link.borrow_mut().take_refused();
-        self.on_refused(&worker, cell, refused);
+        self.send_elsewhere(&worker, cell);
         let mut hub = self.state.borrow_mut();
         let is_it = |own: &Rc<LinkCell>| Rc::ptr_eq(own, cell);
         hub.open[upstream].retain(|own| !is_it(own));
         hub.count_links(upstream);
         let key = (upstream, cell.client.clone());
-        if hub.links.get(&key).is_some_and(is_it) {
-            hub.links.remove(&key);
+        for links in hub.all_links() {
+            if links.get(&key).is_some_and(is_it) {
+                links.remove(&key);
+            }
         }
         let was_ready = cell.link.borrow().is_ready();
-        let is_of_user = fault.as_ref().is_some_and(LinkFault::is_of_user);
+        let is_replica = cell.reads == ReadRole::Replica;
+        // One that a replica does not know, or not as he is by now, is known elsewhere.
+        let is_of_user = !is_replica && fault.as_ref().is_some_and(LinkFault::is_of_user);
         let is_cut_off = cell.cut_off.get().is_some();
         if !was_ready && fault.is_some() && !is_of_user && !is_cut_off {
-            hub.pauses[upstream].fail(cell.incarnation.number, worker.shared.clock.now());
+            let (run, now) = (cell.incarnation.number, worker.shared.clock.now());
+            hub.pause_of(cell).fail(run, now);
         }
         let name = &self.gateway.upstream(upstream).name;
         let trouble = fault.as_ref().map_or(String::new(), ToString::to_string);
@@ -211,6 +217,8 @@ impl Links {
         destination: Destination,
     ) -> bool {
         match destination {
+            // Nothing waits in those, and where changes go is not their concern.
+            _ if cell.reads == ReadRole::Replica => return false,
             Destination::To(target) if target == cell.incarnation => {
                 cell.is_left.set(false);
                 return false;
@@ -257,13 +265,25 @@ impl Links {
         if forward.is_of_catalog {
             link.note_catalog(forward.id, body.bytes());
         }
-        let mut own = link.link.borrow_mut();
-        forward.links += 1;
         if forward.catalog != 0 {
-            forward.schema_version = own.schema_version(self.gateway.schema_seen());
+            let seen = self.gateway.schema_seen();
+            forward.schema_version = link.link.borrow_mut().schema_version(seen);
         }
-        own.submit(forward, body, claims);
-        drop(own);
+        self.submit_as(hub, link, forward, body, claims);
+    }
+
+    /// The same of one that has its upstream's number of the catalog, if its client has told one.
+    #[inline]
+    pub(super) fn submit_as(
+        &self,
+        hub: &mut Hub,
+        link: &Rc<LinkCell>,
+        mut forward: Forward,
+        body: ForwardBody<'_>,
+        claims: &Claims,
+    ) {
+        forward.links += 1;
+        link.link.borrow_mut().submit(forward, body, claims);
         if !link.is_dirty.replace(true) {
             hub.dirty.push(link.clone());
         }
@@ -325,10 +345,12 @@ impl Hub {
             last: 0,
             callers: SessionCallers::new(clients.clone(), gateway.config.mode),
             links: BTreeMap::new(),
+            read_links: BTreeMap::new(),
             credits: counters.iter().map(credits).collect(),
             of_users: HashMap::new(),
             clients,
             pauses: vec![Pause::default(); upstreams],
+            read_pauses: vec![Pause::default(); upstreams],
             dirty: Vec::new(),
             open: vec![Vec::new(); upstreams],
             counters,
@@ -337,7 +359,7 @@ impl Hub {
         }
     }
 
-    fn count_links(&self, upstream: usize) {
+    pub(super) fn count_links(&self, upstream: usize) {
         let count = self.open[upstream].len() as u64;
         self.counters[upstream].links.set(count);
     }
@@ -373,114 +395,17 @@ impl Hub {
         }
     }
 
-    /// The credits at an upstream as a user has them.
-    fn credits_of(&mut self, upstream: usize, user: &Arc<str>) -> Rc<UserCredits> {
-        let key = (upstream, user.clone());
-        if let Some(own) = self.of_users.get(&key).and_then(Weak::upgrade) {
-            return own;
-        }
-        self.of_users.retain(|_, own| own.strong_count() > 0);
-        let own = Rc::new(UserCredits::of(self.credits[upstream].clone()));
-        self.of_users.insert(key, Rc::downgrade(&own));
-        own
+    /// The links that new requests go over, of both kinds.
+    pub(super) fn all_links(&mut self) -> [&mut BTreeMap<LinkKey, Rc<LinkCell>>; 2] {
+        [&mut self.links, &mut self.read_links]
     }
 
-    /// Whether this client may have one more link to an upstream, if its links are its own. Those
-    /// that it has as another user than now, or for other values, come to their ends for that: some
-    /// were opened for what was held, and nothing else would close them while it stays.
-    fn has_share(&self, upstream: usize, client: &LinkClient, session: u32) -> bool {
-        if client.pinned.is_none() {
-            return true;
-        }
-        let open = self.open[upstream].iter();
-        let its = open.filter(|own| own.client.pinned == client.pinned);
-        if its.clone().count() < LINKS_PER_PINNED_MAX {
-            return self.has_place(upstream, client, session);
-        }
-        let now = self.callers.get(session).map(SessionCaller::client);
-        let outdated = its.filter(|own| now.as_ref() != Some(&own.client));
-        outdated.for_each(|own| own.retire());
-        false
-    }
-
-    /// Whether there may be one more link to an upstream; the one that was used longest ago is
-    /// closed for it, of those that nobody uses.
-    fn make_room(&mut self, upstream: usize) -> bool {
-        if self.open[upstream].len() < LINKS_PER_UPSTREAM_MAX {
-            return true;
-        }
-        let idle_since = |own: &LinkCell| own.link.borrow().idle_since();
-        // What clients have of their own, their sessions upstream, is not taken from them.
-        let is_shared = |own: &LinkClient| own.pinned.is_none();
-        let links = self.links.iter();
-        let links = links.filter(|((own, client), _)| *own == upstream && is_shared(client));
-        let idle = links.filter_map(|(key, own)| Some((idle_since(own)?, key)));
-        let oldest = idle
-            .min_by_key(|(since, _)| *since)
-            .map(|(_, key)| key.clone());
-        let Some(link) = oldest.and_then(|key| self.links.remove(&key)) else {
-            return false;
+    /// Whether links like this one may be had.
+    pub(super) fn pause_of(&mut self, cell: &LinkCell) -> &mut Pause {
+        let pauses = match cell.reads {
+            ReadRole::Replica => &mut self.read_pauses,
+            ReadRole::Writer | ReadRole::None => &mut self.pauses,
         };
-        link.retire();
-        // Its descriptor is free in a moment: there is one to spare.
-        true
-    }
-}
-
-impl Links {
-    /// The link of a user, for a request of this session.
-    #[cold]
-    pub(super) fn find_link(
-        &self,
-        hub: &mut Hub,
-        client: &LinkClient,
-        session: u32,
-        target: Incarnation,
-        worker: &Rc<WorkerCell>,
-    ) -> Result<Rc<LinkCell>, NoLink> {
-        let LinkClient { user, format, .. } = client;
-        let key = (target.upstream, client.clone());
-        if let Some(link) = hub.links.get(&key) {
-            if link.incarnation == target && !link.is_retired.get() {
-                return Ok(link.clone());
-            }
-            // What it has goes on; nothing new goes over it.
-            link.retire();
-        }
-        let login = match **user == *GUEST {
-            true => None,
-            false => {
-                let key = self.gateway.key(user);
-                Some(key.ok_or_else(|| NoLink::Forgotten(user.clone()))?)
-            }
-        };
-        let now = worker.shared.clock.now();
-        let pause = &hub.pauses[target.upstream];
-        let may_be_had = pause.is_over(target.number, now)
-            && hub.has_share(target.upstream, client, session)
-            && hub.make_room(target.upstream);
-        if !may_be_had {
-            return Err(NoLink::Paused);
-        }
-        let link_user = LinkUser {
-            name: user.clone(),
-            key: login,
-            format: *format,
-        };
-        let credits = hub.credits_of(target.upstream, user);
-        let link = UpstreamLink::new(link_user.clone(), credits, hub.clients.clone(), now);
-        let cell = Rc::new(LinkCell::new(target, link_user, client.clone(), link, now));
-        hub.links.insert(key, cell.clone());
-        hub.open[target.upstream].push(cell.clone());
-        hub.count_links(target.upstream);
-        hub.counters[target.upstream].opened.add(1);
-        if client.pinned.is_some() {
-            let claims = &worker.shared.counters[worker.index].claims;
-            hub.begin_pinned(&cell, session, claims);
-        }
-        if let Some(own) = self.me.upgrade() {
-            actix_rt::spawn(live(own, cell.clone()));
-        }
-        Ok(cell)
+        &mut pauses[cell.incarnation.upstream]
     }
 }

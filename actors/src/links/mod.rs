@@ -12,10 +12,12 @@
 //! |---|---|
 //! | `taking` | takes batches |
 //! | `callers` | who calls, over which link, and what became of their streams |
-//! | `hub` | the links: opened, ended, left |
+//! | `hub` | the links: ended, left |
+//! | `opening` | the links: found, opened |
 //! | `entries` | requests of a batch, as a link takes them |
 //! | `cell` | one link with its socket |
 //! | `again` | what is sent again, or later than it came |
+//! | `reads` | SELECTs that replicas answer |
 //! | `refusals` | what requests are told that go over no link |
 //! | `drain` | what becomes of them when their upstream is drained |
 //! | `pins` | clients that have links of their own |
@@ -32,8 +34,10 @@ mod deliveries;
 mod drain;
 mod entries;
 mod hub;
+mod opening;
 mod pause;
 mod pins;
+mod reads;
 mod refusals;
 mod rows;
 mod taking;

@@ -26,8 +26,8 @@ use crate::messages::tx::{
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::TakeBatch;
 use crate::upstream::{
-    ClientStream, Destination, Forward, ForwardBody, KeptRequest, ParkedRequest, SessionRequest,
-    StreamStep,
+    ClientStream, Destination, Forward, ForwardBody, KeptRequest, ParkedRequest, ReplicaRead,
+    SessionRequest, StreamStep,
 };
 
 /// A batch as it is taken.
@@ -145,6 +145,11 @@ impl Taking<'_> {
 
     #[inline]
     pub(super) fn take_plain(&mut self, entry: &BatchEntry, body: ForwardBody<'_>) {
+        if entry.replica_read != ReplicaRead::No
+            && let Some((link, number)) = self.link_for_read(entry)
+        {
+            return self.take_read(entry, body, (&link, number));
+        }
         let (link, key) = match self.link_of(entry) {
             Ok(own) => own,
             Err(why) => {
@@ -160,6 +165,29 @@ impl Taking<'_> {
         let forward = self.forward(entry, key, body.bytes());
         (self.links).submit(self.hub, &link, forward, body, self.claims);
         self.abort_begun_by(entry);
+    }
+
+    /// The link to a replica that answers a SELECT, and that replica's number of its catalog.
+    fn link_for_read(&mut self, entry: &BatchEntry) -> Option<(Rc<LinkCell>, u64)> {
+        let read = (entry.session, entry.replica_read);
+        (self.links).link_for_read(self.hub, self.worker, self.destination, read)
+    }
+
+    /// A SELECT goes to a replica. Who tells which catalog it was made for is told by that if it is
+    /// another one by then.
+    fn take_read(
+        &mut self,
+        entry: &BatchEntry,
+        body: ForwardBody<'_>,
+        (link, number): (&Rc<LinkCell>, u64),
+    ) {
+        let Some(caller) = self.hub.callers.get(entry.session) else {
+            return;
+        };
+        let key = caller.key(entry.session, entry.stream);
+        let mut forward = self.forward(entry, key, body.bytes());
+        forward.schema_version = if forward.catalog == 0 { 0 } else { number };
+        (self.links).submit_as(self.hub, link, forward, body, self.claims);
     }
 
     #[inline]

@@ -22,7 +22,7 @@ pub(super) async fn live(links: Rc<Links>, cell: Rc<LinkCell>) {
     let fault = match open(&links, &cell).await {
         Ok(()) => {
             if cell.link.borrow().is_ready() {
-                links.on_ready(cell.incarnation.upstream);
+                links.on_ready(&cell);
             }
             let used = pin!(serve(&links, &cell, false));
             let unused = pin!(become_idle(&links, &cell));
@@ -57,8 +57,7 @@ async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), 
             }
             links.take_back(&worker, cell);
             let polled = cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx);
-            let refused = cell.link.borrow_mut().take_refused();
-            links.on_refused(&worker, cell, refused);
+            links.send_elsewhere(&worker, cell);
             polled
         }
         // Its thread ends.

@@ -21,6 +21,7 @@ use crate::engine::{Caller, Completions, Ticket};
 use crate::memory::{MemoryCharge, OutputGauge, PushCharge};
 use crate::segments::Chain;
 use crate::serving::Admitted;
+use crate::upstream::ReplicaRead;
 
 /// The requests that one worker gathered in one tick.
 #[derive(Debug, Default)]
@@ -157,6 +158,8 @@ pub(crate) struct BatchEntry {
     /// Whether its client has told which version of the catalog it knows: an upstream checks that
     /// as well.
     pub(crate) is_versioned: bool,
+    /// Whether a replica may answer it, where there are upstreams.
+    pub(crate) replica_read: ReplicaRead,
     /// Whether it is one of the large ones, and its body is in a frame of its own.
     pub(crate) is_large: bool,
     /// Where its body starts in the batch, or in that frame.

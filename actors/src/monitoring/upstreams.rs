@@ -46,6 +46,8 @@ pub struct UpstreamInfo {
     pub links_opened: u64,
     /// Requests that were sent there since the start.
     pub sent: u64,
+    /// Of those that were sent, SELECTs that it was sent as a replica.
+    pub replica_reads: u64,
     /// Requests since the start that had been sent there, and were to be sent once more.
     pub retried: u64,
     /// Requests since the start of which nobody knows what became of them, for their link has
@@ -147,6 +149,7 @@ impl UpstreamInfo {
                 links: sight.sum(|own| &own.links),
                 links_opened: sight.sum(|own| &own.opened),
                 sent: sight.sum(|own| &own.sent),
+                replica_reads: sight.sum(|own| &own.replica_reads),
                 retried: sight.sum(|own| &own.retried),
                 unknown: sight.sum(|own: &LinkCounters| &own.unknown),
                 failovers: sight.failovers.load(Ordering::Relaxed),

@@ -56,6 +56,8 @@ pub(crate) struct InFlightRequest {
     pub(crate) credit: Credit,
     /// A transition waits for it: it was told to.
     pub(crate) is_waited_for: bool,
+    /// A replica may answer it.
+    pub(crate) is_replica_read: bool,
 }
 
 impl InFlightRequest {

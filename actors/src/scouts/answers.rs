@@ -5,6 +5,8 @@ use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::features::AUTH_TYPE;
 use vestibule_wire::msgpack::{DecodeError, Kind, Reader};
 
+use crate::upstream::InstanceIdentity;
+
 /// Where the type of an account stands in a row of `_user`, and where its methods.
 const TYPE_AT: u32 = 3;
 const AUTH_AT: u32 = 4;
@@ -16,6 +18,29 @@ pub(super) fn is_read_only(reply: &ReplyFrame<'_>) -> Option<bool> {
         return None;
     }
     find_bool(&mut reader, "ro")
+}
+
+/// Which instance it is, as `box.info` says: `None` if it does not say, or has no replica set yet.
+pub(super) fn identity(reply: &ReplyFrame<'_>) -> Option<InstanceIdentity> {
+    let data = || {
+        let mut reader = Reader::new(reply.data()?);
+        (reader.read_array_len().ok()? > 0).then_some(reader)
+    };
+    let replica_set = |key| {
+        let mut reader = data()?;
+        find(&mut reader, key)?;
+        (reader.peek() == Ok(Kind::Map)).then_some(())?;
+        find_str(&mut reader, "uuid").map(str::to_owned)
+    };
+    let id = data().and_then(|mut reader| {
+        find(&mut reader, "id")?;
+        reader.read_uint().ok()
+    });
+    Some(InstanceIdentity {
+        // Since 3.0 the cluster is what has several replica sets.
+        replica_set: replica_set("replicaset").or_else(|| replica_set("cluster"))?,
+        id: id.unwrap_or(0),
+    })
 }
 
 /// The value of a key of the map that comes next; `None` if it has none.

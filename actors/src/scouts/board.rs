@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use vestibule_wire::ballot::Ballot;
 
 use crate::limits::{PROBE_INTERVAL_HELD, PROBE_INTERVAL_WITHOUT_PRIMARY};
 use crate::shared::Shared;
 use crate::throttle::Throttle;
 use crate::upstream::{
-    Condition, Decision, Destination, Failover, GatewayCell, Incarnation, Scout, ScoutReport,
-    UpstreamDrain, count_writable,
+    CatalogDigest, Condition, Decision, Destination, Failover, GatewayCell, Incarnation,
+    InstanceIdentity, Replicas, Scout, ScoutReport, UpstreamDrain, count_writable,
 };
 
 /// What is known of one upstream.
@@ -35,6 +36,8 @@ pub(super) struct ScoutBoard {
     pub(super) gateway: Arc<GatewayCell>,
     known: RefCell<Vec<KnownUpstream>>,
     failover: RefCell<Failover>,
+    /// Who may answer SELECTs, if replicas may.
+    replicas: Option<RefCell<Replicas>>,
     /// Wakes who ends holds when one begins.
     pub(super) held: Notify,
     /// Wakes the scouts then: they ask at once, and more often.
@@ -77,7 +80,11 @@ impl ScoutBoard {
         };
         let known = gateway.config.upstreams.iter().map(known).collect();
         let failover = RefCell::new(Failover::new(gateway.config.failover_hold));
+        let upstreams = gateway.config.upstreams.len();
+        let replicas = gateway.config.reads_replicas();
+        let replicas = replicas.then(|| RefCell::new(Replicas::new(upstreams)));
         Self {
+            replicas,
             shared,
             gateway,
             known: RefCell::new(known),
@@ -149,8 +156,63 @@ impl ScoutBoard {
         if let Some(lowest) = lowest {
             self.gateway.set_version(lowest);
         }
-        let now = self.now();
+        let (now, run) = (self.now(), self.known.borrow()[index].run);
+        self.tell_replicas(|own| own.on_greeted(index, run));
         self.tell(index, |scout| scout.on_greeted(now));
+    }
+
+    fn tell_replicas<T>(&self, tell: impl FnOnce(&mut Replicas) -> T) -> Option<T> {
+        let own = self.replicas.as_ref()?;
+        Some(tell(&mut own.borrow_mut()))
+    }
+
+    /// An upstream has answered how it is, asked at `sent`.
+    pub(super) fn on_ballot(&self, index: usize, sent: Instant, ballot: Ballot) {
+        let now = self.now();
+        self.tell(index, |scout| scout.on_ballot(&ballot, now));
+        // What follows from how it is, is known by now: whether it is the one that takes changes.
+        self.tell_replicas(|own| own.on_vclock(index, sent, ballot.vclock));
+        self.tell_readable();
+    }
+
+    /// An upstream has said which instance it is.
+    pub(super) fn on_identity(&self, index: usize, identity: InstanceIdentity) {
+        self.tell_replicas(|own| own.on_identity(index, identity));
+        self.tell_readable();
+    }
+
+    /// The catalog of an upstream is read.
+    pub(super) fn on_catalog(&self, index: usize, digest: CatalogDigest) {
+        self.tell_replicas(|own| own.on_catalog(index, digest));
+        self.tell_readable();
+    }
+
+    /// Whether it is to be asked which instance an upstream is.
+    pub(super) fn lacks_identity(&self, index: usize) -> bool {
+        self.tell_replicas(|own| own.lacks_identity(index))
+            .unwrap_or(false)
+    }
+
+    /// Whether the catalog of an upstream is to be read.
+    pub(super) fn lacks_catalog(&self, index: usize) -> bool {
+        self.tell_replicas(|own| own.lacks_catalog(index))
+            .unwrap_or(false)
+    }
+
+    /// Tells all threads who may answer SELECTs.
+    fn tell_readable(&self) {
+        let Some(replicas) = &self.replicas else {
+            return;
+        };
+        let conditions = self.conditions();
+        let mut own = replicas.borrow_mut();
+        own.follow(self.gateway.target());
+        self.gateway.set_readable(own.readable(&conditions));
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let known = self.known.borrow();
+        known.iter().map(|own| own.scout.condition()).collect()
     }
 
     /// The machine of an upstream acknowledges nothing any more.
@@ -175,6 +237,7 @@ impl ScoutBoard {
             known.schema_version = number;
             known.run
         };
+        self.tell_replicas(|own| own.on_number(index, number));
         self.note_schema(Incarnation {
             upstream: index,
             number: run,
@@ -200,15 +263,15 @@ impl ScoutBoard {
 
     /// Does what follows from what is known.
     pub(super) fn decide(&self) {
-        let conditions: Vec<Condition> = {
+        {
             let known = &mut *self.known.borrow_mut();
             let since = known.iter().filter_map(|own| own.scout.writable_since());
             if let Some(last) = since.max() {
                 let all = known.iter_mut();
                 all.for_each(|own| own.scout.on_other_writable(last));
             }
-            known.iter().map(|own| own.scout.condition()).collect()
-        };
+        }
+        let conditions = self.conditions();
         let now = self.now();
         if count_writable(&conditions) > 1
             && let Some(times) = self.split.borrow_mut().note(now)
@@ -228,6 +291,7 @@ impl ScoutBoard {
             Decision::Held => self.hold(now),
             Decision::Nowhere => self.go_nowhere(now),
         }
+        self.tell_readable();
     }
 
     /// Until when requests are held, if they are.

@@ -18,8 +18,9 @@ use vestibule_wire::keys::REQUEST_VOTE;
 use vestibule_wire::msgpack::{write_array_len, write_str};
 use vestibule_wire::request::{After, Body, Call, IdOrName, Select};
 
-use super::answers::{is_read_only, password_hash};
+use super::answers::{identity, is_read_only, password_hash};
 use super::board::ScoutBoard;
+use super::catalog::{CATALOG_SYNC, CatalogPage, CatalogReader};
 use super::events::{Sign, UpstreamWatches};
 use crate::connection::transport::{Transport, poll_read_into, write_some};
 use crate::engine::catalog::GUEST;
@@ -81,8 +82,13 @@ struct ScoutConnection<'a> {
     /// The last ballot does not tell whether it is an orphan.
     needs_info: bool,
     watches: UpstreamWatches,
+    catalog: CatalogReader,
+    /// Whether its catalog may be read: until that is refused.
+    may_read_catalog: bool,
     /// When it was asked how it is.
     probed: Option<Instant>,
+    /// When the last VOTE was written.
+    vote_sent: Instant,
 }
 
 impl<'a> ScoutConnection<'a> {
@@ -110,7 +116,10 @@ impl<'a> ScoutConnection<'a> {
                 may_ask_info: true,
                 needs_info: false,
                 watches: UpstreamWatches::default(),
+                catalog: CatalogReader::default(),
+                may_read_catalog: true,
                 probed: None,
+                vote_sent: board.now(),
             };
             own.shake_hands().await?;
             Ok(own)
@@ -265,8 +274,10 @@ impl<'a> ScoutConnection<'a> {
         self.board.on_probe(self.index);
         let vote = RequestHeader::with_sync(VOTE_SYNC);
         vote.write_with(&mut self.out, REQUEST_VOTE, |_| ());
+        self.vote_sent = now;
         self.note_asked(VOTE_SYNC, now);
-        if self.needs_info && self.may_ask_info {
+        let needs_info = self.needs_info || self.board.lacks_identity(self.index);
+        if needs_info && self.may_ask_info {
             let call = Body::Call(Call {
                 name: "box.info",
                 args: &[0x90],
@@ -274,6 +285,11 @@ impl<'a> ScoutConnection<'a> {
             });
             RequestHeader::with_sync(INFO_SYNC).write(&mut self.out, &call);
             self.note_asked(INFO_SYNC, now);
+        }
+        let may_read = self.may_read_catalog && !self.catalog.is_reading();
+        if may_read && self.board.lacks_catalog(self.index) {
+            self.catalog.begin(&mut self.out);
+            self.note_asked(CATALOG_SYNC, now);
         }
     }
 
@@ -364,15 +380,36 @@ impl<'a> ScoutConnection<'a> {
                         // It does not tell all, as is known from now on: the rest at once.
                         self.probed = None;
                     }
-                    (self.board).tell(self.index, |scout| scout.on_ballot(&ballot, now));
+                    self.board.on_ballot(self.index, self.vote_sent, ballot);
                 }
             }
             INFO_SYNC => {
                 let is_read_only = is_read_only(frame);
                 self.may_ask_info = is_read_only.is_some();
+                if let Some(identity) = identity(frame) {
+                    self.board.on_identity(self.index, identity);
+                }
                 (self.board).tell(self.index, |scout| scout.on_info(is_read_only, now));
             }
+            CATALOG_SYNC => self.take_catalog_page(frame),
             sync => self.answer_askers(sync, frame, refused),
+        }
+    }
+
+    fn take_catalog_page(&mut self, frame: &ReplyFrame<'_>) {
+        match self.catalog.take(frame, &mut self.out) {
+            CatalogPage::More => self.note_asked(CATALOG_SYNC, self.board.now()),
+            CatalogPage::Done(digest) => self.board.on_catalog(self.index, digest),
+            // The next probe begins again.
+            CatalogPage::Changed => {}
+            CatalogPage::Refused(why) => {
+                self.may_read_catalog = false;
+                let name = &self.board.gateway.upstream(self.index).name;
+                log::warn!(
+                    "upstream {name} does not let the gateway read its catalog, so replicas answer \
+                     nothing: {why}"
+                );
+            }
         }
     }
 

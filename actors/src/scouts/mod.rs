@@ -9,12 +9,14 @@
 //! | file | what |
 //! |---|---|
 //! | `board` | what all of them know, and what follows from it |
+//! | `catalog` | the catalog of an upstream, read in pages |
 //! | `connection` | one connection: greeted, logged in, asked again and again |
 //! | `events` | what is watched on a connection |
 //! | `answers` | what stands in the replies |
 
 mod answers;
 mod board;
+mod catalog;
 mod connection;
 mod events;
 

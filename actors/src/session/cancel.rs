@@ -97,6 +97,9 @@ pub(crate) fn answer_cancelled(
         return false;
     };
     let goes_on = session.on_reply(request);
+    if own.was_started {
+        session.note_unknown(request);
+    }
     // COMMIT and ROLLBACK end the transaction in any case.
     if !matches!(request.effect, Effect::Closed(_)) {
         session.undo(request);
@@ -204,6 +207,7 @@ mod tests {
             limit,
             credit: Credit::Shared,
             is_waited_for: false,
+            is_replica_read: false,
         };
         let id = RequestId {
             index: 0,

@@ -39,6 +39,7 @@ use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;
 use crate::slots::ConnectionSlots;
 use crate::testing::{Frame, RequestBuilder, Script, ScriptedEngine};
+use crate::upstream::ReplicaRead;
 
 /// Requests that one fixture can send.
 const REQUESTS_MAX: usize = 1024;
@@ -279,6 +280,7 @@ impl Fixture {
             stream: header.stream_id,
             admitted: self.admitted,
             is_versioned: false,
+            replica_read: ReplicaRead::No,
             is_large: false,
             start: 0,
             end: body.len() as u32,

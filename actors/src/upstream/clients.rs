@@ -1,9 +1,12 @@
 //! What the clients of a worker cost: how much of what was replied they have not read, and how many
-//! calls of theirs are under way. By their sessions' numbers, for every request looks here.
+//! calls of theirs are under way; and what they have seen, where replicas answer SELECTs. By their
+//! sessions' numbers, for every request looks here.
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::reads::{ReadMarks, ReadPlace};
 use super::streams::ClientStream;
 use crate::limits::CONNECTION_REPLY_BYTES_MAX;
 use crate::memory::OutputGauge;
@@ -20,6 +23,8 @@ struct ClientLoad {
     gauge: Arc<OutputGauge>,
     /// Calls of it that upstreams have on their way.
     calls: usize,
+    /// What it has seen.
+    marks: ReadMarks,
 }
 
 impl Clients {
@@ -33,7 +38,8 @@ impl Clients {
         all[index] = Some(ClientLoad {
             connection,
             gauge,
-            calls: before.map_or(0, |own| own.calls),
+            calls: before.as_ref().map_or(0, |own| own.calls),
+            marks: before.map(|own| own.marks).unwrap_or_default(),
         });
     }
 
@@ -83,6 +89,27 @@ impl Clients {
         self.with(key, |own| own.calls += 1);
     }
 
+    /// What a client has seen.
+    pub(crate) fn marks(&self, key: ClientStream) -> ReadMarks {
+        self.with(key, |own| own.marks).unwrap_or_default()
+    }
+
+    /// A SELECT of a client that a replica may answer goes there.
+    pub(crate) fn set_read_place(&self, key: ClientStream, place: ReadPlace) {
+        self.with(key, |own| own.marks.place = place);
+    }
+
+    /// The upstream that takes changes has answered a client.
+    #[inline]
+    pub(super) fn answered_by_writer(&self, key: ClientStream, now: Instant) {
+        self.with(key, |own| own.marks.writer = Some(now));
+    }
+
+    /// A replica has.
+    pub(super) fn answered_by_replica(&self, key: ClientStream, now: Instant) {
+        self.with(key, |own| own.marks.replica = Some(now));
+    }
+
     /// One that was sent is not owed any more.
     #[inline]
     pub(super) fn end_call(&self, key: ClientStream) {
@@ -108,11 +135,15 @@ mod tests {
         own.set(3, 7, Arc::default());
         own.begin_call(key(7));
         own.begin_call(key(7));
+        let now = Instant::now();
+        own.answered_by_writer(key(7), now);
         own.set(3, 7, Arc::default());
+        assert_eq!(own.marks(key(7)).writer, Some(now));
         assert_eq!(own.calls(key(7)), 2, "it has logged in again");
         own.set(3, 8, Arc::default());
         own.end_call(key(7));
         assert_eq!((own.calls(key(7)), own.calls(key(8))), (0, 0));
+        assert_eq!(own.marks(key(8)), ReadMarks::default());
         own.forget(3, 7);
         assert_eq!((own.output(key(7)), own.output(key(8))), (None, Some(0)));
         own.forget(3, 8);

@@ -205,6 +205,9 @@ settable! {
         /// changes any more, until another one does; then the solo policy decides. Zero: not at
         /// all, and nothing is sent twice.
         pub failover_hold: Duration,
+        /// How old a change may be that a SELECT does not see, because a replica answers it. Zero:
+        /// no replica answers any.
+        pub staleness_max: Duration,
         /// Procedures that may be called twice: a CALL of one of these is sent again when nobody
         /// knows whether it has happened.
         pub retry_calls: HashSet<String>,
@@ -223,6 +226,7 @@ impl Default for Upstreams {
             probe_interval: PROBE_INTERVAL_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
             failover_hold: FAILOVER_HOLD_DEFAULT,
+            staleness_max: Duration::ZERO,
             retry_calls: HashSet::new(),
         }
     }
@@ -244,6 +248,9 @@ pub enum UpstreamsError {
     /// A time is zero that has to pass.
     #[error("{0} may not be 0")]
     Zero(&'static str),
+    /// Replicas are to answer SELECTs, and something keeps them from it.
+    #[error("staleness_max needs {0}")]
+    NoReplicaReads(&'static str),
 }
 
 impl Upstreams {
@@ -271,8 +278,26 @@ impl Upstreams {
             ("probe_interval", self.probe_interval),
             ("connect_timeout", self.connect_timeout),
         ];
-        let zero = times.iter().find(|(_, time)| time.is_zero());
-        zero.map_or(Ok(()), |(name, _)| Err(UpstreamsError::Zero(name)))
+        if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
+            return Err(UpstreamsError::Zero(name));
+        }
+        let is_missing = |(is_there, what): &(bool, &'static str)| (!is_there).then_some(*what);
+        let needed = [
+            // What a replica does not answer is sent again, to the one that takes changes.
+            (!self.failover_hold.is_zero(), "failover_hold"),
+            (self.mode == LinkMode::Shared, "mode shared"),
+        ];
+        let missing = needed.iter().find_map(is_missing);
+        match missing.filter(|_| self.reads_replicas()) {
+            Some(what) => Err(UpstreamsError::NoReplicaReads(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether replicas may answer SELECTs.
+    #[inline]
+    pub(crate) fn reads_replicas(&self) -> bool {
+        !self.staleness_max.is_zero()
     }
 }
 
@@ -296,6 +321,18 @@ mod tests {
         assert_eq!(one.account(account).check(), Ok(()));
         let never = of(&["a=h:1"]).silent_after(Duration::ZERO).check();
         assert_eq!(never, Err(UpstreamsError::Zero("silent_after")));
+    }
+
+    #[test]
+    fn reads_of_replicas_need_what_they_fall_back_on_and_shared_connections() {
+        let own = Upstreams::default().upstreams(vec!["a=h:1".parse().unwrap()]);
+        let reading = own.clone().staleness_max(Duration::from_secs(1));
+        let needs = |what| Err(UpstreamsError::NoReplicaReads(what));
+        assert_eq!(own.failover_hold(Duration::ZERO).check(), Ok(()));
+        assert_eq!(reading.check(), Ok(()));
+        let never = reading.clone().failover_hold(Duration::ZERO);
+        assert_eq!(never.check(), needs("failover_hold"));
+        assert_eq!(reading.mode(LinkMode::Pinned).check(), needs("mode shared"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use vestibule_wire::client::{MalformedReply, RequestHeader};
 
 use self::answers::Answers;
-pub(crate) use self::answers::{RefusedRequest, Sink};
+pub(crate) use self::answers::{ReadRole, RefusedRequest, Sink};
 use super::clients::Clients;
 use super::credits::{Credits, Kind, UserCredits};
 use super::handshake::{Handshake, LinkUser, Refusal};
@@ -74,6 +74,9 @@ pub(crate) struct UpstreamLink<L> {
     out: Outbox,
     incoming: FrameReader<L>,
     refused: Vec<RefusedRequest>,
+    reads: ReadRole,
+    /// What a replica does not answer: it goes to the one that takes changes.
+    returned: Vec<KeptRequest>,
     /// The upstream's number of its catalog, as its last reply told it; 0 before.
     schema_version: u64,
     /// Since when nothing was to be done.
@@ -98,9 +101,21 @@ impl<L> UpstreamLink<L> {
             out: Outbox::default(),
             incoming: FrameReader::default(),
             refused: Vec::new(),
+            reads: ReadRole::None,
+            returned: Vec::new(),
             schema_version: 0,
             idle_since: now,
         }
+    }
+
+    /// The same, with this part in reads of replicas.
+    pub(crate) fn with_reads(self, reads: ReadRole) -> Self {
+        Self { reads, ..self }
+    }
+
+    /// What it has to do with reads of replicas.
+    pub(crate) fn reads(&self) -> ReadRole {
+        self.reads
     }
 
     /// Whether it is greeted and logged in.
@@ -129,19 +144,23 @@ impl<L> UpstreamLink<L> {
     /// A request is to go over it. `claims` are those of its worker.
     #[inline]
     pub(crate) fn submit(&mut self, forward: Forward, body: ForwardBody<'_>, claims: &Claims) {
-        let key = forward.key;
-        let may_go = self.handshake.is_ready()
-            && self.waiting.may_pass(key.connection)
-            && self.may_add()
-            && !self.credits().is_wanted()
-            && (self.credits).has(forward.kind, || self.clients.calls(key))
-            && self.clients.has_room(key);
-        if may_go {
+        if self.may_send(forward.key, forward.kind) {
             self.send(&forward, body, claims);
         } else {
             let is_wanted = |id| claims.phase(id) == Some(RequestPhase::Queued);
             (self.waiting).push(forward, body, &self.clients, is_wanted);
         }
+    }
+
+    /// Whether a request of a client would be sent at once.
+    #[inline]
+    pub(crate) fn may_send(&self, key: ClientStream, kind: Kind) -> bool {
+        self.handshake.is_ready()
+            && self.waiting.may_pass(key.connection)
+            && self.may_add()
+            && !self.credits().is_wanted()
+            && (self.credits).has(kind, || self.clients.calls(key))
+            && self.clients.has_room(key)
     }
 
     /// Sends what waits, as far as it may go now; what keeps the rest is told.
@@ -233,6 +252,12 @@ impl<L> UpstreamLink<L> {
     #[inline]
     pub(crate) fn take_refused(&mut self) -> Vec<RefusedRequest> {
         std::mem::take(&mut self.refused)
+    }
+
+    /// Takes out what its replica does not answer.
+    #[inline]
+    pub(crate) fn take_returned(&mut self) -> Vec<KeptRequest> {
+        std::mem::take(&mut self.returned)
     }
 
     /// How many transactions of a connection may be open here.
@@ -391,6 +416,9 @@ impl<L> UpstreamLink<L> {
             schema_version: &mut self.schema_version,
             refused: &mut self.refused,
             refusal: None,
+            reads: self.reads,
+            returned: &mut self.returned,
+            now,
             sink,
         };
         self.incoming.take(&bytes[taken..], &mut frames)?;

@@ -15,6 +15,8 @@
 //! | `session_request` | requests that change what an upstream keeps by session |
 //! | `session_settings` | what a client has set there, so that it can be set again |
 //! | `sight` | what is seen of them, on any thread |
+//! | `replicas` | which of them may answer SELECTs beside it, and as of when |
+//! | `reads` | which SELECTs replicas answer |
 //! | `schema` | the version of the catalog that clients are told |
 //! | `watched` | the keys of events that clients watch |
 //! | `user_source` | by what clients are known |
@@ -50,6 +52,8 @@ mod outbox;
 mod owed;
 mod parked;
 mod queues;
+mod reads;
+mod replicas;
 mod schema;
 mod scout;
 mod session_request;
@@ -73,9 +77,11 @@ pub(crate) use credits::{Credits, Kind, UserCredits};
 pub(crate) use failover::{Decision, Failover};
 pub(crate) use gateway::{Destination, GatewayCell, HAS_ID_SINCE, ScoutQuestion, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};
-pub(crate) use link::{EndedLink, LinkFault, Pumped, RefusedRequest, Sink, UpstreamLink};
+pub(crate) use link::{EndedLink, LinkFault, Pumped, ReadRole, RefusedRequest, Sink, UpstreamLink};
 pub(crate) use owed::OwedRequest;
 pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
+pub(crate) use reads::{ReadPlace, ReplicaRead};
+pub(crate) use replicas::{CatalogDigest, InstanceIdentity, Replicas};
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout, UpstreamDrain};
 pub(crate) use session_request::SessionRequest;

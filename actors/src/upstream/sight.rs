@@ -115,6 +115,8 @@ pub(crate) struct LinkCounters {
     pub(crate) calls: OwnCounter,
     /// Requests that were sent.
     pub(crate) sent: OwnCounter,
+    /// Of these, SELECTs that it has as a replica.
+    pub(crate) replica_reads: OwnCounter,
     /// Requests that had been sent there and were to be sent once more.
     pub(crate) retried: OwnCounter,
     /// Requests of which nobody knows what became of them, for their link has ended.

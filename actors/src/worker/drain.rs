@@ -304,6 +304,7 @@ mod tests {
                 bytes: 0,
                 credit: Credit::Shared,
                 is_waited_for: false,
+                is_replica_read: false,
                 is_writer: true,
                 begin: None,
                 effect,

@@ -9,6 +9,7 @@ mod greedy;
 mod pinned;
 mod pins;
 mod relay;
+mod replicas;
 mod secured;
 mod seen;
 mod streams;

@@ -18,7 +18,7 @@ use vestibule_actors::wire::msgpack::{
     Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
 };
 use vestibule_actors::wire::reply::{ReplyHeader, write_event};
-use vestibule_actors::wire::request::{Body, decode};
+use vestibule_actors::wire::request::{Body, IdOrName, decode};
 use vestibule_actors::wire::{Uuid, greeting};
 use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
 
@@ -79,6 +79,12 @@ struct State {
     is_silent: Mutex<bool>,
     speaks: Condvar,
     schema_version: AtomicU64,
+    /// Changes that it has, of the first instance of its replica set.
+    changes: AtomicU64,
+    /// How often it was asked how it is.
+    votes: AtomicU64,
+    /// Spaces of its catalog.
+    spaces: Mutex<Vec<u32>>,
     users: Mutex<HashMap<String, PasswordHash>>,
     lookups: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
@@ -174,6 +180,9 @@ impl FakeUpstream {
             is_silent: Mutex::new(false),
             speaks: Condvar::new(),
             schema_version: AtomicU64::new(80),
+            changes: AtomicU64::new(11),
+            votes: AtomicU64::new(0),
+            spaces: Mutex::new(vec![512]),
             users: Mutex::default(),
             lookups: AtomicU64::new(0),
             connections: Mutex::default(),
@@ -216,6 +225,22 @@ impl FakeUpstream {
 
     pub(crate) fn set_schema_version(&self, version: u64) {
         self.state.schema_version.store(version, Ordering::SeqCst);
+    }
+
+    /// From now on it has this number of changes.
+    pub(crate) fn set_changes(&self, changes: u64) {
+        self.state.changes.store(changes, Ordering::SeqCst);
+    }
+
+    /// From now on it has these spaces, in another version of its catalog.
+    pub(crate) fn set_spaces(&self, spaces: &[u32]) {
+        *lock(&self.state.spaces) = spaces.to_vec();
+        self.state.schema_version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often it was asked how it is.
+    pub(crate) fn votes(&self) -> u64 {
+        self.state.votes.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_password(&self, user: &str, password: &str) {
@@ -367,6 +392,9 @@ fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Feature
         Some(Ok(Body::Call(call))) if call.name == "box.info" => {
             asked.reply(&info(!state.is_writable.load(Ordering::SeqCst)));
         }
+        Some(Ok(Body::Select(select))) if user == "gateway" && select.space != USERS => {
+            asked.reply(&catalog_page(state, select.space, select.key));
+        }
         Some(Ok(Body::Select(select))) if user == "gateway" => {
             state.lookups.fetch_add(1, Ordering::SeqCst);
             asked.reply(&user_row(state, select.key));
@@ -377,16 +405,53 @@ fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Feature
 
 /// As 2.6 answers.
 fn ballot(state: &State) -> Vec<u8> {
-    let mut body = vec![0x81, 0x29, 0x84, 4, 0xc2, 2, 0x81, 1, 11, 3, 0x80, 1];
+    state.votes.fetch_add(1, Ordering::SeqCst);
+    let mut body = vec![0x81, 0x29, 0x84, 4, 0xc2, 2, 0x81, 1];
+    write_uint(&mut body, state.changes.load(Ordering::SeqCst));
+    body.extend_from_slice(&[3, 0x80, 1]);
     write_bool(&mut body, !state.is_writable.load(Ordering::SeqCst));
     body
 }
 
 fn info(is_read_only: bool) -> Vec<u8> {
     let mut body = vec![0x81, 0x30, 0x91];
-    write_map_len(&mut body, 1);
+    write_map_len(&mut body, 3);
     write_str(&mut body, "ro");
     write_bool(&mut body, is_read_only);
+    write_str(&mut body, "id");
+    write_uint(&mut body, 1);
+    write_str(&mut body, "cluster");
+    write_map_len(&mut body, 1);
+    write_str(&mut body, "uuid");
+    write_str(&mut body, "of all of them");
+    body
+}
+
+/// The space of the users.
+const USERS: IdOrName<'static> = IdOrName::Id(304);
+
+/// Rows of `_space`, or of `_index`, behind a key: as many as there are, for they are few.
+fn catalog_page(state: &State, space: IdOrName<'_>, key: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::new(key);
+    let _ = reader.read_array_len();
+    let behind = reader.read_uint().unwrap();
+    let spaces = lock(&state.spaces);
+    let rows = spaces.iter().filter(|own| u64::from(**own) > behind);
+    let rows: Vec<_> = rows.collect();
+    let mut body = vec![0x81, 0x30];
+    write_array_len(&mut body, rows.len() as u32);
+    for own in rows {
+        let is_space = space == IdOrName::Id(280);
+        write_array_len(&mut body, if is_space { 6 } else { 2 });
+        write_uint(&mut body, u64::from(*own));
+        write_uint(&mut body, 0);
+        if is_space {
+            write_str(&mut body, "rows");
+            write_str(&mut body, "memtx");
+            write_uint(&mut body, 0);
+            write_map_len(&mut body, 0);
+        }
+    }
     body
 }
 

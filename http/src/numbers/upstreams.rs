@@ -71,6 +71,14 @@ pub(super) const UPSTREAMS: &[Family] = &[
         read: |seen| by_upstream(seen, |own| own.sent),
     },
     Family {
+        name: "vestibule_upstream_replica_reads_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "SELECTs that were sent to an upstream as a replica, beside the one that requests go \
+               to",
+        read: |seen| by_upstream(seen, |own| own.replica_reads),
+    },
+    Family {
         name: "vestibule_upstream_retried_total",
         kind: Kind::Counter,
         labels: &["upstream"],

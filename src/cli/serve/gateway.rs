@@ -138,6 +138,16 @@ pub(crate) struct GatewayArgs {
         value_parser = duration,
     )]
     pub(crate) failover_hold: Duration,
+    /// How old a change may be that a SELECT does not see, because a read-only upstream answers it
+    /// that has all that its connection has seen. 0: the upstream that takes changes answers all.
+    #[arg(
+        long,
+        env = "VESTIBULE_STALENESS_MAX",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration,
+    )]
+    pub(crate) staleness_max: Duration,
     /// Procedures that may be called twice, separated by commas: a CALL of one of these is sent
     /// again when its upstream has gone with it, and nobody knows whether it has happened.
     #[arg(
@@ -166,6 +176,7 @@ impl GatewayArgs {
             .probe_interval(self.probe_interval)
             .connect_timeout(self.connect_timeout)
             .failover_hold(self.failover_hold)
+            .staleness_max(self.staleness_max)
             .retry_calls(self.retry_calls.iter().cloned().collect())
     }
 

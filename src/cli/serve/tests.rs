@@ -101,7 +101,7 @@ fn another_value(option: &str) -> Option<&'static str> {
         "force_recovery" | "read_only" | "debug_procedures" => return None,
         "metrics_tarantool" | "http_tls" => return None,
         option if option.ends_with("_max") && !option.starts_with("grace") => match option {
-            "hold_time_max" => "77s",
+            "hold_time_max" | "staleness_max" => "77s",
             "login_delay_max" => "7s",
             _ => "77777",
         },

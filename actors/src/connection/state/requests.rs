@@ -33,11 +33,24 @@ impl ConnectionState {
         self.counts.add(class, bytes);
     }
 
+    /// The request that is forwarded is a SELECT that a replica may answer.
+    pub(crate) fn on_replica_read(&mut self) {
+        self.counts.replica_reads += 1;
+    }
+
+    /// The request at hand is to wait for the replies to SELECTs that replicas may answer.
+    pub(crate) fn on_replica_reads_under_way(&mut self) {
+        self.intake.on_replies_awaited();
+    }
+
     /// A request of it is answered or cancelled; true if that lets it go on.
     #[inline]
     pub(crate) fn on_reply(&mut self, request: &InFlightRequest) -> bool {
         if request.credit == Credit::Returned {
             self.counts.end_wait();
+        }
+        if request.is_replica_read {
+            self.counts.replica_reads -= 1;
         }
         self.counts.remove(request.class, request.bytes);
         self.intake.on_reply(self.counts)

@@ -75,9 +75,15 @@ impl ConnectionState {
     /// A request was begun, and nobody knows what became of it: a transaction that it began or
     /// ended is over for this session. Tx answers what the client asks of it.
     pub(crate) fn outcome_unknown(&mut self, request: &InFlightRequest) {
+        self.note_unknown(request);
         if request.effect == Effect::Opened {
             self.transactions.undo_begin(request.stream, request.begin);
         }
+    }
+
+    /// Nobody waits for a request any more that was begun, and may change data yet.
+    pub(crate) fn note_unknown(&mut self, request: &InFlightRequest) {
+        self.counts.give_up(request.class);
     }
 
     /// The transaction of a stream is aborted.

@@ -21,6 +21,7 @@ fn request(sync: u64) -> InFlightRequest {
         limit: Limit::Request,
         credit: Credit::Shared,
         is_waited_for: false,
+        is_replica_read: false,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::resources::in_flight::{Credit, Effect, InFlightRequest};
 use crate::resources::outgoing::LargeEntry;
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline, waited_too_long};
+use crate::upstream::ReplicaRead;
 
 impl Dispatcher<'_> {
     /// Puts a request into the worker's batch for Tx.
@@ -31,6 +32,11 @@ impl Dispatcher<'_> {
             // the old one a moment before.
             self.reject_as_judged(request, ErrorCode::LOADING);
             return;
+        }
+        let replica_read = self.replica_read(request, class);
+        if replica_read == ReplicaRead::No && self.session.counts().replica_reads > 0 {
+            // They are not to see what is sent behind them.
+            return self.session.on_replica_reads_under_way();
         }
         let Some(credit) = self.find_credit(request.raw) else {
             if self.is_ending_stall {
@@ -63,6 +69,7 @@ impl Dispatcher<'_> {
             limit,
             credit,
             is_waited_for: false,
+            is_replica_read: replica_read != ReplicaRead::No,
         };
         // A credit was there.
         let Some(id) = self.worker.in_flight.insert(in_flight, deadline) else {
@@ -77,8 +84,11 @@ impl Dispatcher<'_> {
         }
         self.path = Some(RequestPath::Tx);
         self.use_credit(credit, class, request.raw.len());
+        if replica_read != ReplicaRead::No {
+            self.session.on_replica_read();
+        }
         self.update_caller();
-        self.add_to_batch(id, request, class);
+        self.add_to_batch(id, request, (class, replica_read));
     }
 
     /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
@@ -228,7 +238,12 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn add_to_batch(&mut self, id: RequestId, request: &DecodedRequest<'_>, class: Class) {
+    fn add_to_batch(
+        &mut self,
+        id: RequestId,
+        request: &DecodedRequest<'_>,
+        (class, replica_read): (Class, ReplicaRead),
+    ) {
         let entry = BatchEntry {
             id,
             session: self.cell.id.index,
@@ -240,6 +255,7 @@ impl Dispatcher<'_> {
             stream: request.stream,
             admitted: self.admitted,
             is_versioned: request.is_versioned,
+            replica_read,
             is_large: false,
             start: 0,
             end: 0,

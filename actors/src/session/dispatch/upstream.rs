@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use vestibule_wire::features::{Feature, Features};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::HEADER_SIZE;
-use vestibule_wire::request::{Begin, Body, is_well_formed};
+use vestibule_wire::request::{Begin, Body, IdOrName, Select, is_well_formed};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::{DecodedRequest, Dispatcher, check_stream};
@@ -22,7 +22,7 @@ use crate::resources::transactions::OpenTransaction;
 use crate::segments::Held;
 use crate::serving::events::is_own as is_own_event;
 use crate::serving::{Serving, State};
-use crate::upstream::{CatalogQuestion, GatewayCell, HAS_ID_SINCE};
+use crate::upstream::{CatalogQuestion, GatewayCell, HAS_ID_SINCE, ReplicaRead};
 
 /// Since which version an upstream has streams, with transactions in them.
 const STREAMS_SINCE: (u32, u32, u32) = HAS_ID_SINCE;
@@ -109,6 +109,35 @@ impl Dispatcher<'_> {
     pub(super) fn busy_unless_kept(&mut self, request: &DecodedRequest<'_>, class: Class) {
         if class != Class::Read || !self.read_kept_catalog(request) {
             self.busy(request);
+        }
+    }
+
+    /// Whether a replica may answer a request: a SELECT outside of streams, of a space whose rows
+    /// replicas have.
+    #[inline]
+    pub(super) fn replica_read(&self, request: &DecodedRequest<'_>, class: Class) -> ReplicaRead {
+        let gateway = self.shared.gateway.as_deref();
+        match (gateway, &request.body) {
+            (Some(gateway), Body::Select(select))
+                if gateway.config.reads_replicas() && class == Class::Read =>
+            {
+                self.replica_select(request.stream, select, gateway)
+            }
+            _ => ReplicaRead::No,
+        }
+    }
+
+    fn replica_select(
+        &self,
+        stream: u64,
+        select: &Select<'_>,
+        gateway: &GatewayCell,
+    ) -> ReplicaRead {
+        match select.space {
+            IdOrName::Id(space) if stream == 0 && gateway.reads.load().has_space(space) => {
+                self.session.counts().next_replica_read()
+            }
+            _ => ReplicaRead::No,
         }
     }
 

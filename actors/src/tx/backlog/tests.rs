@@ -10,6 +10,7 @@ use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
 use crate::serving::{Admitted, Role, ServingCell};
+use crate::upstream::ReplicaRead;
 
 const CONNECTIONS: u64 = 4;
 const BODY: usize = MEMORY_SMALL;
@@ -90,6 +91,7 @@ impl Model {
                 stream: 0,
                 admitted: self.admitted,
                 is_versioned: false,
+                replica_read: ReplicaRead::No,
                 is_large: false,
                 start: 0,
                 end: BODY as u32,

@@ -1,5 +1,7 @@
 //! Replies of an upstream: whose they are, and what follows from them.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
@@ -40,6 +42,18 @@ pub(crate) struct RefusedRequest {
     pub(crate) body: Bytes,
 }
 
+/// What a link has to do with reads of replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadRole {
+    /// Nothing: there are none.
+    None,
+    /// The upstream takes changes: when it has answered a client is remembered.
+    Writer,
+    /// The upstream is a replica, which answers SELECTs. What it refuses, or what its client has no
+    /// room for, goes to the one that takes changes.
+    Replica,
+}
+
 /// Frames of the upstream, told to the sink as replies to requests.
 pub(super) struct Answers<'a, S> {
     pub(super) handshake: &'a mut Handshake,
@@ -52,6 +66,9 @@ pub(super) struct Answers<'a, S> {
     pub(super) schema_version: &'a mut u64,
     pub(super) refused: &'a mut Vec<RefusedRequest>,
     pub(super) refusal: Option<Refusal>,
+    pub(super) reads: ReadRole,
+    pub(super) returned: &'a mut Vec<KeptRequest>,
+    pub(super) now: Instant,
     pub(super) sink: &'a mut S,
 }
 
@@ -66,6 +83,11 @@ impl<S: Sink> Answers<'_, S> {
             return;
         };
         self.give_back(&own, kept, bytes);
+        match self.reads {
+            ReadRole::None => {}
+            ReadRole::Writer => self.clients.answered_by_writer(own.key, self.now),
+            ReadRole::Replica => self.clients.answered_by_replica(own.key, self.now),
+        }
         if own.stream != 0 {
             let has_failed = own.step == StreamStep::Begin && code & CODE_ERROR != 0;
             let found_open = code == CODE_ERROR | u32::from(ErrorCode::ACTIVE_TRANSACTION.0);
@@ -97,12 +119,30 @@ impl<S: Sink> Answers<'_, S> {
             return;
         };
         let (forward, kept) = (own.forward, own.kept);
-        if let Some(request) = own.keep()
+        if self.reads == ReadRole::Replica {
+            self.returned.extend(own.keep());
+        } else if let Some(request) = own.keep()
             && self.claims.requeue(forward.id)
         {
             self.waiting.push_unread(request, self.clients);
         }
         self.give_back(&forward, kept, bytes);
+    }
+
+    /// Whether an error of a replica is not told, for the one that takes changes is asked.
+    #[cold]
+    fn is_returned(&mut self, frame: &ReplyFrame<'_>) -> bool {
+        let to = self.owed.get(frame.sync);
+        let is_waited_for = to.is_some_and(|own| self.sink.is_waited_for(own.id));
+        if self.reads != ReadRole::Replica || !is_waited_for || !self.owed.has_body(frame.sync) {
+            return false;
+        }
+        let Some(own) = self.owed.remove(frame.sync, true) else {
+            return false;
+        };
+        self.give_back(&own.forward, own.kept, frame.size);
+        self.returned.extend(own.keep());
+        true
     }
 
     /// Keeps a request that is refused, if it may be sent again. False if it is answered by that.
@@ -148,7 +188,7 @@ impl<S: Sink> Frames for Answers<'_, S> {
             *self.schema_version = version;
         }
         // What is not owed over this link is nobody's.
-        if frame.code >= CODE_ERROR && self.keep_refused(frame) {
+        if frame.code >= CODE_ERROR && (self.is_returned(frame) || self.keep_refused(frame)) {
             return;
         }
         let Some(to) = self.owed.get(frame.sync) else {

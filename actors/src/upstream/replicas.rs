@@ -1,0 +1,220 @@
+//! Which upstreams may answer SELECTs beside the one that takes changes, and as of when. Pure.
+//!
+//! ```text
+//!   the writer:  asked at t ─▶ its vclock V ── all that it had acknowledged before t is in V
+//!   a replica:   asked at u ─▶ its vclock W ── has it reached V? ─▶ it is caught up as of t:
+//!                                              who reads there from now on sees all of that
+//! ```
+//!
+//! `t` is when the question was sent: what was acknowledged while the answer was on its way may be
+//! in `V` or not. A vclock never goes back while an instance runs, so an older `W` proves as much.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use vestibule_wire::ballot::Vclock;
+
+use super::reads::{ReadSet, ReadableReplica};
+use super::schema::Incarnation;
+use super::scout::Condition;
+use crate::limits::BALLOTS_KEPT_MAX;
+
+/// Which instance of which replica set one is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InstanceIdentity {
+    /// The replica set, by its UUID.
+    pub(crate) replica_set: String,
+    /// The number of the instance there; 0 if it has none.
+    pub(crate) id: u64,
+}
+
+/// What an instance's catalog is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogDigest {
+    /// The instance's own number of it.
+    pub(crate) number: u64,
+    /// Of its spaces and indexes.
+    pub(crate) hash: u64,
+    /// Spaces of users whose rows all instances have.
+    pub(crate) spaces: Arc<HashSet<u32>>,
+}
+
+/// What is known of one upstream in one run of it.
+#[derive(Debug, Default)]
+struct KnownInstance {
+    run: u64,
+    identity: Option<InstanceIdentity>,
+    digest: Option<CatalogDigest>,
+    /// The instance's own number of its catalog, as it was told last.
+    number: u64,
+    vclock: Option<Vclock>,
+    /// When the question was sent that it has answered last.
+    proven: Option<Instant>,
+    caught_up: Option<Instant>,
+}
+
+/// What is known of all of them.
+#[derive(Debug)]
+pub(crate) struct Replicas {
+    known: Vec<KnownInstance>,
+    /// Who takes changes.
+    writer: Option<Incarnation>,
+    /// When it was asked, and the vclock that it told; the oldest first.
+    history: VecDeque<(Instant, Vclock)>,
+}
+
+impl Replicas {
+    /// Of this number of upstreams, of which nothing is known.
+    pub(crate) fn new(upstreams: usize) -> Self {
+        Self {
+            known: (0..upstreams).map(|_| KnownInstance::default()).collect(),
+            writer: None,
+            history: VecDeque::new(),
+        }
+    }
+
+    /// An upstream has greeted: what was known of the run before counts no more.
+    pub(crate) fn on_greeted(&mut self, upstream: usize, run: u64) {
+        self.known[upstream] = KnownInstance {
+            run,
+            ..KnownInstance::default()
+        };
+    }
+
+    /// Who an upstream is.
+    pub(crate) fn on_identity(&mut self, upstream: usize, identity: InstanceIdentity) {
+        self.known[upstream].identity = Some(identity);
+    }
+
+    /// Whether it is not known who an upstream is.
+    pub(crate) fn lacks_identity(&self, upstream: usize) -> bool {
+        self.known[upstream].identity.is_none()
+    }
+
+    /// What an upstream's catalog is.
+    pub(crate) fn on_catalog(&mut self, upstream: usize, digest: CatalogDigest) {
+        self.known[upstream].digest = Some(digest);
+    }
+
+    /// The number of its catalog that an upstream has told.
+    pub(crate) fn on_number(&mut self, upstream: usize, number: u64) {
+        self.known[upstream].number = number;
+    }
+
+    /// Whether it is not known what an upstream's catalog is by now.
+    pub(crate) fn lacks_catalog(&self, upstream: usize) -> bool {
+        let own = &self.known[upstream];
+        own.digest.as_ref().map(|digest| digest.number) != Some(own.number)
+    }
+
+    /// This one takes changes.
+    pub(crate) fn follow(&mut self, writer: Option<Incarnation>) {
+        if self.writer != writer {
+            self.writer = writer;
+            self.history.clear();
+            for own in &mut self.known {
+                own.caught_up = None;
+            }
+        }
+    }
+
+    /// An upstream has told its vclock, asked for it at `sent`.
+    pub(crate) fn on_vclock(&mut self, upstream: usize, sent: Instant, vclock: Vclock) {
+        let known = &mut self.known[upstream];
+        known.proven = Some(sent);
+        let incarnation = Incarnation {
+            upstream,
+            number: known.run,
+        };
+        if self.writer != Some(incarnation) {
+            known.vclock = Some(vclock);
+            return self.compare(upstream);
+        }
+        if self.history.len() == BALLOTS_KEPT_MAX {
+            let mut at = 0;
+            self.history.retain(|_| {
+                at += 1;
+                at > BALLOTS_KEPT_MAX / 2 || at % 2 == 0
+            });
+        }
+        self.history.push_back((sent, vclock));
+        (0..self.known.len()).for_each(|own| self.compare(own));
+    }
+
+    /// Looks as of when an upstream is caught up.
+    fn compare(&mut self, upstream: usize) {
+        let own = &mut self.known[upstream];
+        let Some(vclock) = &own.vclock else { return };
+        let mut newest_first = self.history.iter().rev();
+        let reached = newest_first.find(|(_, of_writer)| vclock.has_reached(of_writer));
+        // The order of instants is that of the vclocks, so this never goes back.
+        own.caught_up = reached.map(|(sent, _)| *sent).max(own.caught_up);
+    }
+
+    /// Who may answer SELECTs now, by how the upstreams are.
+    pub(crate) fn readable(&self, conditions: &[Condition]) -> ReadSet {
+        let all = self.known.iter().zip(conditions).enumerate();
+        let serving = all.clone().filter(|(_, (_, own))| own.is_serving());
+        let serving = serving.map(|(upstream, (own, _))| Incarnation {
+            upstream,
+            number: own.run,
+        });
+        let mut set = ReadSet {
+            serving: serving.collect(),
+            ..ReadSet::default()
+        };
+        let Some(writer) = self.writer else {
+            return set;
+        };
+        let of_writer = &self.known[writer.upstream];
+        let Some((identity, digest)) = of_writer.identity.as_ref().zip(of_writer.digest.as_ref())
+        else {
+            return set;
+        };
+        if of_writer.run != writer.number || digest.number != of_writer.number {
+            return set;
+        }
+        set.writer = Some(writer);
+        set.number = digest.number;
+        set.spaces = digest.spaces.clone();
+        let read_only = Condition::Serving { is_writable: false };
+        let readable = all.filter(|(at, (_, own))| *at != writer.upstream && **own == read_only);
+        let readable = readable.filter_map(|(upstream, (own, _))| {
+            self.is_of(own, identity, digest).then_some(())?;
+            Some(ReadableReplica {
+                incarnation: Incarnation {
+                    upstream,
+                    number: own.run,
+                },
+                caught_up: own.caught_up?,
+                proven: own.proven?,
+                number: own.number,
+            })
+        });
+        set.replicas = readable.collect();
+        set
+    }
+
+    /// Whether an instance is of the writer's replica set, has its catalog, and nothing that the
+    /// writer lacks: who has seen that would miss it there.
+    fn is_of(
+        &self,
+        own: &KnownInstance,
+        writer: &InstanceIdentity,
+        digest: &CatalogDigest,
+    ) -> bool {
+        let identity = own.identity.as_ref();
+        let is_of_set = identity.is_some_and(|own| own.replica_set == writer.replica_set);
+        let catalog = own.digest.as_ref();
+        let has_catalog =
+            catalog.is_some_and(|of| of.hash == digest.hash && of.number == own.number);
+        let newest = self.history.back().map(|(_, vclock)| vclock);
+        let is_behind = own.vclock.as_ref().zip(newest);
+        let is_behind = is_behind.is_some_and(|(own, newest)| !own.exceeds(newest, writer.id));
+        writer.id != 0 && is_of_set && has_catalog && is_behind
+    }
+}
+
+#[cfg(test)]
+mod tests;

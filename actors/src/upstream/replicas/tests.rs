@@ -1,0 +1,189 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use vestibule_wire::msgpack::{Reader, write_map_len, write_uint};
+
+use super::*;
+use crate::upstream::scout::in_a_letter::{A, G, L, R, S, W};
+
+fn vclock(components: &[(u64, u64)]) -> Vclock {
+    let mut bytes = Vec::new();
+    write_map_len(&mut bytes, components.len() as u32);
+    for (id, counter) in components {
+        write_uint(&mut bytes, *id);
+        write_uint(&mut bytes, *counter);
+    }
+    Vclock::read(&mut Reader::new(&bytes)).unwrap()
+}
+
+fn run(upstream: usize, number: u64) -> Incarnation {
+    Incarnation { upstream, number }
+}
+
+fn digest(hash: u64) -> CatalogDigest {
+    CatalogDigest {
+        number: 80,
+        hash,
+        spaces: Arc::new(HashSet::from([512])),
+    }
+}
+
+/// Two upstreams of one replica set, of which the first one takes changes.
+struct Model {
+    own: Replicas,
+    begin: Instant,
+}
+
+impl Model {
+    fn new() -> Self {
+        let mut own = Replicas::new(2);
+        for upstream in 0..2 {
+            own.on_greeted(upstream, 1);
+            own.on_number(upstream, 80);
+            own.on_catalog(upstream, digest(7));
+            own.on_identity(upstream, identity("a", upstream as u64 + 1));
+        }
+        own.follow(Some(run(0, 1)));
+        Self {
+            own,
+            begin: Instant::now(),
+        }
+    }
+
+    fn at(&self, ms: u64) -> Instant {
+        self.begin + Duration::from_millis(ms)
+    }
+
+    fn tell(&mut self, upstream: usize, ms: u64, components: &[(u64, u64)]) {
+        let sent = self.at(ms);
+        self.own.on_vclock(upstream, sent, vclock(components));
+    }
+
+    /// As of when the replica is caught up, in ms since the beginning, if it may be read.
+    fn caught_up(&self) -> Option<u64> {
+        let set = self.own.readable(&[W, R]);
+        let caught_up = set.replicas.first()?.caught_up;
+        Some((caught_up - self.begin).as_millis() as u64)
+    }
+}
+
+fn identity(replica_set: &str, id: u64) -> InstanceIdentity {
+    InstanceIdentity {
+        replica_set: replica_set.to_owned(),
+        id,
+    }
+}
+
+#[test]
+fn a_replica_is_caught_up_as_of_the_last_question_whose_answer_it_has_reached() {
+    let mut own = Model::new();
+    own.tell(1, 5, &[(1, 10)]);
+    assert_eq!(own.caught_up(), None, "the writer has told nothing");
+    own.tell(0, 10, &[(1, 10)]);
+    assert_eq!(own.caught_up(), Some(10), "as it was before is as good");
+    own.tell(0, 20, &[(1, 11)]);
+    own.tell(0, 30, &[(1, 12)]);
+    assert_eq!(own.caught_up(), Some(10));
+    own.tell(1, 35, &[(1, 11)]);
+    assert_eq!(own.caught_up(), Some(20));
+    own.tell(1, 45, &[(1, 13)]);
+    assert_eq!(own.caught_up(), Some(30), "what is newer says nothing");
+}
+
+#[test]
+fn what_was_known_of_the_run_before_or_beside_another_writer_counts_no_more() {
+    let mut own = Model::new();
+    own.tell(0, 10, &[(1, 10)]);
+    own.tell(1, 15, &[(1, 10)]);
+    assert_eq!(own.caught_up(), Some(10));
+    own.own.follow(None);
+    own.own.follow(Some(run(0, 1)));
+    assert_eq!(own.caught_up(), None);
+    own.tell(0, 20, &[(1, 10)]);
+    assert_eq!(own.caught_up(), Some(20));
+    own.own.on_greeted(1, 2);
+    own.own.on_number(1, 80);
+    own.own.on_catalog(1, digest(7));
+    own.own.on_identity(1, identity("a", 2));
+    own.tell(0, 30, &[(1, 10)]);
+    assert_eq!(own.caught_up(), None, "it has told nothing since");
+    own.tell(1, 35, &[(1, 9)]);
+    assert_eq!(own.caught_up(), None, "it has lost something");
+}
+
+#[test]
+fn who_is_another_instance_than_a_replica_is_not_read() {
+    let change = |change: fn(&mut Replicas)| {
+        let mut own = Model::new();
+        own.tell(0, 10, &[(1, 10)]);
+        own.tell(1, 15, &[(1, 10)]);
+        change(&mut own.own);
+        own.caught_up()
+    };
+    assert_eq!(change(|_| ()), Some(10));
+    let other_set = change(|own| own.on_identity(1, identity("b", 2)));
+    let other_catalog = change(|own| own.on_catalog(1, digest(8)));
+    let catalog_since = change(|own| own.on_number(1, 81));
+    let catalog_of_writer = change(|own| own.on_number(0, 81));
+    let anonymous_writer = change(|own| own.on_identity(0, identity("a", 0)));
+    let own_changes = change(|own| {
+        let sent = own.history[0].0;
+        own.on_vclock(1, sent, vclock(&[(1, 10), (2, 1)]));
+    });
+    for (at, told) in [
+        other_set,
+        other_catalog,
+        catalog_since,
+        catalog_of_writer,
+        anonymous_writer,
+        own_changes,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(told, None, "{at}");
+    }
+}
+
+#[test]
+fn who_does_not_serve_or_takes_changes_is_not_read() {
+    let mut own = Model::new();
+    own.tell(0, 10, &[(1, 10)]);
+    own.tell(1, 15, &[(1, 10)]);
+    for condition in [A, L, S, G, W] {
+        let set = own.own.readable(&[W, condition]);
+        assert!(set.replicas.is_empty(), "{condition:?}");
+    }
+    assert_eq!(own.own.readable(&[W, S]).serving, [run(0, 1)]);
+}
+
+proptest! {
+    /// A writer that counts up, and a replica that follows as it likes: whatever was acknowledged
+    /// before the time as of which it is caught up, it has.
+    #[test]
+    fn a_replica_has_all_that_was_acknowledged_before_it_is_caught_up(
+        steps in prop::collection::vec((0..4u8, 0..5u64), 1..400)
+    ) {
+        let mut own = Model::new();
+        let (mut written, mut has, mut ms) = (0, 0, 0);
+        let mut acknowledged = Vec::new();
+        for (step, count) in steps {
+            ms += 1;
+            match step {
+                0 => {
+                    written += count;
+                    acknowledged.push((own.at(ms), written));
+                }
+                1 => has = (has + count).min(written),
+                2 => own.tell(0, ms, &[(1, written)]),
+                _ => own.tell(1, ms, &[(1, has)]),
+            }
+            prop_assert!(own.own.history.len() <= BALLOTS_KEPT_MAX);
+            if let Some(caught_up) = own.own.readable(&[W, R]).replicas.first() {
+                let before = acknowledged.iter().filter(|(at, _)| *at < caught_up.caught_up);
+                let needed = before.map(|(_, count)| *count).max().unwrap_or(0);
+                prop_assert!(has >= needed, "{has} of {needed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! SELECTs that a real replica answers, under load, as it lags, hangs, and comes back.
+
+use std::ffi::OsStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vestibule_actors::testing::{Peer, RequestBuilder};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+use super::support::tarantool::Tarantool;
+use super::support::{Directory, Server, rows, tarantool, wait_until};
+use super::{connect, eval, gateway_with, log_in, start};
+
+/// As the gateway is told.
+const STALENESS_MAX: Duration = Duration::from_secs(1);
+
+/// The key of the row that is written again and again.
+const KEY: u64 = 7;
+
+fn replica_of(program: &str, directory: &Directory, of: &Tarantool) -> Tarantool {
+    let uri = format!("alice:secret@{}", of.address);
+    let arguments = [
+        directory.path().as_os_str(),
+        "127.0.0.1:0".as_ref(),
+        OsStr::new(&uri),
+    ];
+    Tarantool::start(program, "gateway/upstream.lua", &arguments)
+}
+
+fn write(peer: &mut Peer, space: u64, value: u64) {
+    let tuple = [&[0x92, KEY as u8, 0xcf][..], &value.to_be_bytes()].concat();
+    let request = RequestBuilder::new(RequestType::Replace, 1)
+        .uint(keys::SPACE_ID, space)
+        .pair(keys::TUPLE, &tuple);
+    assert_eq!(peer.ask(&request).code, 0);
+}
+
+/// The value that was written last, as it is read.
+fn read(peer: &mut Peer) -> u64 {
+    rows(peer).first().map_or(0, |row| row.1)
+}
+
+/// How many SELECTs an instance has executed.
+fn selects(upstream: &Tarantool) -> u64 {
+    let count = eval("return box.stat.SELECT.total");
+    connect(upstream).ask(&count).value()
+}
+
+/// Waits until the replica answers SELECTs of a load that goes on.
+fn wait_for_reads(replica: &Tarantool) {
+    let before = selects(replica);
+    wait_until("the replica answers", || selects(replica) > before + 20);
+}
+
+/// One that writes and reads, and one that reads alone, both over and over.
+struct Load {
+    is_over: Arc<AtomicBool>,
+    /// The last value that was acknowledged.
+    written: Arc<AtomicU64>,
+    both: [thread::JoinHandle<()>; 2],
+}
+
+impl Load {
+    fn begin(server: &Server) -> Self {
+        let (is_over, written) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let acknowledged = Arc::new(Mutex::new(Vec::<(Instant, u64)>::new()));
+        let mut writer = log_in(server.connect());
+        let (over, count, times) = (is_over.clone(), written.clone(), acknowledged.clone());
+        let writer = thread::spawn(move || {
+            let mut value = 0;
+            while !over.load(Ordering::SeqCst) {
+                value += 1;
+                write(&mut writer, 512, value);
+                times.lock().unwrap().push((Instant::now(), value));
+                count.store(value, Ordering::SeqCst);
+                // Long enough for the replica to answer some of them.
+                let until = Instant::now() + Duration::from_millis(value % 8 * 100);
+                while {
+                    assert_eq!(read(&mut writer), value, "it is its own");
+                    Instant::now() < until
+                } {}
+            }
+        });
+        let mut reader = log_in(server.connect());
+        let over = is_over.clone();
+        let reader = thread::spawn(move || {
+            let mut last = 0;
+            while !over.load(Ordering::SeqCst) {
+                let oldest = Instant::now().checked_sub(STALENESS_MAX).unwrap();
+                let value = read(&mut reader);
+                assert!(value >= last, "it goes back from {last} to {value}");
+                last = value;
+                let all = acknowledged.lock().unwrap();
+                let older = all.iter().rev().find(|(at, _)| *at < oldest);
+                let needed = older.map_or(0, |(_, value)| *value);
+                assert!(
+                    value >= needed,
+                    "{value} is older than {needed}, which may be missed"
+                );
+            }
+        });
+        Self {
+            is_over,
+            written,
+            both: [writer, reader],
+        }
+    }
+
+    /// Waits until so much more is written.
+    fn go_on(&self, count: u64) {
+        let until = self.written.load(Ordering::SeqCst) + count;
+        wait_until("more is written", || {
+            let is_over = self.both.iter().any(thread::JoinHandle::is_finished);
+            is_over || self.written.load(Ordering::SeqCst) >= until
+        });
+    }
+
+    fn end(self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.both.into_iter().for_each(|own| own.join().unwrap());
+    }
+}
+
+/// R-8, GW-14: whatever the replica does, a connection reads what it has written, never goes back,
+/// and misses nothing for longer than it may.
+#[test]
+fn with_a_replica_that_answers_nothing_is_missed_that_may_not_be() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let first = start(&program, &directories[0]);
+    let second = replica_of(&program, &directories[1], &first);
+    let upstreams = format!("a={},b={}", first.address, second.address);
+    let options = ["--upstream", &upstreams, "--staleness-max", "1s"];
+    let server = gateway_with(&directories[0], &options);
+    // What a replica does not have is not read there.
+    let mut local = log_in(server.connect());
+    write(&mut local, 513, 1);
+    let load = Load::begin(&server);
+    wait_for_reads(&second);
+    let mut operator = connect(&second);
+    for _ in 0..2 {
+        // It lags.
+        assert_eq!(operator.ask(&eval("box.cfg{replication = {}}")).code, 0);
+        load.go_on(8);
+        let follow = format!("box.cfg{{replication = 'alice:secret@{}'}}", first.address);
+        assert_eq!(operator.ask(&eval(&follow)).code, 0);
+        wait_for_reads(&second);
+        // It hangs.
+        second.process.signal("STOP");
+        load.go_on(8);
+        second.process.signal("CONT");
+        wait_for_reads(&second);
+        let own = RequestBuilder::new(RequestType::Select, 1)
+            .uint(keys::SPACE_ID, 513)
+            .uint(keys::LIMIT, 1)
+            .pair(keys::KEY, &[0x91, KEY as u8]);
+        let own: Vec<(u64, u64)> = local.ask(&own).data();
+        assert_eq!(own, [(KEY, 1)]);
+    }
+    load.end();
+}
+
+/// Instances that are not of one replica set do not answer for each other, whatever they have.
+#[test]
+fn an_instance_of_another_replica_set_answers_nothing() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let [first, second] = [0, 1].map(|at| start(&program, &directories[at]));
+    // It has more changes, by the numbers.
+    (0..100).for_each(|value| write(&mut connect(&second), 512, value));
+    super::set_read_only(&second, true);
+    let upstreams = format!("a={},b={}", first.address, second.address);
+    let options = ["--upstream", &upstreams, "--staleness-max", "1s"];
+    let server = gateway_with(&directories[0], &options);
+    let mut peer = log_in(server.connect());
+    write(&mut peer, 512, 1000);
+    let before = selects(&second);
+    let until = Instant::now() + 2 * STALENESS_MAX;
+    while Instant::now() < until {
+        assert_eq!(read(&mut peer), 1000);
+    }
+    // What its scout asks for is a few pages.
+    assert!(selects(&second) < before + 20);
+}
