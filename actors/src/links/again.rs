@@ -9,7 +9,7 @@
 //!
 //! All of them are queued again: what takes queued requests back answers them as not done.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use crate::upstream::{
 
 /// What is to be sent again, of one worker.
 pub(super) struct Again {
-    parked: Parked,
+    pub(super) parked: Parked,
     /// What ends the transactions of BEGINs that are parked, as soon as these are sent.
     aborts: HashMap<RequestId, Cancel>,
     /// What an upstream has refused, since it was asked how it is.
@@ -213,10 +213,15 @@ impl Links {
         let is_possible =
             self.gateway.holds() && self.gateway.destination() != Destination::Nowhere;
         let claims = &worker.shared.counters[worker.index].claims;
-        let mut told = Vec::new();
+        let (mut told, mut unbegun) = (Vec::new(), BTreeSet::new());
         for own in requests {
             let forward = &own.forward;
             let id = forward.id;
+            match forward.step {
+                StreamStep::Begin => drop(unbegun.insert(forward.key)),
+                StreamStep::Commit | StreamStep::Rollback => drop(unbegun.remove(&forward.key)),
+                StreamStep::MayBegin | StreamStep::Nothing => {}
+            }
             if cell.reads == ReadRole::Replica {
                 // What its client asks behind it does not see less.
                 let clients = self.state.borrow().clients.clone();
@@ -236,6 +241,7 @@ impl Links {
                 }
             }
         }
+        self.state.borrow_mut().callers.lose_unbegun(unbegun);
         self.tell_over(worker, told, Vec::new(), error.clone(), "");
     }
 
@@ -260,7 +266,7 @@ impl Links {
         let hold = self.gateway.config.failover_hold;
         let claims = &worker.shared.counters[worker.index].claims;
         let (mut refused, mut stale) = (Vec::new(), Vec::new());
-        let (mut told, mut broken) = (Told::default(), HashSet::new());
+        let mut told = Told::default();
         let parked = self.again.borrow_mut().parked.take_all();
         let mut hub = self.state.borrow_mut();
         for own in parked {
@@ -270,6 +276,10 @@ impl Links {
             }
             if ![0, worker.shared.schema_version()].contains(&forward.catalog) {
                 stale.push(forward);
+                continue;
+            }
+            if let Some(answer) = hub.callers.answer_lost(&forward) {
+                told.answers.push((forward.id, forward.sync, answer));
                 continue;
             }
             let session = session_of(forward.key);
@@ -294,19 +304,16 @@ impl Links {
                         hub.abort(&abort, claims, &mut told);
                     }
                 }
-                // Nothing of a transaction goes without its beginning.
-                Err(NoLink::Paused)
-                    if !broken.contains(&forward.key)
-                        && now.saturating_duration_since(own.since) < hold =>
-                {
+                Err(NoLink::Paused) if now.saturating_duration_since(own.since) < hold => {
                     // There was room for it.
                     let parked = &mut self.again.borrow_mut().parked;
                     let _ = parked.push(own, |id| is_queued(worker, id));
                 }
                 Err(why) => {
                     refused.push((forward.id, why));
-                    if forward.key.stream != 0 {
-                        broken.insert(forward.key);
+                    // Nothing of a transaction goes without its beginning.
+                    if forward.step == StreamStep::Begin {
+                        hub.callers.lose_unbegun([forward.key]);
                     }
                 }
             }

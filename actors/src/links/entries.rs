@@ -58,6 +58,18 @@ pub(super) fn step(meaning: RequestType) -> StreamStep {
     }
 }
 
+/// What one that waits means, as far as it matters in a stream.
+pub(super) fn meaning(forward: &Forward) -> RequestType {
+    match forward.step {
+        StreamStep::Begin => RequestType::Begin,
+        StreamStep::Commit => RequestType::Commit,
+        StreamStep::Rollback => RequestType::Rollback,
+        // Of a statement it does not matter which one it is, but for this.
+        StreamStep::MayBegin => RequestType::Call,
+        StreamStep::Nothing => RequestType::Select,
+    }
+}
+
 /// Whether a request may be sent twice; `harmless` are the procedures of which that is declared.
 #[inline]
 fn repeat_of(entry: &BatchEntry, body: &[u8], harmless: &HashSet<String>) -> Repeat {

@@ -13,6 +13,7 @@ use super::cell::{DRAINED, LinkCell};
 use super::deliveries::Mailbox;
 use super::pause::Pause;
 use super::refusals::{NoLink, not_there};
+use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
@@ -150,9 +151,7 @@ impl Links {
         (hub.callers).lose(lost, &why, &mut aborted);
         let unknown = worker.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
         hub.callers.lose_commits(committing, &unknown);
-        let claims = &worker.shared.counters[worker.index].claims;
-        let is_waited_for = |id: &&RequestId| claims.phase(**id) == Some(RequestPhase::Started);
-        let lost = sent.iter().filter(is_waited_for).count();
+        let lost = of_unknown_outcome(&worker, &sent);
         hub.counters[upstream].unknown.add(lost as u64);
         drop(hub);
         match fault {
@@ -326,6 +325,19 @@ impl Links {
             self.tell_over(worker, vec![id], Vec::new(), error, "");
         }
     }
+}
+
+/// How many of these requests, which were sent over a link that is lost, may have happened or not.
+fn of_unknown_outcome(worker: &WorkerCell, sent: &[RequestId]) -> usize {
+    let claims = &worker.shared.counters[worker.index].claims;
+    let state = worker.state.borrow();
+    let is_one = |id: &&RequestId| {
+        let own = state.in_flight.get(**id);
+        // Of one that only reads nobody can tell the difference.
+        let may_write = own.is_some_and(|own| own.class != Class::Read);
+        may_write && claims.phase(**id) == Some(RequestPhase::Started)
+    };
+    sent.iter().filter(is_one).count()
 }
 
 impl Hub {

@@ -24,6 +24,7 @@
 //! | `pause` | how long new links are left alone that did not come about |
 //! | `rows` | what operators see of them |
 //! | `task` | the life of a link: connecting, reading, its end |
+//! | `unbegun` | what becomes of transactions whose BEGIN is not sent |
 //! | `told` | what is answered here |
 //! | `deliveries` | replies on their way to the worker |
 
@@ -43,6 +44,7 @@ mod rows;
 mod taking;
 mod task;
 mod told;
+mod unbegun;
 
 pub(crate) use drain::AtUpstream;
 pub(crate) use hub::Links;

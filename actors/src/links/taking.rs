@@ -9,22 +9,22 @@
 use std::rc::Rc;
 
 use vestibule_wire::Error;
-use vestibule_wire::keys::RequestType;
 
 use super::callers::Leaving;
 use super::cell::LinkCell;
-use super::entries::{body_of, forward_of};
+use super::entries::{body_of, forward_of, meaning};
 use super::hub::{Hub, Links};
 use super::refusals::NoLink;
 use super::told::Told;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::connection::orphaned::OrphanFate;
+use crate::messages::SessionId;
 use crate::messages::tx::{
     AbortedTransaction, Batch, BatchEntry, Cancel, Replies, TransactionEffect,
 };
 use crate::resources::WorkerCell;
-use crate::resources::outgoing::TakeBatch;
+use crate::resources::outgoing::{TakeBatch, UnsentBegin};
 use crate::upstream::{
     ClientStream, Destination, Forward, ForwardBody, KeptRequest, ParkedRequest, ReplicaRead,
     SessionRequest, StreamStep,
@@ -84,6 +84,16 @@ impl TakeBatch for Links {
         drop(hub);
         self.flush();
         self.refuse(&worker, refused);
+        told.send(&worker, claims, &self.mailbox);
+    }
+
+    fn undo_begin(&self, begin: UnsentBegin) {
+        let Some(worker) = self.worker.upgrade() else {
+            return;
+        };
+        let claims = &worker.shared.counters[worker.index].claims;
+        let mut told = Told::default();
+        (self.state.borrow_mut()).undo_begin(self, begin, claims, &mut told);
         told.send(&worker, claims, &self.mailbox);
     }
 }
@@ -215,6 +225,9 @@ impl Taking<'_> {
         let forward = self.forward(entry, key, body.bytes());
         let request = KeptRequest::unsent(forward, body);
         let parked = self.links.park(self.worker, why, client, request);
+        if parked.is_err() && forward.step == StreamStep::Begin {
+            self.hub.callers.lose_unbegun([key]);
+        }
         self.refused.extend(parked.err());
     }
 
@@ -284,8 +297,24 @@ impl Taking<'_> {
         if entry.class == Class::Begin && !self.aborts.is_empty() {
             let is_its = |own: &mut Cancel| own.begin == Some(entry.id);
             let own: Vec<_> = self.aborts.extract_if(.., is_its).collect();
-            own.into_iter().for_each(|own| self.abort(own));
+            for own in own {
+                match self.claims.phase(entry.id) {
+                    // It was taken back.
+                    None => self.give_up_unbegun(entry, own.session),
+                    Some(_) => self.abort(own),
+                }
+            }
         }
+    }
+
+    #[cold]
+    fn give_up_unbegun(&mut self, entry: &BatchEntry, session: SessionId) {
+        let begin = UnsentBegin {
+            session,
+            stream: entry.stream,
+            begin: entry.id,
+        };
+        (self.hub).undo_begin(self.links, begin, self.claims, &mut self.told);
     }
 
     /// Ends a transaction, or will when its BEGIN is sent that is parked.
@@ -369,16 +398,4 @@ impl Hub {
 fn transactions_max(worker: &WorkerCell) -> usize {
     let quotas = &worker.shared.config.quotas;
     quotas.transactions_per_connection_max
-}
-
-/// What one that waits means, as far as it matters in a stream.
-fn meaning(forward: &Forward) -> RequestType {
-    match forward.step {
-        StreamStep::Begin => RequestType::Begin,
-        StreamStep::Commit => RequestType::Commit,
-        StreamStep::Rollback => RequestType::Rollback,
-        // Of a statement it does not matter which one it is, but for this.
-        StreamStep::MayBegin => RequestType::Call,
-        StreamStep::Nothing => RequestType::Select,
-    }
 }

@@ -10,14 +10,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use vestibule_wire::Error;
 use vestibule_wire::features::Features;
 
+use crate::cells::claims::RequestId;
 use crate::engine::Caller;
 use crate::limits::{BUFFER_KEEP_MAX, LARGE_SLACK_PART, READ_SIZE, TURN_SMALL_BYTES_MAX};
 use crate::memory::OutputGauge;
 use crate::messages::SessionId;
 use crate::messages::tx::{
-    Batch, BatchEntry, CallerUpdate, Cancel, LargeRequest, Replies, TxHandle,
+    Batch, BatchEntry, CallerUpdate, Cancel, LargeRequest, Replies, TransactionEffect, TxHandle,
 };
 
 /// How many used batches, and how many used replies, a worker keeps.
@@ -50,10 +52,22 @@ impl Back {
     }
 }
 
+/// A BEGIN that is not done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnsentBegin {
+    pub(crate) session: SessionId,
+    pub(crate) stream: u64,
+    pub(crate) begin: RequestId,
+}
+
 /// Who takes batches on the worker's own thread.
 pub(crate) trait TakeBatch {
     /// Takes what is in a batch. What is left of it is dropped, and its buffers are used again.
     fn take(&self, batch: &mut Batch);
+
+    /// A BEGIN that was taken is not sent: nothing that its client has sent behind it is done
+    /// without it.
+    fn undo_begin(&self, begin: UnsentBegin);
 }
 
 /// The batch that the sessions of a worker fill together, and the back to which it goes.
@@ -152,6 +166,23 @@ impl Outgoing {
     pub(crate) fn cancel(&mut self, cancels: impl IntoIterator<Item = Cancel>) {
         self.batch.cancels.extend(cancels);
         self.wake_flush();
+    }
+
+    /// A BEGIN was taken back that nothing has begun. For Tx it is one that there never was.
+    pub(crate) fn undo_begin(&mut self, own: UnsentBegin) {
+        let Some(Back::Links(links)) = &self.back else {
+            return;
+        };
+        if !self.batch.entries.iter().any(|entry| entry.id == own.begin) {
+            return links.undo_begin(own);
+        }
+        self.cancel([Cancel {
+            id: own.begin,
+            session: own.session,
+            stream: own.stream,
+            begin: Some(own.begin),
+            transaction: TransactionEffect::Ended(Error::cancelled()),
+        }]);
     }
 
     /// The connection of a session that Tx knows is gone.

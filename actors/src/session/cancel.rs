@@ -15,6 +15,7 @@ use crate::connection::state::ConnectionState;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::resources::WorkerState;
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
+use crate::resources::outgoing::UnsentBegin;
 use crate::shared::Shared;
 use crate::timeouts::{Limit, waited_too_long};
 
@@ -92,6 +93,13 @@ pub(crate) fn answer_cancelled(
             begin: own.begin(),
             transaction,
         }]);
+    }
+    if !own.was_started && request.effect == Effect::Opened {
+        worker.outgoing.undo_begin(UnsentBegin {
+            session: request.session,
+            stream: request.stream,
+            begin: own.id,
+        });
     }
     let Some(session) = session else {
         return false;

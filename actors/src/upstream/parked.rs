@@ -8,7 +8,8 @@ use std::time::Instant;
 use vestibule_wire::features::Features;
 
 use super::sight::HeldCounters;
-use super::waiting::KeptRequest;
+use super::streams::{ClientStream, StreamStep};
+use super::waiting::{Forward, KeptRequest};
 use crate::cells::claims::RequestId;
 
 /// As whom a request is asked, and how values are written in its reply: what a link is for.
@@ -100,6 +101,41 @@ impl Parked {
         self.tell_count();
     }
 
+    /// Takes out what waits of a stream, up to the end of the transaction that this BEGIN would
+    /// have begun, or to the next BEGIN; and tells whether there is one of these. Nothing, if that
+    /// BEGIN does not wait here.
+    ///
+    /// What stands before it in its stream, which a client may have sent without waiting for
+    /// anything, goes with it: what is told of the stream does not depend on the order of answers.
+    pub(crate) fn take_transaction(
+        &mut self,
+        key: ClientStream,
+        begin: RequestId,
+        now: Instant,
+    ) -> (Vec<Forward>, bool) {
+        let own = |own: &&ParkedRequest| own.request.forward.key == key;
+        let all = self.requests.values().filter(own);
+        let all: Vec<Forward> = all.map(|own| own.request.forward).collect();
+        let Some(at) = all.iter().position(|own| own.id == begin) else {
+            return (Vec::new(), false);
+        };
+        let behind = &all[at + 1..];
+        let is_end = |own: &Forward| matches!(own.step, StreamStep::Commit | StreamStep::Rollback);
+        let end = behind
+            .iter()
+            .position(|own| is_end(own) || own.step == StreamStep::Begin);
+        let count = end.map_or(behind.len(), |at| at + usize::from(is_end(&behind[at])));
+        let taken = &all[..at + 1 + count];
+        for own in taken {
+            if let Some(own) = self.requests.remove(&own.number) {
+                self.bytes -= own.request.body.len();
+                self.counters.count_waited(own.since, now);
+            }
+        }
+        self.tell_count();
+        (taken.to_vec(), end.is_some())
+    }
+
     /// Takes out all of them, in their order. What goes on waiting is pushed again, and then it is
     /// [counted](Self::count_gone) how long the others did.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = ParkedRequest> + use<> {
@@ -156,6 +192,41 @@ mod tests {
         let numbers = own.take_all().map(|own| own.request.forward.number);
         assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 5, 9]);
         assert!(own.is_empty());
+    }
+
+    #[test]
+    fn with_a_begin_goes_its_transaction_and_what_stands_before_it_in_its_stream() {
+        use StreamStep::{Begin, Commit, Nothing};
+        let taken = |steps: &[StreamStep], begin: u64| {
+            let counters = Arc::<HeldCounters>::default();
+            let mut own = Parked::new(100, counters.clone());
+            for (number, step) in (0..).zip(steps) {
+                let mut parked = parked(number, 1);
+                parked.request.forward.key.stream = 7;
+                parked.request.forward.step = *step;
+                assert!(own.push(parked, |_| true));
+            }
+            let mut other = parked(100, 1);
+            other.request.forward.key.stream = 8;
+            assert!(own.push(other, |_| true));
+            let key = ClientStream {
+                stream: 7,
+                ..forward(1, 0, Kind::Other).key
+            };
+            let id = forward(1, begin, Kind::Other).id;
+            let (taken, has_end) = own.take_transaction(key, id, Instant::now());
+            let taken: Vec<_> = taken.iter().map(|own| own.number).collect();
+            assert_eq!(counters.waited.histogram().count(), taken.len() as u64);
+            assert_eq!(own.take_all().count(), steps.len() + 1 - taken.len());
+            (taken, has_end)
+        };
+        assert_eq!(taken(&[Begin, Nothing, Nothing], 0), (vec![0, 1, 2], false));
+        let whole = [Begin, Nothing, Commit, Nothing];
+        assert_eq!(taken(&whole, 0), (vec![0, 1, 2], true));
+        assert_eq!(taken(&[Begin, Nothing, Begin], 0), (vec![0, 1], true));
+        let second = [Begin, Commit, Begin, Nothing];
+        assert_eq!(taken(&second, 2), (vec![0, 1, 2, 3], false));
+        assert_eq!(taken(&whole, 9), (vec![], false), "it does not wait here");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod replicas;
 mod secured;
 mod seen;
 mod streams;
+mod unbegun;
 mod upstream;
 mod users;
 mod watches;

@@ -30,7 +30,7 @@ fn commit(stream: u64) -> RequestBuilder {
     request(RequestType::Commit, stream)
 }
 
-fn rollback(stream: u64) -> RequestBuilder {
+pub(crate) fn rollback(stream: u64) -> RequestBuilder {
     request(RequestType::Rollback, stream)
 }
 
@@ -390,7 +390,7 @@ fn a_connection_has_as_many_transactions_as_it_may() {
 }
 
 /// Two upstreams, of which the first has just been lost; requests are held for the second.
-fn held() -> (FakeUpstream, TestServer<Gateway>, Peer) {
+pub(crate) fn held() -> (FakeUpstream, TestServer<Gateway>, Peer) {
     held_with(|_, _, server| server.connect())
 }
 

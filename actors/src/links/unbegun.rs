@@ -1,0 +1,105 @@
+//! What becomes of transactions whose BEGIN is not sent: nothing behind it is done, until its
+//! client ends what it takes for a transaction.
+//!
+//! ```text
+//!   BEGIN taken back ──┬─▶ on a link ─▶ taken out there, as a transaction that is aborted
+//!                      └─▶ parked ────▶ what waits behind it is answered with 97
+//!   no link for it ────────┬─▶ its stream is lost: what comes in it is answered with 97,
+//!   not sent again ────────┘   up to COMMIT, ROLLBACK or the next BEGIN
+//! ```
+
+use vestibule_wire::Error;
+
+use super::callers::{SessionCaller, SessionCallers, session_of};
+use super::entries::meaning;
+use super::hub::{Hub, Links};
+use super::told::Told;
+use crate::cells::claims::Claims;
+use crate::connection::orphaned::{OrphanFate, aborted_by};
+use crate::messages::tx::{Cancel, TransactionEffect};
+use crate::resources::outgoing::UnsentBegin;
+use crate::upstream::{ClientStream, Forward, StreamStep};
+
+impl Hub {
+    /// A BEGIN is not sent, wherever it waits, or has waited.
+    pub(super) fn undo_begin(
+        &mut self,
+        links: &Links,
+        begin: UnsentBegin,
+        claims: &Claims,
+        told: &mut Told,
+    ) {
+        let cancel = Cancel {
+            id: begin.begin,
+            session: begin.session,
+            stream: begin.stream,
+            begin: Some(begin.begin),
+            transaction: TransactionEffect::Ended(aborted_unbegun()),
+        };
+        if !self.abort(&cancel, claims, told) {
+            links.give_up_unbegun(self, begin, told);
+        }
+    }
+}
+
+impl Links {
+    /// No link has the BEGIN: what waits of its transaction is answered, and so is what comes of
+    /// it.
+    fn give_up_unbegun(&self, hub: &mut Hub, begin: UnsentBegin, told: &mut Told) {
+        let Some(worker) = self.worker.upgrade() else {
+            return;
+        };
+        let Some(caller) = hub.callers.of(begin.session) else {
+            return;
+        };
+        let key = caller.key(begin.session.index, begin.stream);
+        let parked = &mut self.again.borrow_mut().parked;
+        let now = worker.shared.clock.now();
+        let (taken, has_end) = parked.take_transaction(key, begin.begin, now);
+        for forward in taken.iter().filter(|own| own.id != begin.begin) {
+            let answer = match forward.step {
+                StreamStep::Rollback => Ok(()),
+                _ => Err(aborted_unbegun()),
+            };
+            told.answers.push((forward.id, forward.sync, answer));
+        }
+        if !has_end {
+            caller.lose_unbegun(begin.stream);
+        }
+    }
+}
+
+impl SessionCaller {
+    /// The BEGIN of a stream is not done: nothing behind it is, until its client ends what it takes
+    /// for a transaction.
+    fn lose_unbegun(&mut self, stream: u64) {
+        self.lost
+            .add(stream, OrphanFate::Aborted(aborted_unbegun()));
+    }
+}
+
+impl SessionCallers {
+    /// The BEGINs of these streams are not done.
+    pub(super) fn lose_unbegun(&mut self, keys: impl IntoIterator<Item = ClientStream>) {
+        for key in keys {
+            if let Some(own) = self.of(session_of(key)) {
+                own.lose_unbegun(key.stream);
+            }
+        }
+    }
+
+    /// What a request that has waited is answered, if it is in a stream whose transaction is not
+    /// there any more.
+    pub(super) fn answer_lost(&mut self, forward: &Forward) -> Option<Result<(), Error>> {
+        if forward.key.stream == 0 {
+            return None;
+        }
+        let own = self.of(session_of(forward.key))?;
+        own.answer_lost(forward.key.stream, meaning(forward))
+    }
+}
+
+/// The error for what belongs to a transaction whose BEGIN is not done.
+fn aborted_unbegun() -> Error {
+    aborted_by("its BEGIN, which was not sent")
+}

@@ -1,0 +1,124 @@
+//! What becomes of transactions whose BEGIN is not done, although more of them was sent behind it,
+//! and how many requests of streams are of unknown outcome when their link ends.
+
+use vestibule_actors::testing::{Frame, RequestBuilder, block_on};
+use vestibule_actors::wire::keys::RequestType;
+
+use crate::streams::{held, rollback};
+use crate::upstream::{FakeUpstream, upstreams};
+use crate::{DONE, on_one_thread};
+
+/// A request in the stream that was lost when requests came to be held.
+fn request(kind: RequestType, sync: u64) -> RequestBuilder {
+    RequestBuilder::new(kind, sync).stream(3)
+}
+
+fn begin(sync: u64) -> RequestBuilder {
+    request(RequestType::Begin, sync)
+}
+
+fn commit(sync: u64) -> RequestBuilder {
+    request(RequestType::Commit, sync)
+}
+
+fn write(sync: u64) -> RequestBuilder {
+    RequestBuilder::replace(sync, sync).stream(3)
+}
+
+fn code(told: &Frame) -> Option<u16> {
+    told.error_code()
+}
+
+/// Before a client knows that its BEGIN was killed, it may have sent the whole transaction.
+#[test]
+fn a_begin_that_is_killed_while_requests_are_held_takes_what_stands_behind_it_with_it() {
+    let (second, server, mut peer) = held();
+    assert_eq!(peer.ask(&rollback(3)).code, 0);
+    let connection = block_on(server.handle().connections(1))[0].connection;
+    for request in [begin(1), write(2), RequestBuilder::replace(3, 3)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    let killed = block_on(server.handle().kill_request(connection, 1));
+    assert_eq!(killed.requests, 1);
+    let mut told = [peer.receive(), peer.receive()].map(|own| (own.sync, code(&own)));
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [(1, Some(32)), (2, Some(97))],
+        "BEGIN, and what is in its stream"
+    );
+    // What comes later, before its client has ended it, and what the end is told.
+    let refused = peer.ask(&write(4));
+    let text = "Transaction has been aborted by its BEGIN, which was not sent";
+    assert_eq!(refused.error_text().as_deref(), Some(text));
+    assert_eq!(code(&peer.ask(&commit(5))), Some(97));
+    // Its stream is free then.
+    for request in [begin(6), commit(7)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    second.set_writable(true);
+    let asked = [(); 3].map(|()| second.asked());
+    let types = asked.each_ref().map(|own| own.header.request_type);
+    let expected = [
+        RequestType::Replace,
+        RequestType::Begin,
+        RequestType::Commit,
+    ];
+    assert_eq!(types, expected.map(|own| own as u64));
+    assert_eq!(asked[0].header.stream_id, 0, "it was in no stream");
+    for own in asked {
+        own.reply(DONE);
+        assert_eq!(peer.receive().code, 0);
+    }
+    assert!(second.try_asked().is_none());
+}
+
+#[test]
+fn of_a_transaction_that_is_killed_whole_with_its_end_the_stream_is_free() {
+    let (second, server, mut peer) = held();
+    assert_eq!(peer.ask(&rollback(3)).code, 0);
+    let connection = block_on(server.handle().connections(1))[0].connection;
+    let all = [begin(1), write(2), commit(3), write(4)];
+    all.iter().for_each(|own| peer.send(own));
+    peer.ping();
+    let killed = block_on(server.handle().kill_request(connection, 1));
+    assert_eq!(killed.requests, 1);
+    let mut told = [(); 3]
+        .map(|()| peer.receive())
+        .map(|own| (own.sync, code(&own)));
+    told.sort_unstable();
+    assert_eq!(told, [(1, Some(32)), (2, Some(97)), (3, Some(97))]);
+    second.set_writable(true);
+    let asked = second.asked();
+    let got = (asked.header.request_type, asked.header.stream_id != 0);
+    assert_eq!(
+        got,
+        (RequestType::Replace as u64, true),
+        "it stands behind the end"
+    );
+    asked.reply(DONE);
+    assert_eq!(peer.receive().code, 0);
+}
+
+/// Of one that only reads nobody can tell whether it was done.
+#[test]
+fn of_what_was_sent_in_a_stream_when_its_link_ends_only_what_may_write_is_of_unknown_outcome() {
+    let upstream = FakeUpstream::of_version((2, 11, 0));
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut peer = server.connect();
+    peer.send(&begin(1));
+    let asked = upstream.asked();
+    asked.reply(DONE);
+    assert_eq!(peer.receive().code, 0);
+    peer.send(&RequestBuilder::select(2, 2).stream(3));
+    peer.send(&write(3));
+    let asked = [(); 2].map(|()| upstream.asked());
+    upstream.end(asked[0].connection);
+    let mut told = [peer.receive(), peer.receive()].map(|own| (own.sync, code(&own)));
+    told.sort_unstable();
+    assert_eq!(told, [(2, Some(116)), (3, Some(115))]);
+    assert_eq!(server.handle().upstreams()[0].unknown, 1);
+    assert_eq!(code(&peer.ask(&commit(4))), Some(97));
+}
