@@ -18,13 +18,12 @@ use crate::testing::RequestBuilder;
 
 /// One of the clients.
 pub(super) fn any(world: &mut World) -> Option<usize> {
-    let count = world.clients.len();
-    (count > 0).then(|| world.random.index(count))
+    world.runtime.any_client(&mut world.random)
 }
 
 /// When a request that needs Tx has to be answered at the latest, held or not.
 pub(super) fn due(world: &World) -> Option<Instant> {
-    let timeout = world.settings().request_timeout;
+    let timeout = world.runtime.settings().request_timeout;
     let late = TIMER_TICK * 2 + Duration::from_millis(STEP_MAX);
     (!timeout.is_zero()).then(|| clock::now() + timeout + late)
 }
@@ -33,9 +32,9 @@ pub(super) fn due(world: &World) -> Option<Instant> {
 pub(super) fn a_client_acts(world: &mut World) {
     let Some(index) = any(world) else { return };
     let due = due(world);
-    let victim = any(world).map_or(0, |own| world.clients[own].connection);
+    let victim = any(world).map_or(0, |own| world.runtime.clients[own].connection);
     let victims = &mut world.victims;
-    let client = &mut world.clients[index];
+    let client = &mut world.runtime.clients[index];
     if client.is_mute {
         return;
     }

@@ -9,6 +9,8 @@ use super::clock;
 pub(super) enum What {
     /// Something that changes nothing.
     Nothing,
+    /// A login of this user.
+    Login(&'static str),
     /// For chunks.
     Agreement,
     /// What there is of a key.
@@ -47,6 +49,11 @@ impl Asked {
             within: due.map(|own| own - clock::now()),
             is_unsent,
         }
+    }
+
+    /// Whenever the answer comes is early enough.
+    pub(super) fn wait_for_ever(&mut self) {
+        (self.due, self.within) = (None, None);
     }
 
     /// Whether it should have been answered by now.

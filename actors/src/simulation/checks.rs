@@ -9,7 +9,8 @@ use super::asked::What;
 use super::client::{Client, Told};
 use super::clock;
 use super::engine::{LARGE_REPLY, LARGE_REQUEST};
-use super::world::{MARGIN, World};
+use super::runtime::MARGIN;
+use super::world::World;
 use crate::config::{Settings, SoloPolicy};
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::serving::{Role, State, StateOrRole};
@@ -30,12 +31,16 @@ impl World {
     /// Every caller is answered, once and in time.
     pub(super) fn hear_answers(&mut self) {
         let now = clock::now();
-        let is_stopped = self.stopped.borrow().is_some();
+        let is_stopped = self.runtime.stopped.borrow().is_some();
         let (stats, engine) = (&mut self.stats, &self.engine);
         let writing = engine.ledger().writing();
-        let reading = self.clients.iter().filter(|own| own.hears_at_once());
+        let reading = self
+            .runtime
+            .clients
+            .iter()
+            .filter(|own| own.hears_at_once());
         let waits: Vec<u64> = reading.flat_map(Client::writing).collect();
-        self.callers.retain_mut(|caller| {
+        self.runtime.callers.retain_mut(|caller| {
             let outcome = match caller.answer.try_recv() {
                 Ok(outcome) => outcome,
                 Err(oneshot::error::TryRecvError::Empty) if now <= caller.due => return true,
@@ -76,7 +81,7 @@ impl World {
 
     /// Every transition ends in time.
     pub(super) fn check_records(&mut self) {
-        for record in self.shared.transitions.rows() {
+        for record in self.runtime.shared.transitions.rows() {
             let is_role_or_stop = match record.to {
                 StateOrRole::Role(_) => true,
                 StateOrRole::State(state) => state == State::Stopped,
@@ -123,7 +128,7 @@ impl World {
     pub(super) fn receive(&mut self, last_look: Instant) {
         let mut ledger = self.engine.ledger();
         let stats = &mut self.stats;
-        let mut clients = std::mem::take(&mut self.clients);
+        let mut clients = std::mem::take(&mut self.runtime.clients);
         let mut count = |what: What, own: Told| {
             *stats.told.entry(own).or_default() += 1;
             if matches!(what, What::Commit(_)) {
@@ -154,7 +159,7 @@ impl World {
         let overdue = clients.iter().filter(|own| own.is_reading);
         let faults: Vec<_> = overdue.filter_map(|own| own.overdue(last_look)).collect();
         faults.into_iter().for_each(|fault| ledger.fault(fault));
-        self.clients = clients;
+        self.runtime.clients = clients;
     }
 
     /// A stop that cut nothing off has let every client hear its answers that still listened,
@@ -163,9 +168,9 @@ impl World {
         let ends = std::mem::take(&mut self.half_closed_ends);
         let is_heard = |own: &&(u64, usize)| own.1 == 0;
         self.stats.half_closed += ends.iter().filter(is_heard).count();
-        let settings = self.settings();
+        let settings = self.runtime.settings();
         let policies = [settings.solo_policy, settings.solo_policy_new];
-        let report = self.stopped.borrow().clone();
+        let report = self.runtime.stopped.borrow().clone();
         let Some(report) = report.filter(|own| own.killed == 0 && own.aborted_transactions == 0)
         else {
             return;
@@ -186,13 +191,13 @@ impl World {
         let has_too_many = |worker: &WorkerCounters| {
             worker.in_flight.load(Ordering::Relaxed) > WORKER_REQUESTS_MAX
         };
-        if self.shared.counters.iter().any(has_too_many) {
+        if self.runtime.shared.counters.iter().any(has_too_many) {
             self.engine
                 .ledger()
                 .fault("more requests than there may be".to_owned());
         }
-        let most = memory_bound(&self.settings());
-        let used = self.shared.memory.used();
+        let most = memory_bound(&self.runtime.settings());
+        let used = self.runtime.shared.memory.used();
         if used > most {
             let fault = format!("{used} bytes for connections, of {most} that there may be");
             self.engine.ledger().fault(fault);
@@ -203,7 +208,7 @@ impl World {
     pub(super) fn fail_on_faults(&self) {
         let ledger = self.engine.ledger();
         if let Some(fault) = ledger.faults().first() {
-            let serving = self.shared.serving.load();
+            let serving = self.runtime.shared.serving.load();
             let (fault, parked) = (fault.clone(), self.tx.parked);
             drop(ledger);
             panic!("{fault}; {serving:?}, Tx stands at {parked:?}");
@@ -212,22 +217,22 @@ impl World {
 
     /// After a stop.
     pub(super) fn check_nothing_is_left(&self) {
-        let waiting: usize = self.clients.iter().map(Client::waiting).sum();
+        let waiting: usize = self.runtime.clients.iter().map(Client::waiting).sum();
         assert_eq!(
-            (self.clients.len(), waiting),
+            (self.runtime.clients.len(), waiting),
             (0, 0),
             "connections, requests"
         );
-        assert!(self.callers.is_empty(), "every caller is answered");
-        let in_flight = self.shared.in_flight_count();
+        assert!(self.runtime.callers.is_empty(), "every caller is answered");
+        let in_flight = self.runtime.shared.in_flight_count();
         assert!(
             in_flight <= self.left_deferred,
             "{in_flight} requests on their way"
         );
-        assert_eq!(self.shared.queued_count(), 0, "requests queued");
-        assert_eq!(self.shared.connection_count(), 0, "slots");
-        assert_eq!(self.shared.memory.used(), 0, "memory");
-        let reservations = self.shared.reservations.rows(clock::now());
+        assert_eq!(self.runtime.shared.queued_count(), 0, "requests queued");
+        assert_eq!(self.runtime.shared.connection_count(), 0, "slots");
+        assert_eq!(self.runtime.shared.memory.used(), 0, "memory");
+        let reservations = self.runtime.shared.reservations.rows(clock::now());
         assert_eq!(reservations.len(), 0, "reservations");
     }
 }

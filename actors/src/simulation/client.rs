@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use vestibule_wire::greeting::GREETING_SIZE;
+use vestibule_wire::client::login_tuple;
+use vestibule_wire::greeting;
 use vestibule_wire::groups::chunk::Chunk;
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{write_array_len, write_bin, write_uint};
 
 use super::asked::{Asked, What};
-use super::chunks::{Came, Chunked, Chunks, is_of_key};
+use super::chunks::{Came, Chunked, Chunks};
 use super::clock;
 use super::engine::pattern;
 use super::ledger::{Ledger, Verdict};
+use crate::engine::catalog::GUEST;
 use crate::testing::pipe::ClientEnd;
 use crate::testing::{Frame, RequestBuilder};
+
+mod judge;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -29,6 +33,8 @@ pub(super) struct Stream {
     pub(super) phase: Phase,
     /// When its BEGIN was sent.
     begun: Instant,
+    /// What its BEGIN was told, if more was sent behind it before that.
+    failed: Option<Told>,
     /// All its statements were executed.
     is_whole: bool,
     /// Keys of statements that are not refused.
@@ -49,11 +55,16 @@ pub(super) struct Client {
     pub(super) connection: u64,
     end: ClientEnd,
     inbox: Vec<u8>,
-    has_greeting: bool,
+    /// Of the greeting, if that has come.
+    salt: Option<Vec<u8>>,
+    /// Who it has logged in as.
+    pub(super) user: &'static str,
     waiting: BTreeMap<u64, Asked>,
     pub(super) streams: BTreeMap<u64, Stream>,
     /// When transactions were begun that a demotion did not let finish.
     pub(super) cut_off: Vec<Instant>,
+    /// What COMMIT was told of statements that were not answered by then, by their keys.
+    committed: BTreeMap<u64, Verdict>,
     next_sync: u64,
     next_stream: u64,
     /// When anything came last.
@@ -84,10 +95,12 @@ impl Client {
             connection,
             end,
             inbox: Vec::new(),
-            has_greeting: false,
+            salt: None,
+            user: GUEST,
             waiting: BTreeMap::new(),
             streams: BTreeMap::new(),
             cut_off: Vec::new(),
+            committed: BTreeMap::new(),
             next_sync: 0,
             next_stream: 0,
             heard: clock::now(),
@@ -184,6 +197,38 @@ impl Client {
         }
     }
 
+    /// Logs in, if it is greeted.
+    pub(super) fn log_in(&mut self, user: &'static str, password: &str, ledger: &Ledger) {
+        let Some(salt) = self.salt.clone() else {
+            return;
+        };
+        let tuple = login_tuple(password, &salt);
+        self.ask(ledger, What::Login(user), None, |sync| {
+            RequestBuilder::new(RequestType::Auth, sync)
+                .text(keys::USER_NAME, user)
+                .pair(keys::TUPLE, &tuple)
+        });
+    }
+
+    /// Whether nobody knows yet as whom it asks.
+    pub(super) fn is_logging_in(&self) -> bool {
+        let mut waiting = self.waiting.values();
+        waiting.any(|own| matches!(own.what, What::Login(_)))
+    }
+
+    /// A request that has no answer, if there is one.
+    pub(super) fn any_waiting(&self, number: u64) -> Option<u64> {
+        let count = self.waiting.len() as u64;
+        let index = number.checked_rem(count)? as usize;
+        self.waiting.keys().nth(index).copied()
+    }
+
+    /// Reads no more for now: what it waits for, and all that it asks later, it hears late.
+    pub(super) fn read_late(&mut self) {
+        (self.is_reading, self.is_narrow) = (false, true);
+        self.waiting.values_mut().for_each(Asked::wait_for_ever);
+    }
+
     /// Sends the beginning of a frame, and never the rest.
     pub(super) fn send_half(&mut self) {
         self.is_mute = true;
@@ -203,6 +248,7 @@ impl Client {
         let opened = Stream {
             phase: Phase::Beginning,
             begun: clock::now(),
+            failed: None,
             is_whole: true,
             keys: Vec::new(),
         };
@@ -212,8 +258,32 @@ impl Client {
         });
     }
 
+    /// Sends a transaction of this number of statements without waiting for anything, with COMMIT
+    /// or without.
+    pub(super) fn pipeline(
+        &mut self,
+        (statements, is_committed): (u64, bool),
+        ledger: &mut Ledger,
+        due: Option<Instant>,
+    ) {
+        self.begin(ledger, due);
+        let stream = self.next_stream;
+        for _ in 0..statements {
+            // Where the server has refused BEGIN, a statement may be done without a COMMIT.
+            let key = ledger.key(false);
+            self.statement_of(stream, key, ledger, due);
+        }
+        if is_committed {
+            self.end(stream, true, ledger, due);
+        }
+    }
+
     pub(super) fn statement(&mut self, stream: u64, ledger: &mut Ledger, due: Option<Instant>) {
         let key = ledger.key(true);
+        self.statement_of(stream, key, ledger, due);
+    }
+
+    fn statement_of(&mut self, stream: u64, key: u64, ledger: &Ledger, due: Option<Instant>) {
         if let Some(own) = self.streams.get_mut(&stream) {
             own.keys.push(key);
         }
@@ -257,11 +327,13 @@ impl Client {
             self.heard = clock::now();
         }
         self.inbox.extend_from_slice(&received);
-        if !self.has_greeting && self.inbox.len() >= GREETING_SIZE {
-            self.has_greeting = true;
-            self.inbox.drain(..GREETING_SIZE);
+        if self.salt.is_none()
+            && let Some((greeting, rest)) = self.inbox.split_first_chunk()
+        {
+            self.salt = Some(greeting::decode(greeting).expect("it is one").salt);
+            self.inbox = rest.to_vec();
         }
-        while self.has_greeting && self.inbox.len() >= 5 {
+        while self.salt.is_some() && self.inbox.len() >= 5 {
             let size: [u8; 4] = self.inbox[1..5].try_into().expect("four bytes");
             let end = 5 + u32::from_be_bytes(size) as usize;
             if self.inbox.len() < end {
@@ -347,68 +419,6 @@ impl Client {
             )
         });
         self.judge(asked.what, told, frame, ledger);
-    }
-
-    /// What a reply means for what was asked.
-    fn judge(&mut self, what: What, told: Told, frame: &Frame, ledger: &mut Ledger) {
-        let (connection, sync) = (self.connection, frame.sync);
-        let verdict = match told {
-            Told::Done => Verdict::Acknowledged,
-            Told::Refused(_) => Verdict::Refused,
-            Told::Unknown(_) => Verdict::Unknown,
-        };
-        match what {
-            What::Nothing | What::Unending | What::Rollback(_) => {}
-            What::Agreement => {
-                let chunks = self.chunks.as_mut().expect("it has asked");
-                if !chunks.agree(&frame.body) {
-                    ledger.fault(format!("{connection} gets no chunks: {told:?}"));
-                }
-            }
-            What::Read(key) => {
-                if told == Told::Done && !is_of_key(&frame.body, key) {
-                    ledger.fault(format!("{connection}/{sync} has bytes of another reply"));
-                }
-            }
-            What::Write(key) => ledger.tell(key, verdict),
-            What::Steps(key) => match told {
-                // Any other error may come after a step.
-                Told::Refused(code) if ![116, 279].contains(&code) => {
-                    ledger.tell(key, Verdict::Unknown);
-                }
-                _ => ledger.tell(key, verdict),
-            },
-            What::Begin(stream) => {
-                if told == Told::Done {
-                    let opened = self.streams.get_mut(&stream).expect("it began");
-                    opened.phase = Phase::Open;
-                } else {
-                    self.streams.remove(&stream);
-                }
-            }
-            What::Statement(stream, key) => {
-                if told != Told::Done {
-                    ledger.tell(key, verdict);
-                    if let Some(own) = self.streams.get_mut(&stream) {
-                        own.keys.retain(|own| *own != key);
-                        own.is_whole = false;
-                    }
-                }
-            }
-            What::Commit(stream) => {
-                let ended = self.streams.remove(&stream);
-                let cut_off = ended.as_ref().filter(|own| own.is_whole);
-                if let Some(own) = cut_off.filter(|_| told == Told::Refused(7)) {
-                    self.cut_off.push(own.begun);
-                }
-                for key in ended.iter().flat_map(|own| &own.keys) {
-                    ledger.tell(*key, verdict);
-                }
-            }
-        }
-        if matches!(what, What::Rollback(_)) {
-            self.streams.retain(|_, own| own.phase != Phase::Ending);
-        }
     }
 
     /// Streams whose transaction may go on.

@@ -68,6 +68,7 @@ mod kept;
 mod ledger;
 mod lockstep;
 mod random;
+mod runtime;
 mod stats;
 mod stop;
 mod storm;

@@ -22,7 +22,7 @@ pub(super) async fn storm(seed: u64, transitions: usize) -> Stats {
         for _ in 0..world.random.below(16) {
             something_happens(&mut world);
         }
-        if world.shared.serving.load().role == Role::Replica && world.random.once_in(2) {
+        if world.runtime.shared.serving.load().role == Role::Replica && world.random.once_in(2) {
             ask_for_a_role(&mut world);
         }
         if world.tx.parked == Some(Halt::Commit) && world.random.once_in(5) {
@@ -50,10 +50,10 @@ fn something_happens(world: &mut World) {
         94 => {
             let is_reading = world.random.once_in(2);
             if let Some(client) = any(world) {
-                let connection = world.clients[client].connection;
+                let connection = world.runtime.clients[client].connection;
                 let note = || format!("{connection}/reads {is_reading}");
                 world.engine.ledger().note(note);
-                world.clients[client].is_reading = is_reading;
+                world.runtime.clients[client].is_reading = is_reading;
             }
         }
         95..97 => {
@@ -63,16 +63,17 @@ fn something_happens(world: &mut World) {
         }
         97 if world.random.once_in(3) => {
             world
+                .runtime
                 .shared
                 .serving
                 .operator_solo("simulated", clock::now());
         }
-        _ => world.shared.serving.operator_assist(clock::now()),
+        _ => world.runtime.shared.serving.operator_assist(clock::now()),
     }
 }
 
 fn connect(world: &mut World) {
-    if world.clients.len() < CLIENTS_MAX {
+    if world.runtime.clients.len() < CLIENTS_MAX {
         let is_narrow = world.random.once_in(4);
         world.connect(is_narrow);
     }
@@ -80,7 +81,7 @@ fn connect(world: &mut World) {
 
 fn ask_for_a_role(world: &mut World) {
     // Mostly the other one.
-    let serving = world.shared.serving.load();
+    let serving = world.runtime.shared.serving.load();
     let is_replica = serving.role == Role::Replica;
     let role = match is_replica != world.random.once_in(6) {
         true => Role::Primary,
@@ -95,14 +96,14 @@ fn ask_for_a_role(world: &mut World) {
 /// A transaction ends while a demotion that would wait for it begins, and perhaps stands still.
 fn a_commit_meets_a_demotion(world: &mut World) {
     let is_open = |client: &Client| !client.is_mute && !client.open_streams().is_empty();
-    let Some(index) = world.clients.iter().position(is_open) else {
+    let Some(index) = world.runtime.clients.iter().position(is_open) else {
         return;
     };
     let due = due(world);
     if world.random.once_in(2) {
         world.engine.plan().commit = Some(InjectedFault::Stall);
     }
-    let client = &mut world.clients[index];
+    let client = &mut world.runtime.clients[index];
     {
         let mut ledger = world.engine.ledger();
         for stream in client.open_streams() {

@@ -1,70 +1,37 @@
 //! A world: a runtime with its clients on one thread and Tx in step with them, and what is checked.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Addr, Context};
 use actix_rt::Arbiter;
-use tokio::sync::{oneshot, watch};
 
-use super::client::Client;
 use super::engine::{EngineShared, SimulatedEngine, procedures};
 use super::ledger::Ledger;
 use super::lockstep::{Halt, TxThread};
 use super::random::Random;
+use super::runtime::{MARGIN, SimulatedRuntime, WORKERS, begin_time, shared_by};
 use super::stats::Stats;
 use super::{clock, config};
-use crate::cells::claims::Claims;
-use crate::clock::Clock;
-use crate::config::Settings;
 use crate::jobs::JobTable;
-use crate::limits::{TRANSITION_SLACK, WORKER_REQUESTS_MAX};
-use crate::messages::Requester;
-use crate::peers::Peers;
-use crate::runtime::{Mailboxes, follow_cell, spawner};
-use crate::serving::ServingCell;
-use crate::shared::Shared;
-use crate::slots::{ConnectionSlots, ListenerKind};
+use crate::limits::TRANSITION_SLACK;
+use crate::runtime::spawner;
 use crate::supervisor::Supervisor;
-use crate::testing::connect::Connect;
-use crate::testing::pipe::pipe;
-use crate::transitions::{
-    AskedTimes, StopReport, TransitionOutcome, TransitionRequest, TransitionTarget,
-};
+use crate::transitions::TransitionTarget;
 use crate::tx::with_locks;
-use crate::worker::Worker;
 
-const WORKERS: usize = 2;
 /// How long the world waits before it looks again, mostly, in ms.
 pub(super) const STEP_MAX: u64 = 12;
-/// What the guarantee adds to a grace period.
-pub(super) const MARGIN: Duration = Duration::from_millis(50);
-
-/// Somebody who asked for a transition.
-pub(super) struct Caller {
-    pub(super) due: Instant,
-    pub(super) target: TransitionTarget,
-    pub(super) answer: oneshot::Receiver<TransitionOutcome>,
-}
-
 pub(super) struct World {
     pub(super) random: Random,
-    pub(super) shared: Arc<Shared>,
-    peers: Arc<Peers>,
-    workers: Vec<Addr<Worker>>,
-    pub(super) stopped: watch::Receiver<Option<StopReport>>,
+    pub(super) runtime: SimulatedRuntime,
     pub(super) tx: TxThread,
     /// Until when Tx stands still, if it does.
     pub(super) stands_until: Instant,
     pub(super) engine: EngineShared,
-    pub(super) clients: Vec<Client>,
-    pub(super) connections: u64,
     /// Deferred requests of connections that are gone: Tx goes on with them until it stops.
     pub(super) left_deferred: usize,
-    pub(super) callers: Vec<Caller>,
     /// Connections of clients that had closed their half, with the requests that were not answered.
     pub(super) half_closed_ends: Vec<(u64, usize)>,
     /// Connections that somebody wanted killed.
@@ -82,60 +49,41 @@ impl World {
     pub(super) async fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let config = config::random(&mut random);
-        clock::follow_tokio();
-        // Tx's clock is started later, and must not be ahead.
-        actix_rt::time::sleep(Duration::from_secs(60)).await;
-        let serving = ServingCell::new(config.role, Clock::of(clock::now));
-        let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
-        let slots = ConnectionSlots::new(&config, &[]).expect("no limit is known");
-        let shared = Arc::new(Shared::new(config, serving, slots, claims.collect()));
-        let (mailboxes, peers) = Mailboxes::new(WORKERS);
-        follow_cell(&shared, &peers);
-        let workers = (mailboxes.workers.into_iter().enumerate())
-            .map(|(index, mailbox)| {
-                let worker = Worker::new(index, shared.clone(), peers.clone());
-                Context::with_receiver(mailbox).run(worker)
-            })
-            .collect();
+        begin_time().await;
+        let shared = Arc::new(shared_by(config));
         let (tx, gate) = TxThread::start();
         let engine = EngineShared::new(gate, Ledger::new(shared.serving.clone()));
         let made = engine.clone();
         let factory = move || Ok(SimulatedEngine::new(made.clone()));
-        let spawn = spawner(
-            shared.clone(),
-            peers.clone(),
-            Arc::default(),
-            Arc::new(factory),
-            with_locks(procedures()),
-        );
         let arbiter: Rc<Arbiter> = tx.arbiter.clone();
-        let (told, stopped) = watch::channel(None);
-        let supervisor = Supervisor::new(
-            shared.clone(),
-            peers.clone(),
-            JobTable::new(shared.clone(), peers.supervisor.clone()),
-            // Threads of which nothing is asked but to be there.
-            (0..WORKERS).map(|_| Arbiter::new()).collect(),
-            TRANSITION_SLACK,
-            Some(Box::new(move |_, generation| {
-                spawn(&arbiter.handle(), generation)
-            })),
-            told,
-        );
-        Context::with_receiver(mailboxes.supervisor).run(supervisor);
+        let runtime = SimulatedRuntime::start(shared.clone(), |peers, told| {
+            let spawn = spawner(
+                shared.clone(),
+                peers.clone(),
+                Arc::default(),
+                Arc::new(factory),
+                with_locks(procedures()),
+            );
+            Supervisor::new(
+                shared.clone(),
+                peers.clone(),
+                JobTable::new(shared.clone(), peers.supervisor.clone()),
+                // Threads of which nothing is asked but to be there.
+                (0..WORKERS).map(|_| Arbiter::new()).collect(),
+                TRANSITION_SLACK,
+                Some(Box::new(move |_, generation| {
+                    spawn(&arbiter.handle(), generation)
+                })),
+                told,
+            )
+        });
         Self {
             random,
-            shared,
-            peers,
-            workers,
-            stopped,
+            runtime,
             tx,
             stands_until: clock::now(),
             engine,
-            clients: Vec::new(),
-            connections: 0,
             left_deferred: 0,
-            callers: Vec::new(),
             half_closed_ends: Vec::new(),
             victims: BTreeSet::new(),
             checked: BTreeSet::new(),
@@ -145,39 +93,18 @@ impl World {
         }
     }
 
-    pub(super) fn settings(&self) -> Arc<Settings> {
-        self.shared.settings.load()
-    }
-
-    /// Connects a client.
+    /// Connects a client, which may ask for chunks.
     pub(super) fn connect(&mut self, is_narrow: bool) {
-        let room = if is_narrow { 300 } else { 1 << 20 };
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
-        let slots = &self.shared.slots;
-        let Some(kind) = slots.find(ListenerKind::Clients, true) else {
-            return;
-        };
-        let slot = slots.take(kind);
-        let (end, transport) = pipe(room);
-        self.connections += 1;
-        let is_short = config::is_memory_short(&self.settings());
-        let client = Client::new(self.connections, end, is_narrow, is_short);
-        self.clients.push(client);
-        if self.random.once_in(2) {
-            let seed = self.random.next();
-            let client = self.clients.last_mut().expect("it was pushed");
-            client.ask_for_chunks(seed);
+        if let Some(client) = self.runtime.connect(is_narrow)
+            && self.random.once_in(2)
+        {
+            client.ask_for_chunks(self.random.next());
         }
-        self.workers[slot.thread()].do_send(Connect {
-            transport,
-            peer,
-            slot,
-        });
     }
 
     /// A client goes away.
     pub(super) fn disconnect(&mut self, index: usize) {
-        let client = self.clients.swap_remove(index);
+        let client = self.runtime.clients.swap_remove(index);
         self.stats.count_chunks(&client.chunked);
         self.left_deferred += client.deferred();
     }
@@ -193,27 +120,7 @@ impl World {
         self.engine
             .ledger()
             .note(|| format!("asks for {target:?}, {grace:?}, waits {wait:?}"));
-        let (told, answer) = oneshot::channel();
-        let request = TransitionRequest {
-            target,
-            lameduck,
-            grace: Some(grace),
-            asked: AskedTimes {
-                lameduck: true,
-                grace: true,
-            },
-            wait,
-            reason: "simulated".to_owned(),
-            requested_by: "the world".to_owned(),
-        };
-        self.peers
-            .supervisor
-            .submit(request, Requester::Embedder(told));
-        self.callers.push(Caller {
-            due: clock::now() + wait + lameduck + grace + MARGIN,
-            target,
-            answer,
-        });
+        self.runtime.ask(target, lameduck, grace, wait);
     }
 
     /// Time passes: everything but Tx does what is due, then Tx unless it stands still.
@@ -251,7 +158,7 @@ impl World {
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.borrow().is_some()
+        self.runtime.is_stopped()
     }
 
     /// The last that clients say before a stop: they end their transactions, and close their half,
@@ -259,7 +166,7 @@ impl World {
     fn last_words(&mut self) {
         let due = super::actions::due(self);
         let mut goes = Vec::new();
-        for (index, client) in self.clients.iter_mut().enumerate() {
+        for (index, client) in self.runtime.clients.iter_mut().enumerate() {
             if client.is_mute || !self.random.once_in(2) {
                 continue;
             }
@@ -302,7 +209,8 @@ impl World {
                 );
             }
         }
-        self.clients
+        self.runtime
+            .clients
             .iter_mut()
             .for_each(|own| own.is_reading = true);
         self.check_half_closed();

@@ -8,6 +8,7 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::frame::{PREFIX_SIZE, read_prefix};
 use vestibule_wire::header::{Header, read_header};
 
+use crate::engine::catalog::GUEST;
 use crate::testing::pipe::ClientEnd;
 
 /// One of its connections.
@@ -23,6 +24,10 @@ pub(super) struct Connected {
     pub(super) watched: BTreeMap<String, Watcher>,
     /// The sync of what was answered last.
     pub(super) answered: Option<u64>,
+    /// Who has logged in.
+    pub(super) user: String,
+    /// The client whose writes have come over it, if any has.
+    pub(super) client: Option<u64>,
     pub(super) is_over: bool,
 }
 
@@ -49,6 +54,20 @@ pub(super) enum Answer {
 }
 
 impl Connected {
+    pub(super) fn new(end: ClientEnd) -> Self {
+        Self {
+            end,
+            inbox: Vec::new(),
+            replies: Vec::new(),
+            open: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            answered: None,
+            user: GUEST.to_owned(),
+            client: None,
+            is_over: false,
+        }
+    }
+
     /// The next request that has come whole.
     pub(super) fn next_request(&mut self) -> Option<(Header, Vec<u8>)> {
         let prefix = read_prefix(&self.inbox, u64::MAX).expect("a gateway sends frames")?;

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::Body;
 
+use super::accounts::Accounts;
+use super::connected::Connected;
+use crate::simulation::client::Client;
 use crate::simulation::ledger::Ledger;
 use crate::upstream::Destination;
 
@@ -14,6 +17,7 @@ use crate::upstream::Destination;
 struct Sent {
     at: Instant,
     connection: u64,
+    user: &'static str,
 }
 
 /// What all upstreams share, as if everything was replicated at once: who loses what it has
@@ -22,12 +26,18 @@ struct Sent {
 pub(super) struct Fates {
     pub(super) ledger: Ledger,
     sent: Vec<Sent>,
-    /// By connection and upstream, the last write that has come there. What one that hung finds in
-    /// its sockets is older than what has gone elsewhere meanwhile.
-    arrived: BTreeMap<(u64, usize), u64>,
+    /// By connection, its user and upstream, the last write that has come there. What one that hung
+    /// finds in its sockets is older than what has gone elsewhere meanwhile.
+    arrived: BTreeMap<(u64, &'static str, usize), u64>,
     /// Connections of which an upstream has refused something: what they sent behind it may have
     /// been taken.
     excused: BTreeSet<u64>,
+    /// By upstream, until when transactions could come to their end there, although requests went
+    /// elsewhere: until when it was drained.
+    pub(super) leaving_until: Vec<Option<Instant>>,
+    pub(super) accounts: Accounts,
+    /// Whether each client has connections upstream of its own.
+    pub(super) is_pinned: bool,
     /// Where requests went: since when.
     destinations: Vec<(Instant, Destination)>,
     /// How often that has changed.
@@ -35,12 +45,24 @@ pub(super) struct Fates {
     now: Instant,
     pub(super) refused: usize,
     pub(super) replies: usize,
+    /// Connections that upstreams have lost at a COMMIT or ROLLBACK: before it, and behind it.
+    pub(super) lost_at_ends: [usize; 2],
 }
 
 impl Fates {
-    pub(super) fn new(ledger: Ledger, now: Instant) -> Self {
+    /// Of this number of upstreams.
+    pub(super) fn new(
+        upstreams: usize,
+        ledger: Ledger,
+        accounts: Accounts,
+        is_pinned: bool,
+        now: Instant,
+    ) -> Self {
         Self {
             ledger,
+            leaving_until: vec![None; upstreams],
+            accounts,
+            is_pinned,
             sent: Vec::new(),
             arrived: BTreeMap::new(),
             excused: BTreeSet::new(),
@@ -49,6 +71,7 @@ impl Fates {
             now,
             refused: 0,
             replies: 0,
+            lost_at_ends: [0; 2],
         }
     }
 
@@ -75,11 +98,14 @@ impl Fates {
         (*last == Destination::Held).then_some(*since)
     }
 
-    /// A connection has sent what it has keys for since this was told last.
-    pub(super) fn note_sent(&mut self, connection: u64) {
-        let at = self.now;
-        self.sent
-            .resize(self.ledger.key_count(), Sent { at, connection });
+    /// A client has sent what it has keys for since this was told last.
+    pub(super) fn note_sent(&mut self, client: &Client) {
+        let sent = Sent {
+            at: self.now,
+            connection: client.connection,
+            user: client.user,
+        };
+        self.sent.resize(self.ledger.key_count(), sent);
     }
 
     /// An upstream has refused a request.
@@ -99,10 +125,25 @@ impl Fates {
         }
     }
 
-    /// A write has come to an upstream, and is taken. Those of one connection keep their order.
-    pub(super) fn on_write_arrived(&mut self, upstream: usize, key: u64) {
-        let connection = self.sent[key as usize].connection;
-        let last = self.arrived.entry((connection, upstream)).or_default();
+    /// A write has come to an upstream over a connection, and is taken. Those of one client keep
+    /// their order, and come as its user.
+    pub(super) fn on_write_arrived(&mut self, upstream: usize, own: &mut Connected, key: u64) {
+        let Sent {
+            connection, user, ..
+        } = self.sent[key as usize];
+        if own.user != user {
+            let fault = format!("key {key} of {user} comes as {}", own.user);
+            self.ledger.fault(fault);
+        }
+        let before = own.client.replace(connection);
+        if self.is_pinned && before.is_some_and(|own| own != connection) {
+            let fault = format!("key {key} of {connection} comes over what was {before:?}'s");
+            self.ledger.fault(fault);
+        }
+        let last = self
+            .arrived
+            .entry((connection, user, upstream))
+            .or_default();
         if *last > key && !self.excused.contains(&connection) {
             let fault = format!("connection {connection}: key {key} comes behind key {last}");
             self.ledger.fault(fault);
@@ -110,11 +151,12 @@ impl Fates {
         *last = key.max(*last);
     }
 
-    /// An upstream has done it.
-    pub(super) fn execute(&mut self, upstream: usize, keys: &[u64]) {
+    /// An upstream has done it, alone or as a transaction.
+    pub(super) fn execute(&mut self, upstream: usize, keys: &[u64], is_transaction: bool) {
         for key in keys {
             let sent = self.sent[*key as usize];
-            if !self.was_meant(upstream, sent.at) {
+            let may_end = is_transaction && self.leaving_until[upstream] >= Some(sent.at);
+            if !may_end && !self.was_meant(upstream, sent.at) {
                 let fault = format!("key {key} goes to {upstream}, where no request goes");
                 self.ledger.fault(fault);
             }

@@ -12,12 +12,16 @@
 //!
 //! Real are sessions, workers, links, scouts, the decisions where requests go, and the Supervisor.
 //! In place of sockets stand pipes (`network`), in place of Tarantool a model (`model`, with its
-//! `connected` peers) that dies, hangs, starts with less than all its data, loses connections in
-//! the middle of replies, says what nobody asked, changes who takes changes and executes what is
-//! said twice twice.
+//! `connected` peers and the `accounts` of all) that dies, hangs, starts with less than all its
+//! data, loses connections in the middle of replies, says what nobody asked, changes who takes
+//! changes and executes what is said twice twice.
 //!
-//! What has to hold, in every world and after every step (`fates`, `world`, and the ledger and the
-//! client of the simulation around this one):
+//! In some worlds clients log in, and change their passwords; in some each has connections upstream
+//! of its own. Clients kill each other's requests, send whole transactions without waiting, and ask
+//! for much and do not read it. The embedder drains upstreams and restores them.
+//!
+//! What has to hold, in every world and after every step (`fates`, `checks`, `drains`, and the
+//! ledger and the client of the simulation around this one):
 //!
 //! 1. a request is refused, executed, or of unknown outcome, never two of them; nothing is executed
 //!    twice; a part of a transaction is not done without its COMMIT;
@@ -25,21 +29,31 @@
 //! 3. a reply is that of its request, by its sync and by its content;
 //! 4. nothing is done by an upstream to which no requests went since it was sent, although it may
 //!    say that it takes changes, and requests stay where they go as long as that takes some;
-//! 5. writes of a connection come in the order in which they were sent, unless an upstream has
-//!    refused some of them;
+//! 5. writes of a connection, of one user each, come in the order in which they were sent, unless
+//!    an upstream has refused some of them;
 //! 6. requests are held for as long as they may be and no longer, and with a request timeout every
 //!    one is answered in time, whatever upstreams do;
 //! 7. an upstream has no more requests at a time than it may, and connections hold no more memory;
 //! 8. callers of transitions are answered in time, and a stop ends in time;
 //! 9. when upstreams are well again, requests go to the one that takes changes, every request has
 //!    its answer, and no transaction of a client that is gone is open;
-//! 10. in the end no connection, request, slot or byte is left.
+//! 10. in the end no connection, request, slot or byte is left, also if a stop meets clients in the
+//!     middle of what they do;
+//! 11. a write comes upstream as the user who has sent it, and if clients have connections of their
+//!     own, over nobody else's;
+//! 12. an upstream that is told to be drained has no connection but its scout's, and no request
+//!     goes there until somebody wants it to be used; what was open there may end before;
+//! 13. of a transaction whose BEGIN is taken back no statement is done.
 //!
 //! `VESTIBULE_SIMULATION_WORLDS` sets how many there are, `VESTIBULE_SIMULATION_START` with which
 //! seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world alone, and
 //! `VESTIBULE_SIMULATION_TRACE=1` writes down what happens in it.
 
+mod accounts;
+mod bodies;
+mod checks;
 mod connected;
+mod drains;
 mod fates;
 mod model;
 mod network;

@@ -1,23 +1,24 @@
 //! An upstream of a simulated world: it executes in the order in which requests come, answers in
 //! any order and late, loses connections, hangs, crashes, and says by its ballot how it is.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use vestibule_wire::header::Header;
 use vestibule_wire::keys::{CODE_ERROR, REQUEST_VOTE, RequestType};
-use vestibule_wire::msgpack::{Reader, write_array_len, write_bool, write_map_len, write_str};
+use vestibule_wire::msgpack::{write_bool, write_map_len, write_str};
 use vestibule_wire::reply::{ReplyHeader, write_event};
-use vestibule_wire::request::{Body, decode};
+use vestibule_wire::request::{Auth, Body, decode};
 use vestibule_wire::{ErrorCode, Uuid, events, greeting};
 
+use super::accounts::Accounts;
+use super::bodies::{ballot, first_uint, info, row};
 use super::connected::{Answer, Connected, Late};
 use super::fates::Fates;
 use super::network;
-use crate::simulation::engine::{LARGE_REPLY, pattern};
+use crate::simulation::engine::LARGE_REPLY;
 use crate::simulation::random::Random;
 
-const SALT: [u8; 32] = [42; 32];
+pub(super) const SALT: [u8; 32] = [42; 32];
 
 /// How the process of an upstream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(super) struct UpstreamModel {
     is_leaving: bool,
     schema_version: u64,
     connections: Vec<Connected>,
+    /// The connection of the next COMMIT or ROLLBACK is lost: before it is done, or behind that.
+    loses_at_end: Option<bool>,
     random: Random,
 }
 
@@ -77,6 +80,7 @@ impl UpstreamModel {
             is_leaving: false,
             schema_version: 80 + index as u64,
             connections: Vec::new(),
+            loses_at_end: None,
             random,
         }
     }
@@ -186,6 +190,47 @@ impl UpstreamModel {
         own.end.send(&bytes);
     }
 
+    /// The connection over which a COMMIT or ROLLBACK comes next is lost, before it `is_done` or
+    /// when nobody has been told.
+    pub(super) fn lose_at_end(&mut self, is_done: bool) {
+        self.loses_at_end = Some(is_done);
+    }
+
+    /// Whether a connection is lost at this request.
+    fn loses(
+        &mut self,
+        own: &mut Connected,
+        header: &Header,
+        body: &[u8],
+        now: Instant,
+        fates: &mut Fates,
+    ) -> bool {
+        const ENDS: [u64; 2] = [RequestType::Commit as u64, RequestType::Rollback as u64];
+        if !ENDS.contains(&header.request_type) {
+            return false;
+        }
+        let Some(is_done) = self.loses_at_end.take() else {
+            return false;
+        };
+        self.befallen = now;
+        fates.lost_at_ends[usize::from(is_done)] += 1;
+        if is_done {
+            self.take(own, *header, body, now, fates);
+        }
+        true
+    }
+
+    /// Something is decided that leads requests elsewhere, or lets them come back.
+    pub(super) fn reconsidered(&mut self, now: Instant) {
+        self.befallen = now;
+    }
+
+    /// Connections to it that are not closed.
+    pub(super) fn live_connections(&self) -> usize {
+        let live = self.connections.iter().filter(|own| !own.end.is_over());
+        live.count() + network::waiting(self.index)
+    }
+
     /// The definitions of its data change.
     pub(super) fn change_schema(&mut self) {
         self.schema_version += 1;
@@ -201,25 +246,24 @@ impl UpstreamModel {
         }
         for end in network::accept(self.index) {
             end.send(&greeting::encode_version(self.version, &Uuid::NIL, &SALT));
-            self.connections.push(Connected {
-                end,
-                inbox: Vec::new(),
-                replies: Vec::new(),
-                open: BTreeMap::new(),
-                watched: BTreeMap::new(),
-                answered: None,
-                is_over: false,
-            });
+            self.connections.push(Connected::new(end));
         }
         let mut connections = std::mem::take(&mut self.connections);
         for own in &mut connections {
             own.is_over = own.end.is_over();
             own.inbox.extend_from_slice(&own.end.receive());
-            while let Some((header, body)) = own.next_request() {
-                self.take(own, header, &body, now, fates);
+            let mut is_lost = false;
+            while !is_lost && let Some((header, body)) = own.next_request() {
+                is_lost = self.loses(own, &header, &body, now, fates);
+                if !is_lost {
+                    self.take(own, header, &body, now, fates);
+                }
             }
-            self.send_late(own, now, fates);
-            self.tell_events(own);
+            own.is_over |= is_lost;
+            if !is_lost {
+                self.send_late(own, now, fates);
+                self.tell_events(own);
+            }
         }
         // Whose transactions were open there has them no more.
         connections.retain(|own| !own.is_over);
@@ -235,16 +279,25 @@ impl UpstreamModel {
         fates: &mut Fates,
     ) {
         if header.request_type == REQUEST_VOTE {
-            return self.write(own, &header, &Answer::Body(self.ballot()));
+            return self.write(
+                own,
+                &header,
+                &Answer::Body(ballot(self.loads_until.is_some(), self.is_writable)),
+            );
         }
         let request = RequestType::from_code(header.request_type).expect("it is a known one");
         let body = decode(request, body).expect("a gateway sends what can be read");
         match body {
+            Body::Auth(auth) => return self.log_in(own, &header, &auth, fates),
+            Body::Select(select) if Accounts::is_reader(&own.user) => {
+                let row = fates.accounts.row(select.key);
+                return self.write(own, &header, &Answer::Body(row));
+            }
             Body::Id(_) => return self.write(own, &header, &Answer::Body(EMPTY.to_vec())),
             Body::Watch(key) => return own.watch(key, header.sync),
             Body::Unwatch(key) => return drop(own.watched.remove(key)),
             Body::Call(call) if call.name == "box.info" => {
-                return self.write(own, &header, &Answer::Body(self.info()));
+                return self.write(own, &header, &Answer::Body(info(self.is_writable)));
             }
             _ => {}
         }
@@ -266,6 +319,14 @@ impl UpstreamModel {
         let longest = if self.random.once_in(20) { 120 } else { 6 };
         let due = own.in_order(&header, now + self.random.millis(0..longest));
         own.replies.push((due, Late::Reply(header, answer)));
+    }
+
+    fn log_in(&self, own: &mut Connected, header: &Header, auth: &Auth<'_>, fates: &Fates) {
+        if !fates.accounts.accepts(auth.user, auth.tuple) {
+            return self.write(own, header, &Answer::Error(ErrorCode::CREDS_MISMATCH));
+        }
+        auth.user.clone_into(&mut own.user);
+        self.write(own, header, &Answer::Body(EMPTY.to_vec()));
     }
 
     /// Why a request is refused, if it is: before anything of it is done.
@@ -296,10 +357,10 @@ impl UpstreamModel {
         match body {
             Body::Replace(store) => {
                 let key = first_uint(store.tuple);
-                fates.on_write_arrived(self.index, key);
+                fates.on_write_arrived(self.index, own, key);
                 match own.open.get_mut(&stream).filter(|_| stream != 0) {
                     Some(keys) => keys.push(key),
-                    None => fates.execute(self.index, &[key]),
+                    None => fates.execute(self.index, &[key], false),
                 }
                 done
             }
@@ -320,7 +381,7 @@ impl UpstreamModel {
                 if !self.is_writable && !keys.is_empty() {
                     return failed(ErrorCode::READONLY);
                 }
-                fates.execute(self.index, &keys);
+                fates.execute(self.index, &keys, true);
                 done
             }
             Body::Rollback => {
@@ -329,9 +390,9 @@ impl UpstreamModel {
             }
             Body::Call(call) if call.name == "write" => {
                 let key = first_uint(call.args);
-                fates.on_write_arrived(self.index, key);
+                fates.on_write_arrived(self.index, own, key);
                 if self.is_writable {
-                    fates.execute(self.index, &[key]);
+                    fates.execute(self.index, &[key], false);
                 }
                 Executed::Step(self.is_writable)
             }
@@ -404,38 +465,4 @@ impl UpstreamModel {
         }
         Some(value)
     }
-
-    /// As 2.6 answers.
-    fn ballot(&self) -> Vec<u8> {
-        let mut body = vec![0x81, 0x29, 0x84, 4];
-        write_bool(&mut body, self.loads_until.is_some());
-        body.extend_from_slice(&[2, 0x81, 1, 11, 3, 0x80, 1]);
-        write_bool(&mut body, !self.is_writable);
-        body
-    }
-
-    fn info(&self) -> Vec<u8> {
-        let mut body = vec![0x81, 0x30, 0x91];
-        write_map_len(&mut body, 1);
-        write_str(&mut body, "ro");
-        write_bool(&mut body, !self.is_writable);
-        body
-    }
-}
-
-/// The reply to a SELECT: what the simulated engine makes of this key.
-fn row(key: u64, size: usize) -> Vec<u8> {
-    let mut body = vec![0x81, 0x30];
-    write_array_len(&mut body, 1);
-    body.extend_from_slice(&[0x91, 0xc6]);
-    body.extend_from_slice(&(size as u32).to_be_bytes());
-    body.extend_from_slice(pattern(key, size));
-    body
-}
-
-fn first_uint(array: &[u8]) -> u64 {
-    let mut reader = Reader::new(array);
-    let length = reader.read_array_len().expect("an array");
-    assert!(length > 0, "with a number");
-    reader.read_uint().expect("a number")
 }

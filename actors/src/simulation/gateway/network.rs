@@ -82,3 +82,9 @@ pub(super) fn set_open(upstream: usize, is_open: bool) {
 pub(super) fn accept(upstream: usize) -> Vec<ClientEnd> {
     with(|own| std::mem::take(&mut own.doors[upstream].accepted))
 }
+
+/// Connections there that are not closed and that it has not looked at.
+pub(super) fn waiting(upstream: usize) -> usize {
+    let is_live = |own: &&ClientEnd| !own.is_over();
+    with(|own| own.doors[upstream].accepted.iter().filter(is_live).count())
+}

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits::CONNECTION_REPLY_BYTES_MAX;
+use crate::serving::UpstreamUse;
 use crate::simulation::client::Told;
+use crate::transitions::TransitionRecord;
 
 /// Of one world, or the sum of several.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -10,6 +13,20 @@ pub(super) struct GatewayStats {
     pub(super) worlds: usize,
     /// What clients were told, and how often.
     pub(super) told: BTreeMap<Told, usize>,
+    /// The same of COMMITs, ROLLBACKs and logins.
+    pub(super) commits: BTreeMap<Told, usize>,
+    pub(super) rollbacks: BTreeMap<Told, usize>,
+    pub(super) logins: BTreeMap<Told, usize>,
+    /// Drains that were done; transactions that these have cut off; and restores.
+    pub(super) drains: usize,
+    pub(super) drained_transactions: usize,
+    pub(super) restores: usize,
+    /// Worlds in which each client has connections upstream of its own.
+    pub(super) pinned: usize,
+    /// Connections that upstreams have lost at a COMMIT or ROLLBACK: before it, and behind it.
+    pub(super) lost_at_ends: [usize; 2],
+    /// The most bytes of connections at a time.
+    pub(super) memory: usize,
     /// Requests that upstreams have refused, and that they have answered.
     pub(super) refused: usize,
     pub(super) replies: usize,
@@ -25,10 +42,23 @@ pub(super) struct GatewayStats {
 
 impl GatewayStats {
     pub(super) fn add(&mut self, other: &Self) {
-        self.worlds += other.worlds;
-        for (told, count) in &other.told {
-            *self.told.entry(*told).or_default() += count;
+        fn add(sum: &mut BTreeMap<Told, usize>, more: &BTreeMap<Told, usize>) {
+            for (told, count) in more {
+                *sum.entry(*told).or_default() += count;
+            }
         }
+        self.worlds += other.worlds;
+        add(&mut self.told, &other.told);
+        add(&mut self.commits, &other.commits);
+        add(&mut self.rollbacks, &other.rollbacks);
+        add(&mut self.logins, &other.logins);
+        self.drains += other.drains;
+        self.drained_transactions += other.drained_transactions;
+        self.restores += other.restores;
+        self.pinned += other.pinned;
+        self.lost_at_ends[0] += other.lost_at_ends[0];
+        self.lost_at_ends[1] += other.lost_at_ends[1];
+        self.memory = self.memory.max(other.memory);
         self.refused += other.refused;
         self.replies += other.replies;
         self.changes += other.changes;
@@ -38,14 +68,34 @@ impl GatewayStats {
         self.fingerprint ^= other.fingerprint;
     }
 
+    /// The use of an upstream has changed.
+    pub(super) fn count_drain(&mut self, wanted: UpstreamUse, record: Option<&TransitionRecord>) {
+        match wanted {
+            UpstreamUse::Drained => self.drains += 1,
+            UpstreamUse::Used => self.restores += 1,
+        }
+        self.drained_transactions += record.map_or(0, |own| own.aborted_transactions);
+    }
+
     /// Whether everything that is meant to happen did.
     pub(super) fn check_variety(&self) {
-        let refused = [7, 78, 97, 116, 279].map(Told::Refused);
+        let refused = [7, 32, 78, 97, 116, 279].map(Told::Refused);
         let unknown = [78, 115].map(Told::Unknown);
         for told in [Told::Done].into_iter().chain(refused).chain(unknown) {
             assert!(self.told.contains_key(&told), "nobody is told {told:?}");
         }
         assert!(self.refused > self.worlds && self.replies > self.worlds);
         assert!(self.changes > self.worlds && self.committed > 0);
+        for told in [Told::Done, Told::Refused(97), Told::Unknown(115)] {
+            assert!(self.commits.contains_key(&told), "no COMMIT: {told:?}");
+        }
+        for told in [Told::Done, Told::Refused(47)] {
+            assert!(self.logins.contains_key(&told), "no login: {told:?}");
+        }
+        assert!(self.rollbacks.contains_key(&Told::Done));
+        assert!(self.drains > 0 && self.restores > 0 && self.drained_transactions > 0);
+        assert!((1..self.worlds).contains(&self.pinned));
+        assert!(self.lost_at_ends.iter().all(|own| *own > 0));
+        assert!(self.memory > CONNECTION_REPLY_BYTES_MAX, "all clients read");
     }
 }

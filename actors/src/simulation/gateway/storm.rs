@@ -9,7 +9,7 @@ use super::model::Process;
 use super::stats::GatewayStats;
 use super::world::GatewayWorld;
 use crate::limits::TIMER_TICK;
-use crate::serving::Role;
+use crate::serving::{Role, UpstreamUse};
 use crate::simulation::asked::What;
 use crate::simulation::clock;
 use crate::simulation::engine::LARGE_REQUEST;
@@ -43,41 +43,44 @@ pub(super) async fn storm(seed: u64) -> GatewayStats {
 
 async fn something_happens(world: &mut GatewayWorld) {
     match world.random.below(1000) {
-        0..80 if world.clients.len() < CLIENTS_MAX => {
+        0..80 if world.runtime.clients.len() < CLIENTS_MAX => {
             let is_narrow = world.random.once_in(4);
-            world.connect(is_narrow);
+            world.runtime.connect(is_narrow);
         }
-        0..880 => a_client_acts(world),
+        0..877 => a_client_acts(world),
+        877..880 => read_and_read_not(world),
         880..890 => burst(world),
         890..900 => {
             if let Some(index) = any(world) {
-                world.clients[index].is_reading = world.random.once_in(2);
+                world.runtime.clients[index].is_reading = world.random.once_in(2);
             }
         }
         900..915 => {
             if let Some(index) = any(world) {
-                let gone = world.clients.swap_remove(index).connection;
+                let gone = world.runtime.clients.swap_remove(index).connection;
                 world.fates.ledger.note(|| format!("{gone} goes away"));
             }
         }
         915..920 => ask_for_a_role(world),
         920..922 => world
+            .runtime
             .shared
             .serving
             .operator_solo("simulated", clock::now()),
-        922..932 => world.shared.serving.operator_assist(clock::now()),
+        922..930 => world.runtime.shared.serving.operator_assist(clock::now()),
+        930..933 => world.fates.accounts.change(&mut world.random),
+        933..940 => drain_or_restore(world),
         _ => an_upstream_acts(world).await,
     }
 }
 
 fn any(world: &mut GatewayWorld) -> Option<usize> {
-    let count = world.clients.len();
-    (count > 0).then(|| world.random.index(count))
+    world.runtime.any_client(&mut world.random)
 }
 
 /// When a request has to be answered at the latest, wherever it is.
 fn due(world: &GatewayWorld) -> Option<Instant> {
-    let timeout = world.settings().request_timeout;
+    let timeout = world.runtime.settings().request_timeout;
     let late = TIMER_TICK * 2 + Duration::from_millis(12);
     (!timeout.is_zero()).then(|| clock::now() + timeout + late)
 }
@@ -87,10 +90,12 @@ fn a_client_acts(world: &mut GatewayWorld) {
     let due = due(world);
     let (draw, many) = (world.random.below(100), world.random.below(4));
     let (number, size) = (world.random.next(), world.random.index(LARGE_REQUEST));
-    let victim = any(world).map_or(0, |own| world.clients[own].connection);
+    let victim = any_request(world);
     let has_streams = world.has_streams;
-    let client = &mut world.clients[index];
-    if client.is_mute {
+    let (user, password) = world.fates.accounts.any(&mut world.random);
+    let are_used = world.fates.accounts.are_used;
+    let client = &mut world.runtime.clients[index];
+    if client.is_mute || client.is_logging_in() {
         return;
     }
     let ledger = &mut world.fates.ledger;
@@ -124,16 +129,14 @@ fn a_client_acts(world: &mut GatewayWorld) {
             let ping = |sync| RequestBuilder::new(RequestType::Ping, sync);
             client.ask(ledger, What::Nothing, due, ping);
         }
-        65..67 => {
-            let mut args = Vec::new();
-            write_array_len(&mut args, 2);
-            write_uint(&mut args, victim);
-            write_uint(&mut args, number % 20);
-            let kill = |sync| RequestBuilder::call(sync, "vestibule.kill", &args);
+        65..68 => {
+            let kill = |sync| RequestBuilder::call(sync, "vestibule.kill", &victim);
             client.ask(ledger, What::Nothing, None, kill);
         }
-        67..69 => client.end_input(),
-        69..80 if has_streams => client.begin(ledger, due),
+        68 => client.end_input(),
+        69..71 if are_used => client.log_in(user, &password, ledger),
+        71..74 if has_streams => client.pipeline((many, number % 4 > 0), ledger, due),
+        74..82 if has_streams => client.begin(ledger, due),
         _ if has_streams => {
             for stream in client.open_streams() {
                 match number % 27 {
@@ -147,16 +150,81 @@ fn a_client_acts(world: &mut GatewayWorld) {
         }
         _ => {}
     }
-    let connection = client.connection;
-    world.fates.note_sent(connection);
+    world.fates.note_sent(&world.runtime.clients[index]);
+}
+
+/// What names a request that has no answer, for a kill, or now and then all of a connection.
+fn any_request(world: &mut GatewayWorld) -> Vec<u8> {
+    let number = world.random.next();
+    let client = any(world).map(|own| &world.runtime.clients[own]);
+    let sync = client.and_then(|own| own.any_waiting(number));
+    let sync = sync.filter(|_| !number.is_multiple_of(8));
+    let mut args = Vec::new();
+    write_array_len(&mut args, 1 + u32::from(sync.is_some()));
+    write_uint(&mut args, client.map_or(0, |own| own.connection));
+    sync.into_iter().for_each(|own| write_uint(&mut args, own));
+    args
+}
+
+/// A client asks for more than is kept for it, and does not read.
+fn read_and_read_not(world: &mut GatewayWorld) {
+    let Some(index) = any(world) else { return };
+    let number = world.random.next() >> 1;
+    let client = &mut world.runtime.clients[index];
+    let memory_max = world
+        .runtime
+        .shared
+        .settings
+        .load()
+        .connection_limits
+        .memory_max;
+    // What it gets in small pieces it would not have got at the end.
+    let may = client.hears_at_once() && !client.is_mute && !client.is_logging_in();
+    if !may || memory_max < 1 << 20 {
+        return;
+    }
+    client.read_late();
+    for key in 0..400 {
+        client.read(&world.fates.ledger, number + key, 0, None);
+    }
+}
+
+/// An upstream is taken out of use, or into it again.
+fn drain_or_restore(world: &mut GatewayWorld) {
+    let index = world.random.index(world.upstreams.len());
+    let wanted = match world.random.once_in(2) {
+        true => UpstreamUse::Drained,
+        false => UpstreamUse::Used,
+    };
+    let grace = world.random.millis(0..60);
+    world.ask(TransitionTarget::Upstream(index, wanted), grace);
+}
+
+/// What clients do right before a stop: it meets what is open, and what is on its way.
+pub(super) async fn last_words(world: &mut GatewayWorld) {
+    for _ in 0..2 {
+        (0..40).for_each(|_| a_client_acts(world));
+        let time = world.random.millis(1..8);
+        world.pass(time).await;
+    }
 }
 
 /// More than an upstream may have at a time.
 fn burst(world: &mut GatewayWorld) {
     let Some(index) = any(world) else { return };
     let due = due(world);
-    let client = &mut world.clients[index];
-    if client.is_mute || world.shared.settings.load().connection_limits.memory_max < 1 << 20 {
+    let client = &mut world.runtime.clients[index];
+    let is_busy = client.is_mute || client.is_logging_in();
+    if is_busy
+        || world
+            .runtime
+            .shared
+            .settings
+            .load()
+            .connection_limits
+            .memory_max
+            < 1 << 20
+    {
         return;
     }
     let ledger = &mut world.fates.ledger;
@@ -165,12 +233,11 @@ fn burst(world: &mut GatewayWorld) {
         let write = |sync| RequestBuilder::replace(sync, key);
         client.ask(ledger, What::Write(key), due, write);
     }
-    let connection = client.connection;
-    world.fates.note_sent(connection);
+    world.fates.note_sent(&world.runtime.clients[index]);
 }
 
 fn ask_for_a_role(world: &mut GatewayWorld) {
-    let is_replica = world.shared.serving.load().role == Role::Replica;
+    let is_replica = world.runtime.shared.serving.load().role == Role::Replica;
     let role = if is_replica {
         Role::Primary
     } else {
@@ -189,9 +256,8 @@ async fn an_upstream_acts(world: &mut GatewayWorld) {
     let states: Vec<_> = world.upstreams.iter().map(|own| own.process()).collect();
     (world.fates.ledger).note(|| format!("something befalls {index}, or {other}, of {states:?}"));
     match world.random.below(100) {
-        0..20 => {
-            world.upstreams[index].lose_a_connection(now);
-        }
+        0..14 => world.upstreams[index].lose_a_connection(now),
+        14..20 => world.upstreams[index].lose_at_end(loads.as_millis().is_multiple_of(2)),
         20..25 => world.upstreams[index].babble(now),
         25..30 => world.upstreams[index].change_schema(),
         30..38 => promote(world, index),

@@ -1,0 +1,41 @@
+//! Bodies of replies of a simulated upstream, and what stands in those of requests.
+
+use vestibule_wire::msgpack::{Reader, write_array_len, write_bool, write_map_len, write_str};
+
+use crate::simulation::engine::pattern;
+
+/// The reply to VOTE, as 2.6 answers it.
+pub(super) fn ballot(is_loading: bool, is_writable: bool) -> Vec<u8> {
+    let mut body = vec![0x81, 0x29, 0x84, 4];
+    write_bool(&mut body, is_loading);
+    body.extend_from_slice(&[2, 0x81, 1, 11, 3, 0x80, 1]);
+    write_bool(&mut body, !is_writable);
+    body
+}
+
+/// The reply to a CALL of `box.info`.
+pub(super) fn info(is_writable: bool) -> Vec<u8> {
+    let mut body = vec![0x81, 0x30, 0x91];
+    write_map_len(&mut body, 1);
+    write_str(&mut body, "ro");
+    write_bool(&mut body, !is_writable);
+    body
+}
+
+/// The reply to a SELECT: what the simulated engine makes of this key.
+pub(super) fn row(key: u64, size: usize) -> Vec<u8> {
+    let mut body = vec![0x81, 0x30];
+    write_array_len(&mut body, 1);
+    body.extend_from_slice(&[0x91, 0xc6]);
+    body.extend_from_slice(&(size as u32).to_be_bytes());
+    body.extend_from_slice(pattern(key, size));
+    body
+}
+
+/// The number that an array begins with.
+pub(super) fn first_uint(array: &[u8]) -> u64 {
+    let mut reader = Reader::new(array);
+    let length = reader.read_array_len().expect("an array");
+    assert!(length > 0, "with a number");
+    reader.read_uint().expect("a number")
+}
