@@ -108,6 +108,10 @@ pub(crate) const LINK_AHEAD_MAX: usize = 256 << 10;
 /// written with that: to copy so much takes less than a system call.
 pub(crate) const LINK_COPY_MAX: usize = 16 << 10;
 
+/// Bytes of a part of what a link has to write from which on the next request begins another one: a
+/// part is freed when it is written whole.
+pub(crate) const LINK_PART_MAX: usize = 64 << 10;
+
 /// How long requests are held when an upstream is lost that another one may stand in for, unless
 /// configured otherwise.
 pub const FAILOVER_HOLD_DEFAULT: Duration = Duration::from_secs(1);

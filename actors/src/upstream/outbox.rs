@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::limits::{BUFFER_KEEP_MAX, LINK_COPY_MAX};
+use crate::limits::{BUFFER_KEEP_MAX, LINK_COPY_MAX, LINK_PART_MAX};
 
 /// What is to be written, in order. Invariant: no part is empty or written whole, but for the last
 /// one, which is kept for what comes.
@@ -53,7 +53,11 @@ impl Outbox {
     /// Appends what `write` appends.
     #[inline]
     pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let is_open = |last: &OutboxPart| matches!(last.bytes, PartBytes::Open(_));
+        // What is written is given back by the part: one that grew for good would keep it all.
+        let is_open = |last: &OutboxPart| match &last.bytes {
+            PartBytes::Open(bytes) => bytes.len() < LINK_PART_MAX,
+            PartBytes::Whole(_) => false,
+        };
         if !self.parts.back().is_some_and(is_open) {
             let bytes = PartBytes::Open(Vec::new());
             self.parts.push_back(OutboxPart { bytes, at: 0 });
@@ -137,6 +141,29 @@ mod tests {
             (0..2 * LINK_COPY_MAX).prop_map(Step::Write),
         ];
         prop::collection::vec(step, 0..40)
+    }
+
+    /// Bytes that parts hold, written or not.
+    fn held(own: &Outbox) -> usize {
+        own.parts.iter().map(|part| part.bytes().len()).sum()
+    }
+
+    #[test]
+    fn what_is_written_is_not_kept_while_more_comes_than_is_written() {
+        let body = Bytes::from(vec![7; LINK_COPY_MAX / 2]);
+        let mut own = Outbox::default();
+        (0..4).for_each(|_| own.push_buffer(body.clone()));
+        for _ in 0..1000 {
+            own.push_buffer(body.clone());
+            let mut left = body.len();
+            while left > 0 {
+                let count = own.front().len().min(left);
+                own.wrote(count);
+                left -= count;
+            }
+            assert_eq!(own.len(), 4 * body.len());
+            assert!(held(&own) <= own.len() + LINK_PART_MAX + LINK_COPY_MAX);
+        }
     }
 
     proptest! {
