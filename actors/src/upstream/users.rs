@@ -153,6 +153,10 @@ impl Users {
 
     /// The upstream's answer: the hash of a user's password, or that there is no such user.
     pub(crate) fn learn(&mut self, name: &str, hash: Option<PasswordHash>, now: Instant) {
+        // It was asked before a reload brought the list, which decides alone.
+        if self.is_list {
+            return;
+        }
         let Some(hash) = hash else {
             self.known.remove(name);
             return;
@@ -268,6 +272,21 @@ mod tests {
             let told = judge(&mut users, "alice", "secret", Asking::Possible, later);
             assert_eq!(told, Judgment::Ask);
         }
+    }
+
+    #[test]
+    fn an_answer_to_what_was_asked_before_a_list_came_changes_nothing_of_it() {
+        let now = Instant::now();
+        let mut users = Users::new(now);
+        let told = judge(&mut users, "bob", "secret", Asking::Possible, now);
+        assert_eq!(told, Judgment::Ask);
+        let list = [("alice", PasswordHash::of("secret"))].into_iter();
+        users.become_as(Users::of_list(list, now));
+        users.learn("bob", Some(PasswordHash::of("secret")), now);
+        users.learn("alice", None, now);
+        let mut told = |name| judge(&mut users, name, "secret", Asking::Possible, now);
+        assert_eq!(told("bob"), Judgment::Unknown);
+        assert_eq!(told("alice"), Judgment::Accepted);
     }
 
     #[test]
