@@ -92,11 +92,24 @@ fn sets(text: &[u8]) -> bool {
     word.len() > 3 && word[..3].eq_ignore_ascii_case(b"SET") && !is_longer(&word[3])
 }
 
+/// A statement without the blanks that it begins with: Tarantool skips those of Unicode too.
+fn without_blanks(mut text: &[u8]) -> &[u8] {
+    loop {
+        // No character has more.
+        let first = &text[..text.len().min(4)];
+        let valid = first.utf8_chunks().next().map_or("", |own| own.valid());
+        match valid.chars().next() {
+            Some(own) if own.is_whitespace() => text = &text[own.len_utf8()..],
+            _ => return text,
+        }
+    }
+}
+
 /// A statement from its first word on.
 fn without_comments(mut text: &[u8]) -> &[u8] {
     loop {
         // As Tarantool has it: SQL statements may be empty.
-        text = text.trim_ascii_start();
+        text = without_blanks(text);
         let end = match text {
             [b'-', b'-', ..] => text.iter().position(|own| *own == b'\n').map(|at| at + 1),
             [b'/', b'*', ..] => {
@@ -155,6 +168,8 @@ mod tests {
             "SET SESSION \"sql_full_column_names\" = true",
             " \n set/**/session x = 1",
             "-- a\n/* b */ ; SeT SESSION x = 1",
+            "\u{b}SET SESSION x = 1",
+            "\u{a0}\u{2028} SET SESSION x = 1",
         ];
         for text in set {
             assert_eq!(
