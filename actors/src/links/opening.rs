@@ -135,6 +135,8 @@ impl Hub {
         let is_shared = |own: &LinkClient| own.pinned.is_none();
         let links = self.all_links().into_iter().flat_map(|own| own.iter());
         let links = links.filter(|((own, client), _)| *own == upstream && is_shared(client));
+        // One that has been closed for somebody else already makes no room twice.
+        let links = links.filter(|(_, own)| !own.is_retired.get());
         let idle = links.filter_map(|(_, own)| Some((idle_since(own)?, own)));
         let oldest = idle.min_by_key(|(since, _)| *since);
         let Some((_, link)) = oldest else {
