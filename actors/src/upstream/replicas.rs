@@ -164,7 +164,11 @@ impl Replicas {
             serving: serving.collect(),
             ..ReadSet::default()
         };
-        let Some(writer) = self.writer else {
+        // What a replica has, one that does not take changes itself may lack, and so may one of two
+        // that do.
+        let writable = conditions.iter().filter(|own| own.is_writable()).count();
+        let is_sole = |own: &Incarnation| writable == 1 && conditions[own.upstream].is_writable();
+        let Some(writer) = self.writer.filter(is_sole) else {
             return set;
         };
         let of_writer = &self.known[writer.upstream];

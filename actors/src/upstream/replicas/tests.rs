@@ -75,6 +75,17 @@ fn identity(replica_set: &str, id: u64) -> InstanceIdentity {
 }
 
 #[test]
+fn beside_one_that_takes_no_changes_or_two_that_do_nobody_is_read() {
+    let mut own = Model::new();
+    own.tell(0, 10, &[(1, 10)]);
+    own.tell(1, 15, &[(1, 10)]);
+    let read = |conditions: &[Condition]| own.own.readable(conditions).replicas.len();
+    assert_eq!(read(&[W, R]), 1);
+    assert_eq!(read(&[R, R]), 0);
+    assert_eq!(read(&[W, W]), 0);
+}
+
+#[test]
 fn a_replica_is_caught_up_as_of_the_last_question_whose_answer_it_has_reached() {
     let mut own = Model::new();
     own.tell(1, 5, &[(1, 10)]);
