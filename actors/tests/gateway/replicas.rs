@@ -70,11 +70,15 @@ impl Set {
         at
     }
 
-    /// A replica answers, by and by; tells which one.
+    /// A replica answers, by and by; tells which one. Between two tries the client is idle: a replica
+    /// has to have what was answered last, and that is known by a question behind it.
     fn wait_for_replica(&self, peer: &mut Peer) -> usize {
         let mut at = 0;
         wait_until("a replica answers", || {
             at = self.read(peer);
+            if at == 0 {
+                self.wait_for_votes(0, || ());
+            }
             at != 0
         });
         at
