@@ -78,8 +78,8 @@ fn key_of(peer: &mut Peer, key: u64) -> vestibule_actors::testing::Frame {
 /// an operator can look at what holds a stop up, end it, and come in for that.
 #[test]
 fn operators_stay_come_in_and_act_until_a_stop_is_done() {
-    // On one thread what the kill ends is not told before the kill is answered: of two, the stop may
-    // be done in between, and waits for no operator's answer.
+    // On one thread what the kill ends is not told before the kill is answered: of two, the stop
+    // may be done in between, and waits for no operator's answer.
     let config = with_admin_listener().session_threads(1);
     let mut harness = Harness::start_with(config, Script::default());
     let mut operator = harness.connect();

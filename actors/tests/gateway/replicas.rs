@@ -70,8 +70,8 @@ impl Set {
         at
     }
 
-    /// A replica answers, by and by; tells which one. Between two tries the client is idle: a replica
-    /// has to have what was answered last, and that is known by a question behind it.
+    /// A replica answers, by and by; tells which one. Between two tries the client is idle: a
+    /// replica has to have what was answered last, and that is known by a question behind it.
     fn wait_for_replica(&self, peer: &mut Peer) -> usize {
         let mut at = 0;
         wait_until("a replica answers", || {
