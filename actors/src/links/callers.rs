@@ -315,8 +315,7 @@ impl SessionCallers {
 
     /// Whether somebody calls from this connection.
     pub(super) fn has(&self, connection: u64) -> bool {
-        let mut all = self.all.iter().flatten();
-        all.any(|own| own.connection == connection)
+        self.iter().any(|own| own.connection == connection)
     }
 
     /// From here on, this one calls from a session.

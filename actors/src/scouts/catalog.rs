@@ -7,21 +7,14 @@ use std::sync::Arc;
 
 use vestibule_wire::client::{ReplyFrame, RequestHeader};
 use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_array_len, write_uint};
-use vestibule_wire::request::{After, Body, IdOrName, Select};
+use vestibule_wire::request::{After, Body, IdOrName, IteratorType, Select};
 
-use crate::engine::catalog::SYSTEM_SPACE_ID_MAX;
+use crate::engine::catalog::{SYSTEM_SPACE_ID_MAX, system};
 use crate::limits::CATALOG_PAGE_ROWS;
 use crate::upstream::CatalogDigest;
 
 /// The sync of a question for a page.
 pub(super) const CATALOG_SYNC: u64 = 4;
-
-/// The numbers of the spaces `_space` and `_index`.
-const SPACE_SPACE: u32 = 280;
-const INDEX_SPACE: u32 = 288;
-
-/// The number of the iterator for what is greater than a key.
-const ITERATOR_GT: u64 = 6;
 
 /// Engines whose rows are replicated.
 const ENGINES: [&str; 2] = ["memtx", "vinyl"];
@@ -63,7 +56,7 @@ impl CatalogReader {
     /// Asks for the first page.
     pub(super) fn begin(&mut self, out: &mut Vec<u8>) {
         let own = self.0.insert(Reading {
-            space: SPACE_SPACE,
+            space: system::SPACE,
             key: [SYSTEM_SPACE_ID_MAX, 0],
             ..Reading::default()
         });
@@ -87,8 +80,8 @@ impl CatalogReader {
         match own.add(frame.data().unwrap_or(&[0x90])) {
             Err(fault) => return CatalogPage::Refused(fault.to_string()),
             Ok(rows) if rows >= CATALOG_PAGE_ROWS => {}
-            Ok(_) if own.space == SPACE_SPACE => {
-                (own.space, own.key) = (INDEX_SPACE, [SYSTEM_SPACE_ID_MAX, u32::MAX]);
+            Ok(_) if own.space == system::SPACE => {
+                (own.space, own.key) = (system::INDEX, [SYSTEM_SPACE_ID_MAX, u32::MAX]);
             }
             Ok(_) => {
                 return CatalogPage::Done(CatalogDigest {
@@ -106,7 +99,7 @@ impl CatalogReader {
 
 impl Reading {
     fn ask(&self, out: &mut Vec<u8>) {
-        let parts = if self.space == SPACE_SPACE { 1 } else { 2 };
+        let parts = if self.space == system::SPACE { 1 } else { 2 };
         let mut key = Vec::new();
         write_array_len(&mut key, parts);
         let parts = self.key.iter().take(parts as usize);
@@ -116,7 +109,7 @@ impl Reading {
             index: IdOrName::Id(0),
             limit: u64::from(CATALOG_PAGE_ROWS),
             offset: 0,
-            iterator: ITERATOR_GT,
+            iterator: IteratorType::Gt as u64,
             key: &key,
             fetch_position: false,
             after: After::Start,
@@ -135,11 +128,11 @@ impl Reading {
             fields.read_array_len()?;
             let id = fields.read_uint()? as u32;
             let index = match self.space {
-                SPACE_SPACE if is_replicated(&mut fields)? => {
+                system::SPACE if is_replicated(&mut fields)? => {
                     self.spaces.insert(id);
                     0
                 }
-                SPACE_SPACE => 0,
+                system::SPACE => 0,
                 _ => fields.read_uint()? as u32,
             };
             self.key = [id, index];

@@ -45,6 +45,7 @@
 //! | `one_thread` | a worker, Tx and any engine on the thread of the test: what requests cost |
 //! | `pipe`, `connect` | its connections: in memory, without an Acceptor |
 //! | `request` | the requests that it sends |
+//! | `rows` | what an upstream answers of its system spaces |
 //!
 //! Nothing here sleeps: a test waits for replies, for the script's log, or for the runtime's state.
 
@@ -57,6 +58,7 @@ mod one_thread;
 mod peer;
 pub(crate) mod pipe;
 mod request;
+mod rows;
 mod server;
 mod wind;
 
@@ -73,6 +75,7 @@ pub use one_thread::{OneThread, PipePeer};
 pub(crate) use one_thread::{OneWorker, count_frames};
 pub use peer::{Frame, Peer};
 pub use request::RequestBuilder;
+pub use rows::user_reply;
 pub use server::{TestServer, block_on};
 
 /// The default configuration without the watchdog: a test that has Tx stand still says itself what

@@ -145,15 +145,20 @@ mod tests {
         }
     }
 
+    /// A replica that is caught up as of then.
+    fn replica(caught_up: Instant) -> ReadableReplica {
+        ReadableReplica {
+            incarnation: run(1),
+            caught_up,
+            proven: caught_up,
+            number: 80,
+        }
+    }
+
     /// Whether a connection that has seen this may read, 100 ms after the replica was caught up.
     fn may_read(marks: impl Fn(Instant) -> ReadMarks, read: ReplicaRead) -> bool {
         let at = Instant::now();
-        let replica = ReadableReplica {
-            incarnation: run(1),
-            caught_up: at,
-            proven: at,
-            number: 80,
-        };
+        let replica = replica(at);
         let now = at + Duration::from_millis(100);
         marks(at).may_read(&replica, read, STALENESS_MAX, now)
     }
@@ -203,12 +208,7 @@ mod tests {
     #[test]
     fn what_lacks_older_changes_than_may_be_missed_is_not_read() {
         let at = Instant::now();
-        let replica = ReadableReplica {
-            incarnation: run(1),
-            caught_up: at,
-            proven: at,
-            number: 80,
-        };
+        let replica = replica(at);
         let may = |passed| {
             let now = at + passed;
             ReadMarks::default().may_read(&replica, ReplicaRead::First, STALENESS_MAX, now)

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use vestibule_actors::testing::user_reply;
 use vestibule_actors::wire::auth::{PasswordHash, SCRAMBLE_SIZE};
 use vestibule_actors::wire::features::Features;
 use vestibule_actors::wire::frame::{PREFIX_SIZE, read_prefix};
@@ -471,17 +472,5 @@ fn user_row(state: &State, key: &[u8]) -> Vec<u8> {
     let _ = reader.read_array_len();
     let name = reader.read_str().unwrap();
     let hash = lock(&state.users).get(name).copied();
-    let mut body = vec![0x81, 0x30];
-    write_array_len(&mut body, u32::from(hash.is_some()));
-    if let Some(hash) = hash {
-        write_array_len(&mut body, 5);
-        write_uint(&mut body, 32);
-        write_uint(&mut body, 1);
-        write_str(&mut body, name);
-        write_str(&mut body, "user");
-        write_map_len(&mut body, 1);
-        write_str(&mut body, "chap-sha1");
-        write_str(&mut body, &hash.to_base64());
-    }
-    body
+    user_reply(name, hash)
 }

@@ -2,10 +2,11 @@
 //! them.
 
 use vestibule_wire::auth::{PasswordHash, SCRAMBLE_SIZE};
-use vestibule_wire::msgpack::{Reader, write_array_len, write_map_len, write_str, write_uint};
+use vestibule_wire::msgpack::Reader;
 
 use super::model::SALT;
 use crate::simulation::random::Random;
+use crate::testing::user_reply;
 use crate::upstream::{GatewayAccount, ListedUsers, UpstreamUsers};
 
 /// Who reads `_user` for the gateway.
@@ -86,20 +87,7 @@ impl Accounts {
         let mut reader = Reader::new(key);
         let _ = reader.read_array_len();
         let name = reader.read_str().expect("a name");
-        let hash = self.hash(name);
-        let mut body = vec![0x81, 0x30];
-        write_array_len(&mut body, u32::from(hash.is_some()));
-        if let Some(hash) = hash {
-            write_array_len(&mut body, 5);
-            write_uint(&mut body, 32);
-            write_uint(&mut body, 1);
-            write_str(&mut body, name);
-            write_str(&mut body, "user");
-            write_map_len(&mut body, 1);
-            write_str(&mut body, "chap-sha1");
-            write_str(&mut body, &hash.to_base64());
-        }
-        body
+        user_reply(name, self.hash(name))
     }
 
     /// Whether a user is the gateway itself.
