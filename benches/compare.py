@@ -126,6 +126,11 @@ def cores_of(shape):
     return {min(os.sched_getaffinity(0))} if shape == "1x1" else None
 
 
+def session_threads():
+    """How many vestibule has here by its defaults (actors/src/config.rs)."""
+    return min(max(len(os.sched_getaffinity(0)) - 1, 1), 256)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -436,6 +441,7 @@ def compare(options):
     print_ratios(cells)
     write_json(options, {"machine": machine, "versions": versions, "seconds": options.seconds,
                          "warmup": options.warmup, "rounds": options.rounds,
+                         "session_threads": session_threads(),
                          "keys": options.keys, "cells": cells})
     complete = all(len(row["runs"]) == options.rounds for cell in cells
                    for row in cell["contenders"].values())

@@ -237,7 +237,7 @@ def clients(options):
         for own in all_of_them:
             own.close()
     figures = {"clients": options.clients, "upstream_connections": upstream_has, "errors": wrong,
-               "session_threads": max(min(os.cpu_count(), 2), os.cpu_count() - 1)}
+               "session_threads": compare.session_threads()}
     print("clients ", figures, flush=True)
     return figures
 

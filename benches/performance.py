@@ -94,7 +94,8 @@ def kept(small, large, missing):
                 "mb_per_second": {name: round(statistics.median(
                     run["bytes_per_second"] for run in runs) / 1e6) for name, runs in of.items()}}
                for title, of in large["runs"]["throughput"].items()]
-    about = {key: small[key] for key in ("machine", "versions", "seconds", "rounds", "keys")}
+    about = {key: small[key] for key in ("machine", "versions", "seconds", "rounds", "keys",
+                                         "session_threads")}
     return {**about, "missing": missing, "cells": cells, "replies": replies}
 
 
@@ -147,11 +148,13 @@ def told(figures):
     """The part of the page that is made of figures."""
     machine, versions = figures["machine"], figures["versions"]
     missing = "".join(f" {name} was missing." for name in figures["missing"])
+    threads = figures["session_threads"]
     return "\n".join([
         BEGIN,
         f"{machine['cpu'] or 'Unknown processor'}, {machine['cores']} cores, {machine['kernel']};"
         f" {', '.join(versions.values())}. Medians of {figures['rounds']} rounds of"
-        f" {figures['seconds']:g} s; {figures['keys']:,} keys.{missing}", "",
+        f" {figures['seconds']:g} s; {figures['keys']:,} keys;"
+        f" {threads} session thread{'s' * (threads > 1)}.{missing}", "",
         "### Rate, ours to Tarantool's", "",
         *table(figures, "rate_to_tarantool", "above 1 is faster"), "",
         "### 99th percentile, ours to Tarantool's", "",

@@ -79,7 +79,7 @@ settable! {
         /// Who may have how many of the process's descriptors.
         pub descriptors: DescriptorLimits,
         /// Threads that own sockets, at most [`SESSION_THREADS_MAX`]; 0 takes one less than there
-        /// are cores, and both of two.
+        /// are cores, and at least one.
         pub session_threads: usize,
         /// The instance's UUID, as the greeting and `box.info` tell it; [`Uuid::NIL`] has one made
         /// at random, another one at each start.
@@ -197,13 +197,11 @@ impl Config {
     }
 }
 
-/// How many session threads there are on that many cores, if nobody says it. Tx has a core for
-/// itself where there are enough of them: of two, it would be half of what can answer reads.
+/// How many session threads there are on that many cores, if nobody says it: Tx has a core for
+/// itself where there is one. With both of two, more reads are answered in a second, and the
+/// slowest ones take several times as long.
 fn session_threads_on(cores: usize) -> usize {
-    match cores {
-        ..=2 => cores.max(1),
-        _ => (cores - 1).min(SESSION_THREADS_MAX),
-    }
+    cores.saturating_sub(1).clamp(1, SESSION_THREADS_MAX)
 }
 
 /// The part of a configuration that holds as long as the runtime does.
@@ -235,9 +233,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tx_has_a_core_for_itself_where_there_are_more_than_two() {
-        let found = [1, 2, 3, 4, 32, 300].map(session_threads_on);
-        assert_eq!(found, [1, 2, 2, 3, 31, SESSION_THREADS_MAX]);
+    fn tx_has_a_core_for_itself_where_there_is_more_than_one() {
+        let found = [0, 1, 2, 3, 4, 32, 300].map(session_threads_on);
+        assert_eq!(found, [1, 1, 1, 2, 3, 31, SESSION_THREADS_MAX]);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(crate) struct ConnectionArgs {
         value_parser = size,
     )]
     pub(crate) connections_memory_max: Size,
-    /// Threads that own sockets; 0 takes one less than there are cores, and both of two.
+    /// Threads that own sockets; 0 takes one less than there are cores, and at least one.
     #[arg(
         long,
         env = "VESTIBULE_SESSION_THREADS",
