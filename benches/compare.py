@@ -59,6 +59,8 @@ class Server:
         self.port = port
         self.log = directory / "log"
         self._command, self._cores = command, cores
+        # Spaces whose rows an earlier run has written.
+        self.filled = set()
         self.start()
 
     def start(self):
@@ -184,7 +186,7 @@ def servers(options, op, shape):
 
 def contenders(options):
     names = [] if options.no_vestibule else [OURS]
-    names.append(FLOOR)
+    names += [] if options.no_floor else [FLOOR]
     return names if options.no_tarantool else names + [TUNED, DEFAULT]
 
 
@@ -196,6 +198,9 @@ def measure(options, op, shape, server):
     command = [options.generator, "bench", *target, "--op", sent, "--connections", connections,
                "--depth", depth, "--seconds", str(options.seconds),
                "--warmup-seconds", str(options.warmup), "--keys", str(options.keys), "--json"]
+    space = "second" if op.endswith("-second") else "first"
+    if server is not None and space in server.filled:
+        command.append("--filled")
     # The standard error is ours too, so that the reason of a failure is seen at once.
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False,
                             preexec_fn=pinned(cores_of(shape)))
@@ -203,19 +208,33 @@ def measure(options, op, shape, server):
         who = FLOOR if server is None else server.name
         print(f"  the run against {who} failed", file=sys.stderr)
         return None
+    if server is not None and op != "ping":
+        server.filled.add(space)
     return json.loads(result.stdout)
 
 
-def run_cell(options, op, shape):
+def run_cells(options):
+    """The cells, one by one as they are measured."""
+    wanted = [(op, own) for op in options.only_op or OPS for own in options.only_shape or SHAPES]
+    if options.shared:
+        with servers(options, *wanted[0]) as running:
+            yield from (run_cell(options, op, own, running) for op, own in wanted)
+        return
+    for op, own in wanted:
+        with servers(options, op, own) as running:
+            cell = run_cell(options, op, own, running)
+        yield cell
+
+
+def run_cell(options, op, shape, running):
     names = contenders(options)
     runs = {name: [] for name in names}
-    with servers(options, op, shape) as running:
-        for turn in range(options.rounds):
-            shift = turn % len(names)
-            for name in names[shift:] + names[:shift]:
-                run = measure(options, op, shape, running.get(name))
-                if run is not None:
-                    runs[name].append(run)
+    for turn in range(options.rounds):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            run = measure(options, op, shape, running.get(name))
+            if run is not None:
+                runs[name].append(run)
     return summary(op, shape, runs)
 
 
@@ -350,6 +369,10 @@ def parse():
     parser.add_argument("--no-tarantool", action="store_true", help="do without Tarantool")
     parser.add_argument("--no-vestibule", action="store_true",
                         help="measure the others only, to learn about the machine")
+    parser.add_argument("--no-floor", action="store_true", help="do without the floor")
+    parser.add_argument("--shared", action="store_true",
+                        help="one set of servers for all cells, whose rows are written once; not"
+                             " for replace-fsync and 1x1, which have servers of their own kind")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=3.0, help="of a run; default: 3")
     parser.add_argument("--warmup", type=float, default=0.5, metavar="SECONDS",
@@ -363,6 +386,9 @@ def parse():
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.shared and (FSYNC in (options.only_op or OPS)
+                           or "1x1" in (options.only_shape or SHAPES)):
+        parser.error(f"--shared is neither for {FSYNC} nor for 1x1")
     options.generator = options.generator or options.vestibule
     return options
 
@@ -434,10 +460,9 @@ def compare(options):
         versions["tarantool"] = first_line([options.tarantool, "--version"])
     print_head(options, machine, versions)
     cells = []
-    for op in options.only_op or OPS:
-        for of_shape in options.only_shape or SHAPES:
-            cells.append(run_cell(options, op, of_shape))
-            print_cell(cells[-1])
+    for cell in run_cells(options):
+        cells.append(cell)
+        print_cell(cell)
     print_ratios(cells)
     write_json(options, {"machine": machine, "versions": versions, "seconds": options.seconds,
                          "warmup": options.warmup, "rounds": options.rounds,

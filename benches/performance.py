@@ -5,11 +5,12 @@
   benches/performance.py              # about 25 minutes; nothing else should run meanwhile
   benches/performance.py --draw       # tells and draws the figures again that are kept
 
-It runs compare.py (all operations and shapes) and the throughput of groups.py, and keeps their
-medians in benches/measured/performance.json. Where the time goes, waits beside other work, and what
-rows and definitions cost, is told as where.py, stalls.py and scale.py have kept it. The tables of
-docs/performance.md and the pictures beside the figures are made of these and of nothing else
-(tests/benches.rs compares). Who is not installed is said to be missing, there too.
+It runs compare.py (all operations and shapes, and some of them with many keys) and the throughput
+of groups.py, and keeps their medians in benches/measured/performance.json. Where the time goes,
+waits beside other work, and what rows and definitions cost, is told as where.py, stalls.py and
+scale.py have kept it. The tables of docs/performance.md and the pictures beside the figures are
+made of these and of nothing else, and so is what goals are missed there (goals.py; tests/benches.rs
+compares). Who is not installed is said to be missing, there too.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import sys
 import tempfile
 
 import compare
+import goals
 import groups
 import scale
 import stalls
@@ -32,6 +34,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 FIGURES = MEASURED / "performance.json"
 PAGE = HERE.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: made by benches/performance.py -->", "<!-- end of figures -->"
+MISSED = "<!-- goals: made by benches/performance.py -->", "<!-- end of goals -->"
 RIVALS = (compare.TUNED, compare.DEFAULT)
 
 OP_TITLES = {
@@ -42,6 +45,8 @@ OP_TITLES = {
     "replace-fsync": "replace, on the disk when answered",
 }
 DRAWN = ("ping", "replace", "select")
+# What is measured with many keys as well: where a look-up waits for memory.
+MANY_OPS, MANY_SHAPES = ("select", "replace", "range"), ("1x64", "16x16", "50x32", "256x4")
 KINDS = {
     "rate": ("Requests per second", "rate", ("1 k", "10 k", "100 k", "1 M", "10 M"),
              (1e3, 1e4, 1e5, 1e6, 1e7)),
@@ -71,32 +76,43 @@ def measure_all(options):
     only = [part for op in options.only_op or [] for part in ("--only-op", op)]
     only += [part for shape in options.only_shape or [] for part in ("--only-shape", shape)]
     with tempfile.TemporaryDirectory(prefix="vestibule-performance-") as top:
-        small, large = f"{top}/small.json", f"{top}/large.json"
-        child("compare.py", *given, *without, "--seconds", str(options.seconds),
-              "--warmup", "0.3", "--keys", str(options.keys), "--json", small, *only)
+        small, large, many = (f"{top}/{name}.json" for name in ("small", "large", "many"))
+        timed = ["--seconds", str(options.seconds), "--warmup", "0.3"]
+        child("compare.py", *given, *without, *timed, "--keys", str(options.keys), "--json", small,
+              *only)
+        only = [part for op in MANY_OPS for part in ("--only-op", op)]
+        only += [part for own in MANY_SHAPES for part in ("--only-shape", own)]
+        child("compare.py", *given, *without, *timed, "--keys", str(options.many_keys), "--json",
+              many, "--shared", "--no-floor", *only)
         sizes = [part for size in options.sizes or [] for part in ("--size", str(size))]
         without = ["--without", "tarantool"] if missing else ["--tarantool", options.tarantool]
         child("groups.py", *given, *without, "--without", "yamux", "--only", "throughput",
               "--direction", "down", "--seconds", str(options.seconds), "--json", large, *sizes)
-        return kept(json.loads(pathlib.Path(small).read_text(encoding="utf-8")),
-                    json.loads(pathlib.Path(large).read_text(encoding="utf-8")), missing)
+        small, large, many = (json.loads(pathlib.Path(own).read_text(encoding="utf-8"))
+                              for own in (small, large, many))
+    return kept(small, large, many, missing)
 
 
-def kept(small, large, missing):
-    """What is kept of both: medians, without the single runs."""
-    cells = [{"op": cell["op"], "shape": cell["shape"],
-              "contenders": {name: {key: round(row[key], 1) for key in
-                                    ("rate", "rate_min", "rate_max", "p50_us", "p99_us")}
-                             for name, row in cell["contenders"].items()},
-              "ratios": {key: value and round(value, 3) for key, value in cell["ratios"].items()}}
-             for cell in small["cells"]]
+def kept_cells(compared):
+    """Cells as they are kept: medians, without the single runs."""
+    return [{"op": cell["op"], "shape": cell["shape"],
+             "contenders": {name: {key: round(row[key], 1) for key in
+                                   ("rate", "rate_min", "rate_max", "p50_us", "p99_us")}
+                            for name, row in cell["contenders"].items()},
+             "ratios": {key: value and round(value, 3) for key, value in cell["ratios"].items()}}
+            for cell in compared["cells"]]
+
+
+def kept(small, large, many, missing):
+    """What is kept of all."""
     replies = [{"bytes": int(title.split()[1]),
                 "mb_per_second": {name: round(statistics.median(
                     run["bytes_per_second"] for run in runs) / 1e6) for name, runs in of.items()}}
                for title, of in large["runs"]["throughput"].items()]
     about = {key: small[key] for key in ("machine", "versions", "seconds", "rounds", "keys",
                                          "session_threads")}
-    return {**about, "missing": missing, "cells": cells, "replies": replies}
+    return {**about, "missing": missing, "cells": kept_cells(small), "replies": replies,
+            "many": {"keys": many["keys"], "cells": kept_cells(many)}}
 
 
 def cell_of(figures, op, shape):
@@ -118,6 +134,17 @@ def table(figures, key, note):
             texts = ["–" if value is None else f"{value:.2f}" for value in values]
             lines.append("| " + " | ".join([OP_TITLES[op], *texts]) + " |")
     return lines if len(lines) > 2 else ["Tarantool was not installed."]
+
+
+def many_keys(figures):
+    """The same ratios with many keys, if that was measured."""
+    many = figures.get("many")
+    if not many:
+        return []
+    return [f"### The same with {many['keys']:,} keys", "",
+            "Servers that serve all shapes, one after the other.", "",
+            *table(many, "rate_to_tarantool", "rate, above 1 is faster"), "",
+            *table(many, "p99_to_tarantool", "99th percentile, below 1 is better"), ""]
 
 
 def absolute(figures):
@@ -161,6 +188,7 @@ def told(figures):
         *table(figures, "p99_to_tarantool", "below 1 is better"), "",
         "### Rate, ours to the floor's", "",
         *table(figures, "rate_to_floor", "1 would be perfection"), "",
+        *many_keys(figures),
         "### Large replies over one connection", "", *replies(figures), "",
         "### Ours by itself", "", *absolute(figures), "",
         "### Instructions and allocations of a request", "", *costs(), *others(), END])
@@ -237,11 +265,18 @@ def draw(figures, kind, theme):
     return picture.svg(height, f"{title}, vestibule beside Tarantool")
 
 
+def between(page, begin, end, text):
+    """The page with this text in place of what begins and ends with these lines."""
+    before, rest = page.split(begin, 1)
+    return before + text + rest.split(end, 1)[1]
+
+
 def results(figures):
     """Every file that is made of the figures, with its text."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN, 1)
-    made = {PAGE: before + told(figures) + rest.split(END, 1)[1]}
+    page = between(PAGE.read_text(encoding="utf-8"), BEGIN, END, told(figures))
+    begin, end = MISSED
+    missed = "\n".join([begin, *goals.told(figures, OP_TITLES), end])
+    made = {PAGE: between(page, begin, end, missed)}
     for kind in KINDS:
         for theme in THEMES:
             made[MEASURED / f"{kind}-{theme}.svg"] = draw(figures, kind, theme)
@@ -266,6 +301,8 @@ def parse():
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=1.5, help="of a run; default: 1.5")
     parser.add_argument("--keys", type=int, default=100_000, help="default: %(default)s")
+    parser.add_argument("--many-keys", type=int, default=2_000_000,
+                        help="of the cells with many of them; default: %(default)s")
     parser.add_argument("--only-op", action="append", choices=compare.OPS, help="may be repeated")
     parser.add_argument("--only-shape", action="append", type=compare.shape, metavar="CxD",
                         help="may be repeated")

@@ -51,7 +51,14 @@ fn every_operation_is_compared_with_tarantool_and_kept() {
     let directory = Directory::new();
     let kept = directory.path().join("figures.json");
     let short = ["--rounds", "1", "--seconds", "0.1", "--keys", "100"];
-    let cells = ["--only-shape", "1x1", "--size", "1000000"];
+    let cells = [
+        "--many-keys",
+        "500",
+        "--only-shape",
+        "1x1",
+        "--size",
+        "1000000",
+    ];
     let json = ["--json", kept.to_str().expect("the path is text")];
     smoke(
         "performance.py",
@@ -59,6 +66,7 @@ fn every_operation_is_compared_with_tarantool_and_kept() {
     );
     let kept = std::fs::read_to_string(kept).expect("figures were kept");
     assert!(!kept.contains("null"), "{kept}");
+    assert!(kept.contains("\"keys\": 500,"), "{kept}");
     for op in ["upsert", "select-second", "replace-fsync"] {
         assert!(kept.contains(&format!("\"op\": \"{op}\"")), "{kept}");
     }

@@ -98,6 +98,10 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub keys: u32,
 
+    /// Write no rows before measuring: those of an earlier run with as many keys are there
+    #[arg(long)]
+    pub filled: bool,
+
     /// The server's process number, to look at its memory, descriptors and processor time
     #[arg(long)]
     pub pid: Option<u32>,

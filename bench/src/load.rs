@@ -59,7 +59,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
         } else {
             space::find_or_create(&mut client, &args.space)?
         };
-        space::preload(&mut client, id, args.keys)?;
+        if !args.filled {
+            space::preload(&mut client, id, args.keys)?;
+        }
         space_id = Some(id);
     }
     let server = if null_server.is_some() {

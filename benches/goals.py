@@ -1,0 +1,196 @@
+"""The goals, what of the kept figures misses them, and why: the last part of docs/performance.md.
+
+What is missed follows from the figures; the reasons stand here, by goal, and so do not depend on
+the run. A goal that is missed and has no reason ends `benches/performance.py --check`.
+"""
+
+import json
+
+import compare
+import groups
+import scale
+import stalls
+from picture import MEASURED
+
+# Shapes with enough in flight to be a pipeline, and not so many connections that these are all
+# there is to do.
+PIPELINED = ("1x64", "16x16", "50x32")
+# Rate to Tarantool's: pipelined, and at the other shapes.
+RATES = {
+    "replace": (2, 1.3), "select": (2, 1.3), "update": (1.5, 1.3), "upsert": (1.5, 1.3),
+    "range": (1.5, 1.3), "mixed": (1.5, 1.3), "replace-second": (1.5, 1.3),
+    "select-second": (1.5, 1.3), "replace-fsync": (1.5, 1.3),
+}
+OF_FLOOR, GAP_MS, OF_ROW = 0.95, 5, 0.5
+READS = ("ping", "select", "range", "mixed", "select-second")
+NO_ALLOCATIONS = ("ping x1", "ping x16", "select x1", "select x16")
+
+REASONS = {
+    "floor": "The floor looks at a length and answers a constant. Here a frame is read, admitted"
+             " under the serving state, counted and answered, and no connection keeps another one"
+             " waiting: {ping:,} instructions. Replies of several connections written together"
+             " would wake a client on the same machine less often; a ping would wait for others'"
+             " replies ([decision 130](decisions/0130-both-of-two-cores-have-sessions.md)).",
+    "replace": "A write goes to the thread that owns the data and back: two threads are woken."
+               " With one connection nothing is done meanwhile. Batches took a REPLACE alone from"
+               " 24,300 instructions to 17,700 ([decision 9](decisions/0009-batches.md)), one walk"
+               " over the body one of sixteen from 6,706 to {replace:,}"
+               " ([decision 119](decisions/0119-usual-requests-in-one-walk.md)).",
+    "select": "A session thread has one of the two cores, and more than half of its time is the"
+              " kernel's: reading, writing, and waking the client. Tarantool's has the network on"
+              " one thread and the data on another, which share a read. One walk over the body took"
+              " a SELECT from 4,185 instructions to {select:,}; to know the bytes of each connector"
+              " was weighed there and left"
+              " ([decision 119](decisions/0119-usual-requests-in-one-walk.md)). Two session threads"
+              " had 1.41 and 1.47 of Tarantool's rate at 16x16 and 50x32, and a 99th percentile of"
+              " up to 2.9 times Tarantool's"
+              " ([decision 134](decisions/0134-one-of-two-cores-has-sessions.md)).",
+    "update": "The way to the thread that owns the data and back, as of a REPLACE; the body's"
+              " values are taken one by one on both threads. Fields that are changed in one walk"
+              " took an UPDATE from 12,348 instructions to {update:,}.",
+    "range": "As a SELECT by key, and the session thread copies ten rows. Looking for the range's"
+             " end once in each leaf took it from 6,849 instructions to {range:,}.",
+    "mixed": "A SELECT behind a write of its own connection sees it, and so goes to the thread that"
+             " owns the data; those before it are answered at once. So a pipeline is answered in"
+             " parts, each of which wakes the client. All SELECTs of a connection that has a write"
+             " under way in its batch: 8 % more at 16x16, 7 % less at 1x64; it would take from"
+             " them that they are answered while that thread stands still"
+             " ([decision 130](decisions/0130-both-of-two-cores-have-sessions.md)).",
+    "replace-second": "As a REPLACE, and a second tree is changed, by keys that are longer than the"
+                      " eight bytes that nodes are searched by: {replace-second:,} instructions.",
+    "select-second": "As a SELECT by key. The key is the beginning of longer ones, found without a"
+                     " look at the rest of them: from 5,461 instructions to {select-second:,}.",
+    "replace-fsync": "Whoever has one request in flight waits for the disk, on both sides.",
+    "p99": "Server and generator share two cores: the slowest wait for the scheduler. With two"
+           " session threads it was up to ten times Tarantool's, and at or below with one, in the"
+           " run of [decision 134](decisions/0134-one-of-two-cores-has-sessions.md).",
+    "replies": "One thread writes them, in pieces that others' replies go between. Without the"
+               " copies of large rows the server's own time for a MB went from 128 to 19 µs in"
+               " chunks and 53 to 19 whole; the rest is the kernel's"
+               " ([decision 94](decisions/0094-large-rows-are-not-copied.md)).",
+    "allocations": "The client of the benchmark is counted as well. One at a time, each read and"
+                   " each reply has a buffer of its own; sixteen share them.",
+    "gaps": "Clients, load and server share two cores, and compilers ran beside: what there is"
+            " beside nothing is the machine's. While an index is built writes are refused at once"
+            " (solo is declared) and wait for nothing, but none is answered; the start of a killed"
+            " server is its recovery.",
+    "definitions": "To read all definitions goes in steps of {step} rows, between which others have"
+                   " their turn; each row is an object of its own in memory.",
+    "rows": "Rows of up to 30 bytes stand in the leaves ([decision 2](decisions/"
+            "0002-own-b-plus-tree.md)), of each index: a second one has the row again, in 32 bytes,"
+            " and 24 for what is longer than eight bytes of its key, in leaves that keys in random"
+            " order leave in part empty. A pointer there would make each look-up by it wait for"
+            " memory once more; that was not tried.",
+}
+
+
+def target(op, shape):
+    """What the rate has to be of Tarantool's."""
+    pipelined, other = RATES[op]
+    return pipelined if shape in PIPELINED else other
+
+
+def ratios(figures, key, ops):
+    """Operation, shape and ratio of each cell, as the tables tell it."""
+    return [(cell["op"], cell["shape"], round(cell["ratios"][key], 2)) for cell in figures["cells"]
+            if cell["op"] in ops and cell["ratios"].get(key) is not None]
+
+
+def rates_missed(figures, op):
+    return [f"{shape} {value:.2f}" for _, shape, value
+            in ratios(figures, "rate_to_tarantool", (op,)) if value < target(op, shape)]
+
+
+def p99_missed(figures, titles):
+    """By operation, since all have the same goal."""
+    found = {}
+    for op, shape, value in ratios(figures, "p99_to_tarantool", (*RATES, "ping")):
+        if value > 1:
+            found.setdefault(op, []).append(f"{shape} {value:.2f}")
+    return [f"{titles[op]}: {', '.join(cells)}" for op, cells in found.items()]
+
+
+def gaps_missed(kept):
+    ours, theirs = (kept["servers"][name] for name in stalls.NAMES)
+    gap = lambda of, what, probe: of[what][probe]["longest_gap_ms"]
+    return [f"{stalls.TITLES[what].format(**kept)}, {probe}: {gap(ours, what, probe):g}"
+            f" (Tarantool {gap(theirs, what, probe):g})"
+            for what in stalls.TITLES for probe in stalls.PROBES
+            if gap(ours, what, probe) > GAP_MS]
+
+
+def definitions_missed(kept):
+    ours, theirs = (kept["definitions"][name] for name in scale.NAMES)
+    return [f"{title}, {int(number):,}: {ours[number][what]:,.0f} µs"
+            f" (Tarantool {theirs[number][what]:,.0f})"
+            for what, title in scale.TITLES.items() for number in ours
+            if ours[number][what] > theirs[number][what]]
+
+
+def rows_missed(kept):
+    ours, theirs = (kept["rows"][name] for name in scale.NAMES)
+    return [f"{ours / theirs:.2f}"] if ours / theirs > OF_ROW else []
+
+
+def others(costs):
+    """Goals of what the other benchmarks have kept."""
+    found = [("no allocation for a ping or a SELECT", "allocations",
+              [f"{name} {costs[name]['allocations']:g}" for name in NO_ALLOCATIONS
+               if costs[name]["allocations"] > 0])]
+    read = lambda own: json.loads(own.FIGURES.read_text(encoding="utf-8"))
+    if stalls.FIGURES.is_file():
+        found.append((f"at most {GAP_MS} ms between two answers, whatever is done beside", "gaps",
+                      gaps_missed(read(stalls))))
+    if scale.FIGURES.is_file():
+        kept = read(scale)
+        if "definitions" in kept:
+            found.append(("what has to do with definitions, no slower than Tarantool",
+                          "definitions", definitions_missed(kept)))
+        if "rows" in kept:
+            found.append((f"memory of a row, {OF_ROW:g} of Tarantool's", "rows",
+                          rows_missed(kept)))
+    return found
+
+
+def all_goals(figures, titles, costs):
+    """What the goal is, which reason it has if it is missed, and where it is missed."""
+    floor = [f"{shape} {value:.2f}" for _, shape, value
+             in ratios(figures, "rate_to_floor", ("ping",)) if value < OF_FLOOR]
+    goals = [(f"ping, {OF_FLOOR:g} of the floor's rate", "floor", floor)]
+    for op, (pipelined, other) in RATES.items():
+        text = f"{titles[op]}, {pipelined:g} of Tarantool's rate pipelined and else {other:g}"
+        goals.append((text, "update" if op == "upsert" else op, rates_missed(figures, op)))
+    goals.append(("99th percentile, no more than Tarantool's", "p99", p99_missed(figures, titles)))
+    many = figures.get("many")
+    if many:
+        for op in dict.fromkeys(cell["op"] for cell in many["cells"]):
+            goals.append((f"{titles[op]} with {many['keys']:,} keys, the same rate", op,
+                          rates_missed(many, op)))
+        goals.append((f"99th percentile with {many['keys']:,} keys, no more than Tarantool's",
+                      "p99", p99_missed(many, titles)))
+    slow = [f"{row['bytes'] / 1e6:g} MB {rate / theirs:.2f}" for row in figures["replies"]
+            for rate, theirs in [[row["mb_per_second"].get(own)
+                                  for own in (groups.WHOLE, groups.TARANTOOL)]]
+            if rate and theirs and round(rate / theirs, 2) < 1]
+    goals.append(("large replies, no slower than Tarantool's", "replies", slow))
+    return goals + others(costs)
+
+
+def told(figures, titles):
+    """The lines of the page."""
+    costs = json.loads((MEASURED / "cost.json").read_text(encoding="utf-8"))["costs"]
+    counts = {name.removesuffix(" x16"): cost["instructions"] for name, cost in costs.items()
+              if name.endswith(" x16")}
+    goals = all_goals(figures, titles, costs)
+    lines = ["| goal | missed | why, and what was tried |", "|---|---|---|"]
+    for text, reason, missed in goals:
+        if missed:
+            if reason not in REASONS:
+                raise compare.Failure(f"{text}: missed at {missed}, and goals.py tells no reason")
+            why = REASONS[reason].format(step=128, **counts)
+            lines.append(f"| {text} | {'; '.join(missed)} | {why} |")
+    met = [text for text, _, missed in goals if not missed]
+    lines += ["", "Met everywhere: " + ("; ".join(met) or "none") + "."]
+    if not figures.get("many"):
+        lines += ["", "With more keys it was not measured yet."]
+    return lines
