@@ -65,8 +65,13 @@ pub(crate) const SCOUT_REPLY_SIZE_MAX: usize = 8 << 20;
 pub(crate) const PROBE_INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_millis(50);
 
 /// How often while requests are held for the one that takes over: each waits for that to be seen.
-/// A hold has its end, and a probe takes an upstream some 40 µs.
+/// A hold has its end, and a probe takes an upstream some 40 µs. The same for [`SPLIT_HURRY`].
 pub(crate) const PROBE_INTERVAL_HELD: Duration = Duration::from_millis(20);
+
+/// For how long upstreams are asked more often when another one has come to take changes beside the
+/// one that requests go to: what the two are about shows in that time, and where both do by design
+/// they are not asked so often for ever.
+pub(crate) const SPLIT_HURRY: Duration = Duration::from_secs(1);
 
 /// How long a connection to an upstream may take to be made, greeted and logged in, unless
 /// configured otherwise.
@@ -95,6 +100,13 @@ pub(crate) const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(50);
 
 /// The longest that an upstream that was lost is left alone.
 pub(crate) const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The same while no upstream is written to: whichever comes first is used within a second.
+pub(crate) const RECONNECT_WAIT_WITHOUT_PRIMARY: Duration = Duration::from_millis(500);
+
+/// The same while requests are held. With what is taken off at random, up to a half, one is tried
+/// 20 times a second at most.
+pub(crate) const RECONNECT_WAIT_HELD: Duration = Duration::from_millis(100);
 
 /// For how many times as long an upstream may say nothing that was silent and came back, again and
 /// again.

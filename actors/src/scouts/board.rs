@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use vestibule_wire::ballot::Ballot;
 
-use crate::limits::{PROBE_INTERVAL_HELD, PROBE_INTERVAL_WITHOUT_PRIMARY};
 use crate::shared::Shared;
 use crate::throttle::Throttle;
 use crate::upstream::{
     CatalogDigest, Condition, Decision, Destination, Failover, GatewayCell, Incarnation,
-    InstanceIdentity, Replicas, Scout, ScoutReport, UpstreamDrain, count_writable,
+    InstanceIdentity, ProbePace, Replicas, Scout, ScoutReport, UpstreamDrain, count_writable,
 };
 
 /// What is known of one upstream.
@@ -36,11 +35,12 @@ pub(super) struct ScoutBoard {
     pub(super) gateway: Arc<GatewayCell>,
     known: RefCell<Vec<KnownUpstream>>,
     failover: RefCell<Failover>,
+    pace: RefCell<ProbePace>,
     /// Who may answer SELECTs, if replicas may.
     replicas: Option<RefCell<Replicas>>,
     /// Wakes who ends holds when one begins.
     pub(super) held: Notify,
-    /// Wakes the scouts then: they ask at once, and more often.
+    /// Wakes the scouts when they are to make haste: they ask and connect at once.
     pub(super) hurried: Notify,
     /// One of them has served since the start.
     has_served: Cell<bool>,
@@ -80,6 +80,7 @@ impl ScoutBoard {
         };
         let known = gateway.config.upstreams.iter().map(known).collect();
         let failover = RefCell::new(Failover::new(gateway.config.failover_hold));
+        let pace = RefCell::new(ProbePace::new(gateway.config.probe_interval));
         let upstreams = gateway.config.upstreams.len();
         let replicas = gateway.config.reads_replicas();
         let replicas = replicas.then(|| RefCell::new(Replicas::new(upstreams)));
@@ -89,6 +90,7 @@ impl ScoutBoard {
             gateway,
             known: RefCell::new(known),
             failover,
+            pace,
             held: Notify::new(),
             hurried: Notify::new(),
             has_served: Cell::new(false),
@@ -253,12 +255,12 @@ impl ScoutBoard {
 
     /// How often upstreams are asked now.
     pub(super) fn probe_interval(&self) -> Duration {
-        let interval = self.gateway.config.probe_interval;
-        match self.gateway.destination() {
-            Destination::To(_) => interval,
-            Destination::Held => interval.min(PROBE_INTERVAL_HELD),
-            Destination::Nowhere => interval.min(PROBE_INTERVAL_WITHOUT_PRIMARY),
-        }
+        self.pace.borrow().probe_interval(self.now())
+    }
+
+    /// For how long an upstream that was lost is left alone at most.
+    pub(super) fn reconnect_wait_max(&self) -> Duration {
+        self.pace.borrow().reconnect_wait_max()
     }
 
     /// Does what follows from what is known.
@@ -273,7 +275,8 @@ impl ScoutBoard {
         }
         let conditions = self.conditions();
         let now = self.now();
-        if count_writable(&conditions) > 1
+        let writable = count_writable(&conditions);
+        if writable > 1
             && let Some(times) = self.split.borrow_mut().note(now)
         {
             log::warn!(
@@ -283,6 +286,9 @@ impl ScoutBoard {
             );
         }
         let decision = self.failover.borrow_mut().decide(&conditions, now);
+        if (self.pace.borrow_mut()).on_decided(decision, writable, now) {
+            self.hurried.notify_waiters();
+        }
         match decision {
             Decision::To(upstream) => {
                 self.tell_read_only(!conditions[upstream].is_writable());
@@ -305,7 +311,6 @@ impl ScoutBoard {
             self.gateway.sight.holds.fetch_add(1, Ordering::Relaxed);
             self.gateway.set_destination(Destination::Held);
             self.held.notify_one();
-            self.hurried.notify_waiters();
         }
     }
 

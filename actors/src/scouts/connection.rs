@@ -54,9 +54,12 @@ pub(super) async fn scout(
             Err(trouble) => trouble,
         };
         log::debug!("upstream {}: {trouble}", board.gateway.upstream(index));
-        let wait = board.tell(index, |scout| scout.on_lost(trouble, chance()));
+        let wait_max = board.reconnect_wait_max();
+        let wait = board.tell(index, |scout| scout.on_lost(trouble, wait_max, chance()));
+        // Haste that is made from now on: not that for its own sake.
+        let (waited, hurried) = (pin!(sleep(wait)), pin!(board.hurried.notified()));
+        let left_alone = select(waited, hurried);
         // Who asks now need not wait for it to come back: they see that nobody answers.
-        let left_alone = pin!(sleep(wait));
         let none_left = pin!(async { while questions.recv().await.is_some() {} });
         select(left_alone, none_left).await;
     }

@@ -24,6 +24,7 @@
 //! | `scout` | what is known of one of them |
 //! | `choose` | to which of them requests go |
 //! | `failover` | how long they are held while upstreams change places |
+//! | `pace` | how often they are asked how they are, and how soon they are tried again |
 //! | `again` | what may be sent twice |
 //! | `link` | one connection of a worker, for one user |
 //! | `handshake` | how a connection begins |
@@ -50,6 +51,7 @@ mod incoming;
 mod link;
 mod outbox;
 mod owed;
+mod pace;
 mod parked;
 mod queues;
 mod reads;
@@ -79,6 +81,7 @@ pub(crate) use gateway::{Destination, GatewayCell, HAS_ID_SINCE, ScoutQuestion, 
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};
 pub(crate) use link::{EndedLink, LinkFault, Pumped, ReadRole, RefusedRequest, Sink, UpstreamLink};
 pub(crate) use owed::OwedRequest;
+pub(crate) use pace::ProbePace;
 pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
 pub(crate) use reads::{ReadPlace, ReplicaRead};
 pub(crate) use replicas::{CatalogDigest, InstanceIdentity, Replicas};

@@ -256,12 +256,14 @@ impl Scout {
     /// Another upstream has come to take changes at that time. If this one has said nothing since,
     /// although it owes an answer, it is silent, however long it may be so otherwise.
     pub(crate) fn on_other_writable(&mut self, at: Instant) {
-        self.is_silent |= self.is_overdue && at > self.heard;
+        let is_replaced = self.is_overdue && at > self.heard;
+        self.find_silent(is_replaced);
     }
 
     /// The upstream cannot be reached, or its connection has ended. Returns how long it is left
-    /// alone; `chance`, from 0 to 1, has scouts of one upstream not come at once.
-    pub(crate) fn on_lost(&mut self, trouble: String, chance: f64) -> Duration {
+    /// alone: `wait_max` at most; `chance`, from 0 to 1, has scouts of one upstream not come at
+    /// once.
+    pub(crate) fn on_lost(&mut self, trouble: String, wait_max: Duration, chance: f64) -> Duration {
         self.condition = Condition::Absent;
         self.writable_since = None;
         self.trouble = trouble;
@@ -269,9 +271,8 @@ impl Scout {
         self.is_silent = false;
         self.owed_since = None;
         // The first time soon: it may be there again at once.
-        self.backoff
-            .pause()
-            .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
+        let wait = self.backoff.pause().min(wait_max);
+        wait.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
     /// Why its connection is given up, if it is: it has been silent for so long that another one
@@ -299,7 +300,17 @@ impl Scout {
         let silence = now.saturating_duration_since(self.last_sign());
         let owes = self.owed_since.is_some() && self.condition != Condition::Absent;
         self.is_overdue = owes && silence >= self.silent_after;
-        self.is_silent |= owes && silence >= self.silent_after.saturating_mul(self.patience);
+        let patience = self.silent_after.saturating_mul(self.patience);
+        self.find_silent(owes && silence >= patience);
+    }
+
+    /// Silent from now on, if so. What it says when it is back may have come about meanwhile:
+    /// whether it takes changes counts from then.
+    fn find_silent(&mut self, is_silent: bool) {
+        if is_silent && !self.is_silent {
+            self.is_silent = true;
+            self.writable_since = None;
+        }
     }
 }
 

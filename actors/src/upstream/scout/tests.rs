@@ -1,6 +1,7 @@
 //! An upstream that is played by hand.
 
 use super::*;
+use crate::limits::{RECONNECT_WAIT_HELD, RECONNECT_WAIT_WITHOUT_PRIMARY};
 
 const SILENT_AFTER: Duration = Duration::from_millis(500);
 const PERIOD: Duration = Duration::from_millis(50);
@@ -34,6 +35,10 @@ impl Model {
             self.now += PERIOD;
             self.scout.look(self.now, PERIOD);
         }
+    }
+
+    fn lose(&mut self, wait_max: Duration, chance: f64) -> Duration {
+        self.scout.on_lost("gone".to_owned(), wait_max, chance)
     }
 
     fn hear(&mut self) {
@@ -87,7 +92,8 @@ fn who_is_drained_is_so_whatever_it_says_and_is_as_it_says_afterwards() {
         assert_eq!(own.scout.condition(), expected);
         assert_eq!(own.scout.trouble(own.now).as_deref(), Some(trouble));
     }
-    own.scout.on_lost("gone".to_owned(), 1.0);
+    own.scout
+        .on_lost("gone".to_owned(), RECONNECT_WAIT_MAX, 1.0);
     assert_eq!(own.scout.condition(), Condition::Drained);
     own.scout.on_drain(UpstreamDrain::None);
     assert_eq!(own.scout.condition(), Condition::Absent);
@@ -150,18 +156,19 @@ fn who_is_silent_again_and_again_is_given_longer_and_trusted_later() {
 #[test]
 fn a_lost_one_is_absent_and_left_alone_longer_each_time() {
     let mut own = Model::serving();
-    let trouble = || "connection refused".to_owned();
-    let first = own.scout.on_lost(trouble(), 1.0);
+    let first = own.lose(RECONNECT_WAIT_MAX, 1.0);
     assert_eq!(first, RECONNECT_WAIT_MIN);
     assert_eq!(own.scout.condition(), Condition::Absent);
-    assert_eq!(own.scout.trouble(own.now), Some(trouble()));
-    let waits: Vec<_> = (0..20).map(|_| own.scout.on_lost(trouble(), 1.0)).collect();
+    assert_eq!(own.scout.trouble(own.now).as_deref(), Some("gone"));
+    let waits: Vec<_> = (0..20).map(|_| own.lose(RECONNECT_WAIT_MAX, 1.0)).collect();
     assert_eq!(waits[0], 2 * RECONNECT_WAIT_MIN);
     assert_eq!(waits.last(), Some(&RECONNECT_WAIT_MAX));
-    assert_eq!(own.scout.on_lost(trouble(), 0.0), RECONNECT_WAIT_MAX / 2);
+    assert_eq!(own.lose(RECONNECT_WAIT_MAX, 0.0), RECONNECT_WAIT_MAX / 2);
+    let bound = RECONNECT_WAIT_HELD;
+    assert_eq!(own.lose(bound, 1.0), bound, "while it is waited for");
     own.scout.on_greeted(own.now);
     own.scout.on_ballot(&Ballot::default(), own.now);
-    assert_eq!(own.scout.on_lost(trouble(), 1.0), RECONNECT_WAIT_MIN);
+    assert_eq!(own.lose(RECONNECT_WAIT_MAX, 1.0), RECONNECT_WAIT_MIN);
 }
 
 #[test]
@@ -217,7 +224,8 @@ fn since_when_it_takes_changes_is_known_while_it_does() {
     assert_eq!(own.scout.writable_since(), None);
     own.scout.on_info(Some(false), own.now);
     assert_eq!(own.scout.writable_since(), Some(own.now));
-    own.scout.on_lost("gone".to_owned(), 1.0);
+    own.scout
+        .on_lost("gone".to_owned(), RECONNECT_WAIT_MAX, 1.0);
     assert_eq!(own.scout.writable_since(), None);
 }
 
@@ -248,5 +256,43 @@ fn who_owes_an_answer_since_another_one_came_to_take_changes_is_given_no_longer(
         own.hear();
         own.scout.on_other_writable(at);
         assert_eq!(own.scout.condition(), SERVING);
+    }
+}
+
+/// An operator may have had it take changes while nobody heard of it.
+#[test]
+fn whether_it_takes_changes_counts_anew_after_a_silence() {
+    let mut own = Model::serving();
+    own.ask();
+    own.pass(SILENT_AFTER);
+    assert_eq!(own.scout.condition(), Condition::Silent);
+    assert_eq!(own.scout.writable_since(), None);
+    own.scout.on_ballot(&Ballot::default(), own.now);
+    own.hear();
+    let since = own.now;
+    assert_eq!(own.scout.condition(), SERVING);
+    assert_eq!(own.scout.writable_since(), Some(since));
+    own.pass(SILENT_AFTER);
+    own.scout.on_ballot(&Ballot::default(), own.now);
+    assert_eq!(own.scout.writable_since(), Some(since), "it was not silent");
+}
+
+/// R-7, GW-15: whatever its scouts wait for.
+#[test]
+fn a_lost_one_is_tried_twenty_times_a_second_at_most() {
+    const SECONDS: u32 = 60;
+    for wait_max in [
+        RECONNECT_WAIT_HELD,
+        RECONNECT_WAIT_WITHOUT_PRIMARY,
+        RECONNECT_WAIT_MAX,
+    ] {
+        let mut own = Model::serving();
+        let (mut waited, mut tries) = (Duration::ZERO, 0);
+        while waited < Duration::from_secs(SECONDS.into()) {
+            waited += own.lose(wait_max, 0.0);
+            tries += 1;
+        }
+        // The first pause is shorter.
+        assert!(tries <= 20 * SECONDS + 1, "{tries} by {wait_max:?}");
     }
 }
