@@ -150,6 +150,11 @@ fn large_reads_of_many_connections_take_turns_within_the_bound() {
     for reader in &mut readers {
         reader.send(&select(1));
     }
+    // From now on: who holds half a reply and does not come to its end gives way to others.
+    let threads: Vec<_> = readers
+        .into_iter()
+        .map(|mut reader| std::thread::spawn(move || reader.receive().body.len()))
+        .collect();
     for key in 0..20 {
         operator.ping();
         assert_eq!(
@@ -157,10 +162,6 @@ fn large_reads_of_many_connections_take_turns_within_the_bound() {
             0
         );
     }
-    let threads: Vec<_> = readers
-        .into_iter()
-        .map(|mut reader| std::thread::spawn(move || reader.receive().body.len()))
-        .collect();
     for thread in threads {
         let size = thread.join().expect("it is answered");
         assert!(size > SIZE, "{size}");

@@ -18,6 +18,11 @@ use crate::testing::pipe::ClientEnd;
 /// More than is read in one go.
 const MANY: u64 = 20_000;
 
+thread_local! {
+    /// Stands still, but where a test sets it: what had arrived is served for a moment only.
+    static NOW: Cell<Instant> = Cell::new(Instant::now());
+}
+
 fn writes(syncs: std::ops::Range<u64>) -> Vec<u8> {
     let write = |sync| RequestBuilder::replace(sync, sync).bytes();
     syncs.flat_map(write).collect()
@@ -43,7 +48,7 @@ async fn codes(client: &ClientEnd, count: usize) -> Vec<Option<u16>> {
 #[test]
 fn what_had_arrived_before_a_stop_is_executed_and_what_comes_later_refused() {
     actix_rt::System::new().block_on(async {
-        let worker = start(Clock::SYSTEM);
+        let worker = start(Clock::of(|| NOW.get()));
         let [client, idle] = [worker.connect().await, worker.connect().await];
         client.send(&RequestBuilder::new(RequestType::Begin, 1).stream(1).bytes());
         assert_eq!(codes(&client, 1).await, [None]);
@@ -63,9 +68,6 @@ fn what_had_arrived_before_a_stop_is_executed_and_what_comes_later_refused() {
 /// what was on its way before its client could know of the stop is executed.
 #[test]
 fn a_client_that_watches_for_a_stop_is_served_for_its_moment_and_no_longer() {
-    thread_local! {
-        static NOW: Cell<Instant> = Cell::new(Instant::now());
-    }
     actix_rt::System::new().block_on(async {
         let worker = start(Clock::of(|| NOW.get()));
         let [client, idle] = [worker.connect().await, worker.connect().await];
