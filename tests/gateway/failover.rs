@@ -112,6 +112,7 @@ pub(super) fn check(outcomes: &Outcomes, first: &BTreeSet<u64>, second: &BTreeSe
     assert!(all <= outcomes.len(), "nobody has written anything else");
 }
 
+///
 #[test]
 fn a_planned_switch_costs_no_write_and_does_none_twice() {
     let Some(program) = tarantool() else { return };
@@ -120,7 +121,7 @@ fn a_planned_switch_costs_no_write_and_does_none_twice() {
     set_read_only(&both[1], true);
     let server = gateway(&directories[0], &[("a", &both[0]), ("b", &both[1])]);
     let load = Load::begin(&server);
-    for turn in 0..10 {
+    for turn in 0..50 {
         load.go_on(200);
         set_read_only(&both[turn % 2], true);
         load.stand(&server);

@@ -10,6 +10,7 @@ mod seen;
 mod support;
 
 mod befallen;
+mod cut;
 mod failover;
 mod greedy;
 mod pinned;

@@ -9,7 +9,7 @@ use vestibule_actors::testing::Frame;
 use vestibule_actors::wire::auth::PasswordHash;
 
 use super::support::{Directory, Server, tarantool, wait_until};
-use super::{eval, gateway_with, log_in, start};
+use super::{connect, eval, gateway, gateway_with, log_in, start};
 
 /// A file of these users, all with the password 'secret'.
 fn list(directory: &Path, names: &[&str], mode: u32) -> PathBuf {
@@ -27,6 +27,32 @@ fn list(directory: &Path, names: &[&str], mode: u32) -> PathBuf {
 fn holds(told: &Frame, text: &str) -> bool {
     let mut parts = told.body.windows(text.len());
     told.code == 0 && parts.any(|own| own == text.as_bytes())
+}
+
+/// R-9, GW-09: by the hashes that the upstream has.
+#[test]
+fn users_that_come_change_and_go_upstream_do_so_for_logins_as_well() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let server = gateway(&directory, &[("a", &upstream)]);
+    let mut admin = connect(&upstream);
+    let mut change = |lua: &str| assert_eq!(admin.ask(&eval(lua)).code, 0, "{lua}");
+    let log_in = |password| server.connect().log_in("carol", password).error_code();
+    assert_eq!(log_in("first"), Some(45), "nobody is called so");
+    change("box.schema.user.create('carol', {password = 'first'})");
+    assert_eq!(
+        log_in("first"),
+        None,
+        "who was not known is asked for again"
+    );
+    change("box.schema.user.passwd('carol', 'second')");
+    assert_eq!(log_in("second"), None, "as is who was wrong");
+    wait_until("the old password is refused", || {
+        log_in("first") == Some(47)
+    });
+    change("box.schema.user.drop('carol')");
+    wait_until("she is not known any more", || log_in("second") == Some(45));
 }
 
 #[test]
