@@ -78,10 +78,7 @@ fn key_of(peer: &mut Peer, key: u64) -> vestibule_actors::testing::Frame {
 /// an operator can look at what holds a stop up, end it, and come in for that.
 #[test]
 fn operators_stay_come_in_and_act_until_a_stop_is_done() {
-    // On one thread what the kill ends is not told before the kill is answered: of two, the stop
-    // may be done in between, and waits for no operator's answer.
-    let config = with_admin_listener().session_threads(1);
-    let mut harness = Harness::start_with(config, Script::default());
+    let mut harness = Harness::start_with(with_admin_listener(), Script::default());
     let mut operator = harness.connect();
     operator.show("limits");
     let mut idle = harness.connect();
@@ -117,6 +114,33 @@ fn operators_stay_come_in_and_act_until_a_stop_is_done() {
 #[derive(serde::Deserialize)]
 struct Row {
     connection: u64,
+}
+
+/// whichever of two session threads has the administrator, and which what is ended: that is
+/// the last that the stop waits for, and the thread of the administrator may have nothing else.
+#[test]
+fn what_an_operator_ended_in_a_stop_is_answered_before_the_stop_is_done() {
+    for _ in 0..20 {
+        let config = with_admin_listener().session_threads(2);
+        let mut harness = Harness::start_with(config, Script::default());
+        let address = harness.handle().admin_addresses()[0];
+        let mut operators = [0, 1].map(|_| Peer::connect(address));
+        operators
+            .iter_mut()
+            .for_each(|own| drop(own.show("limits")));
+        let mut stuck = harness.connect();
+        stuck.send(&RequestBuilder::call(5, "never", NO_ARGS));
+        harness.wait_until("it is on its way", || harness.handle().in_flight() == 1);
+        harness.handle().begin_drain(None, "test");
+        harness.wait_for(State::Draining);
+        let [first, second] = &mut operators;
+        let rows: (Vec<Row>,) = first.show("requests").data();
+        // Both threads have seen the stop, and nobody waits for administrators.
+        let killed = second.call("vestibule.kill", &[0x91, rows.0[0].connection as u8]);
+        assert_eq!(killed.code, 0);
+        assert_eq!(stuck.receive().error_code(), Some(32));
+        assert_eq!(harness.join().killed, 0);
+    }
 }
 
 #[test]

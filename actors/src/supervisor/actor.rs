@@ -367,6 +367,7 @@ impl Handler<WorkerReported> for Supervisor {
                 machine.worker_quiesced(worker, serial, &waiting, now)
             }
             WorkerReport::Quiet => machine.worker_quiet(worker, serial, now),
+            WorkerReport::Busy => return machine.worker_busy(worker),
             WorkerReport::CutOff(counts) => machine.worker_cut_off(worker, serial, &counts, now),
         };
         self.apply(actions, ctx);

@@ -197,6 +197,11 @@ impl WorkerProgress {
         self.is_quiet = true;
     }
 
+    /// The worker waits for something again.
+    pub(super) fn busy(&mut self) {
+        self.is_quiet = false;
+    }
+
     /// The worker has answered its clients.
     pub(super) fn cut_off(&mut self, counts: CutOffCounts) {
         self.cut_off.get_or_insert(counts);

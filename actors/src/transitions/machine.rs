@@ -284,6 +284,18 @@ impl Machine {
         self.worker_event(worker, serial, now, WorkerProgress::quiet)
     }
 
+    /// An administrator of a worker waits for an answer again. A stop that has come no further than
+    /// to wait waits for that as well, until its deadline.
+    pub(crate) fn worker_busy(&mut self, worker: usize) {
+        if let Some(current) = &mut self.current
+            && current.request.target == TransitionTarget::Stopped
+            && current.phase < TransitionPhase::Abort
+            && let Some(worker) = current.worker(worker)
+        {
+            worker.busy();
+        }
+    }
+
     /// A worker has answered its clients.
     pub(crate) fn worker_cut_off(
         &mut self,

@@ -144,6 +144,8 @@ impl Bench {
     }
 }
 
+mod busy;
+
 #[test]
 fn a_quiet_demotion_is_over_before_its_deadline() {
     let mut bench = Bench::new(2);
@@ -396,6 +398,7 @@ enum Step {
     Ask(TransitionTarget, u64),
     Quiesced(usize),
     Quiet(usize),
+    Busy(usize),
     Killed(usize),
     /// News of a transition that is over.
     Late(usize),
@@ -415,6 +418,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (target, 0u64..5000).prop_map(|(target, grace)| Step::Ask(target, grace)),
         3 => (0usize..2).prop_map(Step::Quiesced),
         3 => (0usize..2).prop_map(Step::Quiet),
+        1 => (0usize..2).prop_map(Step::Busy),
         2 => (0usize..2).prop_map(Step::Killed),
         1 => (0usize..2).prop_map(Step::Late),
         1 => Just(Step::TxStopped),
@@ -451,6 +455,7 @@ proptest! {
                 }
                 Step::Quiesced(worker) => bench.quiesced(worker, WaitedFor::default()),
                 Step::Quiet(worker) => bench.quiet(worker),
+                Step::Busy(worker) => bench.machine.worker_busy(worker),
                 Step::Killed(worker) => bench.killed(worker, CutOffCounts::default()),
                 Step::Late(worker) => {
                     let serial = bench.machine.serial() + 1;

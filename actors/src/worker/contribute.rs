@@ -169,5 +169,7 @@ impl Handler<Gathered> for Worker {
 
     fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
         self.sessions.forward(gathered.reply_to, gathered);
+        // Its session is busy until it has answered; or it is gone.
+        self.wait_again_for_administrators();
     }
 }

@@ -192,6 +192,21 @@ impl Worker {
         }
     }
 
+    /// An administrator has had something done that the Supervisor may have been told of as
+    /// [`WorkerReport::Busy`]: a stop is told again when that is answered.
+    pub(super) fn wait_again_for_administrators(&self) {
+        let Some(transition) = self.transition.get() else {
+            return;
+        };
+        if transition.scope.is_stop() {
+            self.transition.set(Some(InTransition {
+                is_quiet: false,
+                ..transition
+            }));
+            self.tell_if_quiet();
+        }
+    }
+
     /// Takes back what Tx has not begun and answers it with this code.
     pub(crate) fn revoke_queued(&self, code: ErrorCode) {
         self.revoke_where(code, |_| true);

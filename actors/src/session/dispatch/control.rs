@@ -19,7 +19,7 @@ use crate::engine::Caller;
 use crate::engine::catalog::Catalog;
 use crate::engine::procedures::Audience;
 use crate::limits::SESSION_TURN_WORK_PER_LOOK;
-use crate::messages::{FanOut, Gather, ReplyTo, Requester, WaitId};
+use crate::messages::{FanOut, Gather, ReplyTo, Requester, WaitId, WorkerReport};
 use crate::reload::ReloadRequest;
 
 /// When a control procedure is replied to.
@@ -126,6 +126,10 @@ impl Dispatcher<'_> {
     /// Has every worker add its part; the session's own worker replies.
     fn fan_out(&mut self, question: FanOut, reply_to: ReplyTo) {
         self.session.on_gather();
+        if matches!(question, FanOut::Kill(_)) && self.shared.serving.load().is_stopping() {
+            // Before anybody is ended by it: what is ended may be the last that a stop waits for.
+            (self.peers.supervisor).report(self.worker_index, 0, WorkerReport::Busy);
+        }
         let workers = &self.peers.workers;
         let answers_to = workers[self.worker_index].gathered();
         let contributions = Gather::start(question, reply_to, answers_to, workers.len());
