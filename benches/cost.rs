@@ -67,14 +67,14 @@ async fn run(arguments: &Arguments) {
     let peer = server.connect().await;
     prepare(&peer, arguments.op).await;
     let mut requests = Requests::new(arguments.op, SPACE, KEYS);
-    let mut bytes = Vec::new();
+    let (mut bytes, mut replies) = (Vec::new(), Vec::new());
     for _ in 0..arguments.requests / arguments.depth {
         bytes.clear();
         for sync in 0..arguments.depth as u32 {
             requests.append(&mut bytes, sync);
         }
         peer.send(&bytes);
-        let replies = peer.receive(arguments.depth).await;
+        peer.receive(arguments.depth, &mut replies).await;
         assert!(is_answered(&replies), "an error was answered");
     }
 }
@@ -89,7 +89,7 @@ fn is_answered(replies: &[u8]) -> bool {
 async fn prepare(peer: &PipePeer, op: Op) {
     let call = async |name: &str, args: Vec<u8>| {
         peer.send(&RequestBuilder::call(1, name, &args).bytes());
-        peer.receive(1).await;
+        peer.receive(1, &mut Vec::new()).await;
     };
     call("box.schema.space.create", args(&("cost",))).await;
     call("box.space.cost:create_index", args(&("primary",))).await;
@@ -103,7 +103,7 @@ async fn prepare(peer: &PipePeer, op: Op) {
     let mut rows = Vec::new();
     Requests::append_rows(&mut rows, SPACE, KEYS);
     peer.send(&rows);
-    peer.receive(KEYS as usize).await;
+    peer.receive(KEYS as usize, &mut Vec::new()).await;
 }
 
 #[derive(Serialize)]

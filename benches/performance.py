@@ -77,7 +77,8 @@ def measure_all(options):
     only += [part for shape in options.only_shape or [] for part in ("--only-shape", shape)]
     with tempfile.TemporaryDirectory(prefix="vestibule-performance-") as top:
         small, large, many = (f"{top}/{name}.json" for name in ("small", "large", "many"))
-        timed = ["--seconds", str(options.seconds), "--warmup", "0.3"]
+        warmup = min(0.3, options.seconds / 2)
+        timed = ["--seconds", str(options.seconds), "--warmup", str(warmup)]
         child("compare.py", *given, *without, *timed, "--keys", str(options.keys), "--json", small,
               *only)
         only = [part for op in MANY_OPS for part in ("--only-op", op)]

@@ -71,11 +71,11 @@ def rows(options, name):
             server.process.wait()
 
 
-def load(options, server, op, shape, seconds, keys=None):
+def load(options, server, op, shape, seconds, keys=None, *more):
     """Asks a server; what `vestibule bench` tells."""
     return connections.run_bench(options, server, [
         "--op", op, "--connections", str(shape[0]), "--depth", str(shape[1]), "--seconds",
-        str(seconds), "--warmup-seconds", "0", "--keys", str(keys or options.keys)])
+        str(seconds), "--warmup-seconds", "0", "--keys", str(keys or options.keys), *more])
 
 
 def thread_times(pid):
@@ -90,11 +90,11 @@ def thread_times(pid):
 
 def each(options, server, op, shape, keys=None):
     """Microseconds of processor time of a request, by thread: of a run, less those of a very short
-    one, before which the same rows are written."""
+    one. The rows are there: to write them would be a part of either."""
     runs = []
     for seconds in (SHORT, SHORT + options.seconds):
         before = thread_times(server.process.pid)
-        answered = load(options, server, op, shape, seconds, keys)["answered"]
+        answered = load(options, server, op, shape, seconds, keys, "--filled")["answered"]
         after = thread_times(server.process.pid)
         times = {thread: time - before.get(thread, 0.0) for thread, time in after.items()}
         runs.append((answered, times))

@@ -153,14 +153,14 @@ impl PipePeer {
         self.0.send(bytes);
     }
 
-    /// Waits for this many whole frames, and returns them one after the other.
-    pub async fn receive(&self, frames: usize) -> Vec<u8> {
-        let mut received = Vec::new();
-        while count_frames(&received) < frames {
+    /// Waits for this many whole frames, which take the place of what `received` held. Who uses it
+    /// again has them without an allocation.
+    pub async fn receive(&self, frames: usize, received: &mut Vec<u8>) {
+        received.clear();
+        while count_frames(received) < frames {
             actix_rt::task::yield_now().await;
-            received.append(&mut self.0.receive());
+            self.0.receive_into(received);
         }
-        received
     }
 }
 

@@ -147,6 +147,13 @@ impl ClientEnd {
         self.0.change(|own| std::mem::take(&mut own.to_client))
     }
 
+    /// The same, behind what `received` holds: the connection keeps its buffer.
+    pub(crate) fn receive_into(&self, received: &mut Vec<u8>) {
+        if !self.0.lock().to_client.is_empty() {
+            self.0.change(|own| received.append(&mut own.to_client));
+        }
+    }
+
     /// Sends no more, and receives still.
     #[cfg(test)]
     pub(crate) fn end(&self) {
