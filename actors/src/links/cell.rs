@@ -15,8 +15,8 @@ use crate::connection::transport::Transport;
 use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    CatalogQuestion, GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped, ReadRole,
-    UpstreamLink,
+    CatalogQuestion, Destination, GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped,
+    ReadRole, UpstreamLink,
 };
 
 /// Why links end at the deadline of a drain.
@@ -110,6 +110,14 @@ impl LinkCell {
         self.wake();
     }
 
+    /// Whether requests go to its upstream over other links, since that was connected to anew.
+    pub(super) fn is_behind(&self, destination: Destination) -> bool {
+        let is_its =
+            |own: Incarnation| own.upstream == self.incarnation.upstream && own != self.incarnation;
+        let is_for_all = self.reads != ReadRole::Replica;
+        is_for_all && matches!(destination, Destination::To(target) if is_its(target))
+    }
+
     /// Has its task look.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
@@ -125,9 +133,15 @@ impl LinkCell {
         }
     }
 
-    /// Nothing more is written.
-    pub(super) fn close_transport(&self) {
-        *self.transport.borrow_mut() = None;
+    /// What is begun and still here is never sent: it cannot be taken back, so the link ends, for
+    /// this reason.
+    pub(super) fn cut_off_unsent(&self, why: &'static str) {
+        if self.link.borrow().unsent_bytes() > 0 {
+            self.cut_off.set(Some(why));
+            // Its task may not run before somebody writes.
+            *self.transport.borrow_mut() = None;
+            self.retire();
+        }
     }
 
     /// Ends the connection. The sessions that used it last may keep this cell for long.

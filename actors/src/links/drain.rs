@@ -77,12 +77,7 @@ impl Links {
     pub(crate) fn freeze(&self) {
         let links: Vec<_> = self.state.borrow().open.iter().flatten().cloned().collect();
         for cell in links {
-            if cell.link.borrow().unsent_bytes() > 0 {
-                cell.cut_off.set(Some("the server becomes a replica"));
-                // Its task may not run before somebody writes.
-                cell.close_transport();
-                cell.retire();
-            }
+            cell.cut_off_unsent("the server becomes a replica");
         }
     }
 

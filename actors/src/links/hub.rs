@@ -197,6 +197,10 @@ impl Links {
             }
         }
         destination
+                if cell.is_behind(destination) {
+                    // Other links lead there from now on, which are not to be ahead of it.
+                    cell.cut_off_unsent("its upstream was connected to anew");
+                }
     }
 
     /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream

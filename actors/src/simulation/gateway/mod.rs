@@ -130,3 +130,10 @@ fn the_same_seed_gives_the_same_world_of_a_gateway() {
     }
     assert_ne!(run(3).fingerprint, run(5).fingerprint);
 }
+
+/// A large request was on its way to an upstream that hung, small ones behind it, and more over
+/// another link when the scout had come back: these were ahead.
+#[test]
+fn what_an_upstream_that_hung_was_not_sent_is_not_sent_behind_what_comes_later() {
+    assert_eq!(run(16_411_626_990_505_134_783).worlds, 1);
+}
