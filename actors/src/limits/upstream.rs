@@ -36,6 +36,9 @@ shown! {
     /// Bytes of the requests by which one client has set something in its session upstream, as they
     /// are kept so that another session is made the same.
     "session_settings_max_bytes": SESSION_SETTINGS_BYTES_MAX = 16 << 10;
+    /// Settings of one client that are kept, by their names: Tarantool has about ten. Each link
+    /// that follows is sent all of them.
+    "session_settings_max": SESSION_SETTINGS_MAX = 32;
     /// Bytes of a reply to a question for the catalog that is kept.
     "upstream_catalog_reply_max_bytes": CATALOG_REPLY_SIZE_MAX = 4 << 20;
     /// Bytes of all such replies that are kept, with what they are kept by.

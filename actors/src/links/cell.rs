@@ -15,12 +15,19 @@ use crate::connection::transport::Transport;
 use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    CatalogQuestion, Destination, GatewayCell, Incarnation, LinkClient, LinkFault, LinkUser, Pumped,
-    ReadRole, UpstreamLink,
+    CatalogQuestion, ClientStream, Destination, GatewayCell, Incarnation, LinkClient, LinkFault,
+    LinkUser, Pumped, ReadRole, UpstreamLink,
 };
 
 /// Why links end at the deadline of a drain.
 pub(super) const DRAINED: &str = "it is drained";
+
+/// What an upstream has made of a request that was to set something.
+pub(super) struct ToldSetting {
+    pub(super) id: RequestId,
+    pub(super) key: ClientStream,
+    pub(super) is_accepted: bool,
+}
 
 /// One link: its machine, its socket, and the task that reads.
 pub(super) struct LinkCell {
@@ -39,6 +46,8 @@ pub(super) struct LinkCell {
     pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
     /// Questions for the catalog that are on their way.
     catalog: RefCell<HashMap<RequestId, CatalogQuestion>>,
+    /// Settings that were answered, until that is noted.
+    pub(super) told_settings: RefCell<Vec<ToldSetting>>,
     transport: RefCell<Option<Box<dyn Transport>>>,
     waker: RefCell<Option<Waker>>,
     /// The upstream's number of its catalog, as it was noted last.
@@ -71,6 +80,7 @@ impl LinkCell {
             ready_at: Cell::new(None),
             link: RefCell::new(link),
             catalog: RefCell::default(),
+            told_settings: RefCell::default(),
             transport: RefCell::default(),
             waker: RefCell::default(),
             schema_version: Cell::new(0),

@@ -5,7 +5,7 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::reply::{HEADER_SIZE, ReplyHeader};
 
-use super::cell::LinkCell;
+use super::cell::{LinkCell, ToldSetting};
 use crate::cells::claims::RequestId;
 use crate::limits::{CATALOG_REPLY_SIZE_MAX, TURN_SMALL_BYTES_MAX};
 use crate::memory::MemoryCharge;
@@ -102,6 +102,15 @@ impl Deliveries<'_> {
         }
     }
 
+    #[cold]
+    fn note_setting(&self, to: &OwedRequest, is_accepted: bool) {
+        self.link.told_settings.borrow_mut().push(ToldSetting {
+            id: to.id,
+            key: to.key,
+            is_accepted,
+        });
+    }
+
     fn push(&mut self, to: &OwedRequest, frame: Vec<u8>) {
         // What was answered before it comes before it.
         self.send();
@@ -125,6 +134,9 @@ impl Sink for Deliveries<'_> {
                 && let Some(number) = number_of_catalog(frame)
             {
                 self.keep_catalog(to, number, frame.body);
+            }
+            if to.is_setting {
+                self.note_setting(to, frame.code == 0);
             }
             header.pass_on(&mut self.replies().bytes, frame.code, frame.body);
             self.add_head(to);

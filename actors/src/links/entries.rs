@@ -41,6 +41,7 @@ pub(super) fn forward_of(
         repeat: repeat_of(entry, body, harmless),
         links: 0,
         is_of_catalog: entry.class == Class::Read && entry.code == SELECT && is_of_catalog(body),
+        is_setting: false,
         catalog: 0,
         schema_version: 0,
     }

@@ -2,8 +2,9 @@
 //! their sessions upstream, which counts for nobody else.
 //!
 //! ```text
-//!   a request that sets something ─▶ pinned ─▶ a new link ─▶ what was set before ─▶ the request
-//!                                └ again, when that is lost, or requests go elsewhere
+//!   a request that sets something ─▶ a place? ─▶ pinned ─▶ a new link ─▶ what was set ─▶ it
+//!                                     │              └ again, when that is lost, or requests go
+//!                                     └ none: refused   elsewhere
 //! ```
 
 use std::net::IpAddr;
@@ -11,22 +12,27 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::callers::{Pin, session_of};
-use super::cell::LinkCell;
+use super::callers::{Pin, SessionCaller, session_of};
+use super::cell::{LinkCell, ToldSetting};
 use super::hub::{Hub, Links};
+use super::refusals::NoLink;
 use super::taking::Taking;
 use crate::cells::claims::Claims;
 use crate::limits::{
-    LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_FEW, PINNED_LINKS_RESERVE, SESSION_SETTINGS_BYTES_MAX,
-    SHARED_LINKS_RESERVE,
+    LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_FEW, PINNED_LINKS_RESERVE, SHARED_LINKS_RESERVE,
 };
 use crate::messages::tx::BatchEntry;
 use crate::monitoring::{PinInfo, PinReason};
 use crate::upstream::{
-    Forward, ForwardBody, LinkClient, LinkMode, ParkedRequest, SessionRequest, SettingRequest,
+    Destination, Forward, ForwardBody, Kind, LinkClient, LinkMode, ParkedRequest, SessionRequest,
+    SettingRequest,
 };
+
+/// The number of the type of SQL.
+const EXECUTE: u16 = RequestType::Execute as u16;
 
 impl Taking<'_> {
     /// A request that does something to its session upstream.
@@ -40,20 +46,30 @@ impl Taking<'_> {
         if !request.is_set() {
             return self.take_plain(entry, body);
         }
-        if let Err(error) = self.pin_for(entry, body.bytes().len()) {
+        if !self.has_place_for(entry) {
+            // Its client goes on as before.
+            return self.refused.push((entry.id, NoLink::Paused));
+        }
+        if let Err(error) = self.pin_for(entry, request, body.bytes()) {
             return self.told.answers.push((entry.id, entry.sync, Err(error)));
         }
-        let setting = SettingRequest {
-            code: entry.code,
-            body: Bytes::copy_from_slice(body.bytes()),
-        };
+        self.is_setting = true;
         self.take_plain(entry, body);
-        // Not before: a link that is opened for it has it once.
-        if request == SessionRequest::Set
-            && let Some(caller) = self.hub.callers.get_mut(entry.session)
-        {
-            caller.settings.keep(setting);
-        }
+        self.is_setting = false;
+    }
+
+    /// Whether the client may have a link of its own, as far as that can be known now.
+    fn has_place_for(&self, entry: &BatchEntry) -> bool {
+        let (Some(caller), Destination::To(target)) =
+            (self.hub.callers.get(entry.session), self.destination)
+        else {
+            return true;
+        };
+        let client = LinkClient {
+            pinned: Some(caller.connection()),
+            ..caller.client()
+        };
+        caller.is_pinned() || self.hub.has_place(target.upstream, &client, entry.session)
     }
 
     /// From here on, this client has links of its own.
@@ -61,7 +77,13 @@ impl Taking<'_> {
     /// # Errors
     ///
     /// What it sets would count for others, or there is no room to keep it.
-    fn pin_for(&mut self, entry: &BatchEntry, size: usize) -> Result<(), Error> {
+    fn pin_for(
+        &mut self,
+        entry: &BatchEntry,
+        request: SessionRequest,
+        body: &[u8],
+    ) -> Result<(), Error> {
+        let claims = self.claims;
         let Some(caller) = self.hub.callers.get_mut(entry.session) else {
             return Ok(());
         };
@@ -70,18 +92,38 @@ impl Taking<'_> {
             let text = "vestibule does not support a session's first setting in a transaction";
             return Err(Error::new(ErrorCode::UNSUPPORTED, text));
         }
-        if !caller.settings.has_room(size) {
-            let text =
-                format!("Settings of a session take more than {SESSION_SETTINGS_BYTES_MAX} bytes");
-            return Err(Error::new(ErrorCode::MEMORY_ISSUE, text));
-        }
+        // Of what nobody waits for any more it is not known whether it was accepted.
+        caller.settings.is_unused(|own| claims.phase(own).is_some());
+        let setting = SettingRequest {
+            code: entry.code,
+            body: Bytes::copy_from_slice(body),
+        };
+        caller.settings.begin(entry.id, request, setting)?;
         let pin = Pin {
             reason: PinReason::Settings,
             since: Some(self.worker.shared.clock.now()),
         };
-        caller.pin(pin, entry.session, self.claims, &mut self.told.aborted);
+        caller.pin(pin, entry.session, claims, &mut self.told.aborted);
         self.hub.has_pins = true;
         Ok(())
+    }
+}
+
+impl SessionCaller {
+    /// Shares links again, if it has one of its own for nothing: it has set nothing, nothing that
+    /// sets something is under way, and the link that it had, if it had one, is over.
+    pub(super) fn unpin_unused(&mut self, claims: &Claims) {
+        let is_for_settings = |own: &Pin| own.reason == PinReason::Settings;
+        let has_link = || {
+            let link = self.link.as_ref();
+            link.is_some_and(|own| own.client.pinned.is_some() && !own.is_retired.get())
+        };
+        if self.pin.as_ref().is_some_and(is_for_settings)
+            && !has_link()
+            && self.settings.is_unused(|own| claims.phase(own).is_some())
+        {
+            self.pin = None;
+        }
     }
 }
 
@@ -95,16 +137,40 @@ impl Hub {
         let key = caller.key(session, 0);
         for SettingRequest { code, body } in caller.settings.iter() {
             let body = ForwardBody::Own(body.clone());
+            // It is charged for as when it was sent first.
+            let kind = match *code == EXECUTE {
+                true => Kind::Call,
+                false => Kind::Other,
+            };
+            let forward = Forward {
+                kind,
+                ..Forward::of_ours(key, *code)
+            };
             let mut link = cell.link.borrow_mut();
-            link.submit(Forward::of_ours(key, *code), body, claims);
+            link.submit(forward, body, claims);
         }
     }
 
     /// Something that waits goes over the link that its client has by now.
-    pub(super) fn follow_pin(&mut self, own: &mut ParkedRequest) {
-        let caller = self.callers.of(session_of(own.request.forward.key));
-        let pinned = caller.and_then(|own| own.client().pinned);
-        own.client.pinned = own.client.pinned.or(pinned);
+    pub(super) fn follow_pin(&mut self, own: &mut ParkedRequest, claims: &Claims) {
+        if let Some(caller) = self.callers.of(session_of(own.request.forward.key)) {
+            caller.unpin_unused(claims);
+            own.client.pinned = caller.client().pinned;
+        }
+    }
+
+    /// An upstream has answered what was to set something.
+    pub(super) fn end_settings(&mut self, told: Vec<ToldSetting>) {
+        for ToldSetting {
+            id,
+            key,
+            is_accepted,
+        } in told
+        {
+            if let Some(caller) = self.callers.of(session_of(key)) {
+                caller.settings.end(id, is_accepted);
+            }
+        }
     }
 
     /// Whether there is a place for one more link to an upstream that is one client's: nobody takes
@@ -135,6 +201,15 @@ fn is_same_address(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
 }
 
 impl Links {
+    /// Notes what an upstream has answered to what was to set something.
+    #[inline]
+    pub(super) fn note_settings(&self, cell: &LinkCell) {
+        let told = cell.told_settings.take();
+        if !told.is_empty() {
+            self.state.borrow_mut().end_settings(told);
+        }
+    }
+
     /// The clients that have links of their own, at most `limit`.
     pub(crate) fn pins(&self, now: Instant, limit: usize) -> Vec<PinInfo> {
         let thread = self.worker.upgrade().map_or(0, |own| own.index);

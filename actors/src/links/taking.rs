@@ -36,10 +36,12 @@ pub(super) struct Taking<'a> {
     pub(super) hub: &'a mut Hub,
     pub(super) worker: &'a Rc<WorkerCell>,
     pub(super) claims: &'a Claims,
-    destination: Destination,
+    pub(super) destination: Destination,
     /// The version of the catalog that clients know who tell one.
     catalog: u64,
-    refused: Vec<(RequestId, NoLink)>,
+    pub(super) refused: Vec<(RequestId, NoLink)>,
+    /// The entry at hand sets something.
+    pub(super) is_setting: bool,
     pub(super) told: Told,
     /// Aborts of transactions whose BEGIN is in this batch.
     aborts: Vec<Cancel>,
@@ -66,6 +68,7 @@ impl TakeBatch for Links {
             catalog: worker.shared.schema_version(),
             refused: Vec::new(),
             told: Told::default(),
+            is_setting: false,
             aborts: Vec::new(),
         };
         taking.take_cancels(batch);
@@ -206,6 +209,7 @@ impl Taking<'_> {
         Forward {
             number: self.hub.last,
             catalog: if entry.is_versioned { self.catalog } else { 0 },
+            is_setting: self.is_setting,
             ..forward_of(entry, key, body, &self.links.gateway.config.retry_calls)
         }
     }
@@ -265,6 +269,7 @@ impl Taking<'_> {
             Destination::Nowhere => return Err(NoLink::NoUpstream),
         };
         let client = caller.client();
+        caller.unpin_unused(self.claims);
         let link = links.find_link(self.hub, &client, session, target, self.worker)?;
         if let Some(caller) = self.hub.callers.get_mut(session)
             && !caller

@@ -74,6 +74,59 @@ impl SessionRequest {
     }
 }
 
+/// What a request sets, so that those of one name are known: one that is not understood sets what
+/// is the same byte for byte.
+pub(crate) fn setting_name(code: u16, body: &[u8]) -> Vec<u8> {
+    let name = match code {
+        UPDATE => name_of_update(body),
+        _ => name_of_sql(body),
+    };
+    let (kind, name) = name.unwrap_or((b'?', body));
+    [&[kind], name].concat()
+}
+
+/// The key of an UPDATE that does nothing but set a value.
+fn name_of_update(body: &[u8]) -> Option<(u8, &[u8])> {
+    let (mut key, mut is_plain) = (None, false);
+    each(body, |field, reader| match field {
+        keys::KEY => key = reader.skip().ok(),
+        keys::TUPLE => {
+            let one = reader.read_array_len() == Ok(1) && reader.read_array_len() == Ok(3);
+            is_plain = one && reader.read_str_bytes() == Ok(b"=");
+        }
+        _ => {}
+    })?;
+    key.filter(|_| is_plain).map(|own| (b'u', own))
+}
+
+/// The identifier behind SET SESSION, as it is written.
+fn name_of_sql(body: &[u8]) -> Option<(u8, &[u8])> {
+    let mut text = None;
+    each(body, |field, reader| {
+        if field == keys::SQL_TEXT {
+            text = reader.read_str_bytes().ok();
+        }
+    })?;
+    let text = without_comments(text?);
+    let text = without_comments(text.get(3..)?);
+    let (session, text) = text.split_at_checked(b"SESSION".len())?;
+    if !session.eq_ignore_ascii_case(b"SESSION") {
+        return None;
+    }
+    let text = without_comments(text);
+    let end = match text.first()? {
+        // Its closing quote belongs to it.
+        b'"' => text[1..].iter().position(|own| *own == b'"')? + 2,
+        _ => {
+            let is_part = |own: &u8| own.is_ascii_alphanumeric() || *own == b'_' || *own >= 0x80;
+            text.iter().position(|own| !is_part(own))?
+        }
+    };
+    // A quote within it is written twice.
+    let is_whole = end > 0 && text.get(end) != Some(&b'"');
+    is_whole.then_some((b's', &text[..end]))
+}
+
 /// Shows each value of a map, by its key. What is behind something that is none is not seen.
 fn each<'a>(body: &'a [u8], mut show: impl FnMut(u64, &mut Reader<'a>)) -> Option<()> {
     let mut reader = Reader::new(body);
@@ -160,6 +213,51 @@ mod tests {
         }
         let replace = RequestType::Replace as u16;
         assert_eq!(SessionRequest::of(replace, &by_id), SessionRequest::Nothing);
+    }
+
+    #[test]
+    fn what_is_set_is_known_by_its_name_whatever_the_value_is() {
+        let of = |text: &str| {
+            let mut body = vec![0x81, keys::SQL_TEXT as u8];
+            vestibule_wire::msgpack::write_str(&mut body, text);
+            setting_name(EXECUTE, &body)
+        };
+        let quoted = of("SET SESSION \"a\" = 1");
+        assert_eq!(of("-- x\n set /**/ session\n\"a\"=2;"), quoted);
+        assert_eq!(of("set session a = 1"), of("SET SESSION a=false"));
+        let others = [
+            "a = 1",
+            "\"b\" = 1",
+            "\"a\"\"\" = 1",
+            "\"a = 1",
+            "",
+            "ab = 1",
+        ];
+        let mut all: Vec<_> = others.map(|own| of(&format!("set session {own}"))).into();
+        all.extend([quoted, of("set a = 1"), of("set sess")]);
+        all.sort_unstable();
+        let count = all.len();
+        all.dedup();
+        assert_eq!(all.len(), count, "they are told apart");
+    }
+
+    #[test]
+    fn an_update_is_known_by_its_key_if_it_sets_a_value_and_nothing_else() {
+        let update = |key: u8, ops: &[u8]| {
+            let body = [
+                &[0x83, 0x10, 0xcd, 1, 0x7c, 0x20, 0x91, 0xa1, key, 0x21],
+                ops,
+            ]
+            .concat();
+            setting_name(UPDATE, &body)
+        };
+        let set = |value| [0x91, 0x93, 0xa1, b'=', 1, value];
+        assert_eq!(update(b'x', &set(1)), update(b'x', &set(2)));
+        assert_ne!(update(b'x', &set(1)), update(b'y', &set(1)));
+        let splice = |value| [0x91, 0x93, 0xa1, b':', 1, value];
+        assert_ne!(update(b'x', &splice(1)), update(b'x', &splice(2)));
+        assert_ne!(update(b'x', &[0x90]), update(b'x', &set(1)));
+        assert_ne!(setting_name(UPDATE, &[0xc0]), setting_name(UPDATE, &[]));
     }
 
     #[test]

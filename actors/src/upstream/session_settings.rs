@@ -1,9 +1,17 @@
 //! What a client has set in its session upstream, so that another session of it is made the same.
 //! Pure.
+//!
+//! ```text
+//!   a request that sets something ─▶ pending ─┬ accepted ─▶ kept: the last of each name
+//!                                             └ refused, or nobody knows ─▶ forgotten
+//! ```
 
 use bytes::Bytes;
+use vestibule_wire::{Error, ErrorCode};
 
-use crate::limits::SESSION_SETTINGS_BYTES_MAX;
+use super::session_request::{SessionRequest, setting_name};
+use crate::cells::claims::RequestId;
+use crate::limits::{SESSION_SETTINGS_BYTES_MAX, SESSION_SETTINGS_MAX};
 
 /// What each takes at least, beside its bytes.
 const ENTRY_SIZE: usize = 64;
@@ -11,8 +19,10 @@ const ENTRY_SIZE: usize = 64;
 /// The requests by which a client has set something, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct SessionSettings {
-    requests: Vec<SettingRequest>,
-    bytes: usize,
+    kept: Vec<Setting>,
+    /// On their way.
+    pending: Vec<PendingSetting>,
+    last: u64,
 }
 
 /// One of them.
@@ -23,47 +33,182 @@ pub(crate) struct SettingRequest {
     pub(crate) body: Bytes,
 }
 
+#[derive(Debug)]
+struct Setting {
+    /// Which was sent before which.
+    number: u64,
+    name: Vec<u8>,
+    request: SettingRequest,
+}
+
+#[derive(Debug)]
+struct PendingSetting {
+    id: RequestId,
+    /// Whether it counts for another session: what is prepared does not.
+    is_kept: bool,
+    setting: Setting,
+}
+
+impl Setting {
+    fn size(&self) -> usize {
+        ENTRY_SIZE + self.name.len() + self.request.body.len()
+    }
+}
+
 impl SessionSettings {
-    /// Whether there is room for one with a body of this size.
-    pub(crate) fn has_room(&self, size: usize) -> bool {
-        self.bytes + ENTRY_SIZE + size <= SESSION_SETTINGS_BYTES_MAX
+    /// One is to be sent, which is this request.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it beside the others.
+    pub(crate) fn begin(
+        &mut self,
+        id: RequestId,
+        what: SessionRequest,
+        request: SettingRequest,
+    ) -> Result<(), Error> {
+        self.last += 1;
+        let setting = Setting {
+            number: self.last,
+            name: setting_name(request.code, &request.body),
+            request,
+        };
+        let pending = self.pending.iter().map(|own| &own.setting);
+        let others = self.kept.iter().chain(pending);
+        let others = others.filter(|own| own.name != setting.name);
+        let bytes = setting.size() + others.clone().map(Setting::size).sum::<usize>();
+        if bytes > SESSION_SETTINGS_BYTES_MAX {
+            let text =
+                format!("Settings of a session take more than {SESSION_SETTINGS_BYTES_MAX} bytes");
+            return Err(Error::new(ErrorCode::MEMORY_ISSUE, text));
+        }
+        let mut names: Vec<&[u8]> = others.map(|own| &*own.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() >= SESSION_SETTINGS_MAX {
+            let text = format!("A session has more than {SESSION_SETTINGS_MAX} settings");
+            return Err(Error::new(ErrorCode::MEMORY_ISSUE, text));
+        }
+        self.pending.push(PendingSetting {
+            id,
+            is_kept: what == SessionRequest::Set,
+            setting,
+        });
+        Ok(())
     }
 
-    /// One is sent. What is the same as before counts once, and from now on.
-    pub(crate) fn keep(&mut self, request: SettingRequest) {
-        self.requests.retain(|own| *own != request);
-        self.requests.push(request);
-        let sizes = self.requests.iter().map(|own| ENTRY_SIZE + own.body.len());
-        self.bytes = sizes.sum();
+    /// One is answered: what the upstream has accepted is kept. Of each name the last one counts.
+    pub(crate) fn end(&mut self, id: RequestId, is_accepted: bool) {
+        let Some(at) = self.pending.iter().position(|own| own.id == id) else {
+            return;
+        };
+        let PendingSetting {
+            is_kept, setting, ..
+        } = self.pending.remove(at);
+        let is_later = |own: &Setting| own.name == setting.name && own.number > setting.number;
+        if is_accepted && is_kept && !self.kept.iter().any(is_later) {
+            self.kept.retain(|own| own.name != setting.name);
+            let at = self.kept.partition_point(|own| own.number < setting.number);
+            self.kept.insert(at, setting);
+        }
     }
 
-    /// All of them, in their order.
+    /// Whether nothing is kept, and nothing on its way, of what still `is_under_way`.
+    pub(crate) fn is_unused(&mut self, is_under_way: impl Fn(RequestId) -> bool) -> bool {
+        self.pending.retain(|own| is_under_way(own.id));
+        self.kept.is_empty() && self.pending.is_empty()
+    }
+
+    /// All that are kept, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &SettingRequest> {
-        self.requests.iter()
+        self.kept.iter().map(|own| &own.request)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use vestibule_wire::keys::RequestType;
+    use vestibule_wire::msgpack::write_str;
 
-    fn request(code: u16, body: &[u8]) -> SettingRequest {
+    use super::*;
+    use crate::cells::claims::Claims;
+
+    const SET: SessionRequest = SessionRequest::Set;
+
+    fn sql(text: &str) -> SettingRequest {
+        let mut body = vec![0x81, 0x40];
+        write_str(&mut body, text);
         SettingRequest {
-            code,
-            body: Bytes::copy_from_slice(body),
+            code: RequestType::Execute as u16,
+            body: body.into(),
         }
     }
 
+    fn ids(count: usize) -> Vec<RequestId> {
+        let claims = Claims::new(count);
+        (0..count).map(|at| claims.queue(at as u32)).collect()
+    }
+
     #[test]
-    fn what_was_set_last_comes_last_and_what_is_set_again_takes_no_more_room() {
-        let mut own = SessionSettings::default();
-        let [on, off, other] = [b"on", b"of", b"or"].map(|body| request(4, body));
-        for each in [&on, &other, &off, &on] {
-            own.keep(each.clone());
+    fn what_was_accepted_last_of_each_name_is_kept_in_the_order_in_which_it_was_sent() {
+        let (mut own, ids) = (SessionSettings::default(), ids(5));
+        let [a, b, c] = [
+            "set session a = 1",
+            "set session b = 1",
+            "set session a = 2",
+        ]
+        .map(sql);
+        for (id, request) in ids.iter().zip([&a, &b, &c, &a, &b]) {
+            own.begin(*id, SET, request.clone()).unwrap();
         }
-        assert!(own.iter().eq([&other, &off, &on]));
-        assert_eq!(own.bytes, 3 * (ENTRY_SIZE + 2));
-        let rest = SESSION_SETTINGS_BYTES_MAX - own.bytes - ENTRY_SIZE;
-        assert!(own.has_room(rest) && !own.has_room(rest + 1));
+        own.end(ids[2], true);
+        own.end(ids[0], true);
+        own.end(ids[1], true);
+        assert!(own.iter().eq([&b, &c]), "the first came before");
+        own.end(ids[3], false);
+        assert!(own.iter().eq([&b, &c]), "the upstream has refused it");
+        own.end(ids[4], true);
+        assert!(own.iter().eq([&c, &b]));
+        own.end(ids[4], true);
+        assert!(own.iter().eq([&c, &b]));
+    }
+
+    #[test]
+    fn what_is_prepared_is_not_kept_and_counts_as_long_as_it_is_under_way() {
+        let (mut own, ids) = (SessionSettings::default(), ids(2));
+        let prepared = sql("set session a = 1");
+        own.begin(ids[0], SessionRequest::PrepareSet, prepared.clone())
+            .unwrap();
+        assert!(!own.is_unused(|_| true));
+        own.end(ids[0], true);
+        assert!(own.is_unused(|_| true));
+        own.begin(ids[1], SET, prepared).unwrap();
+        assert!(own.is_unused(|_| false), "nobody waits for it any more");
+        own.end(ids[1], true);
+        assert_eq!(own.iter().count(), 0);
+    }
+
+    #[test]
+    fn there_are_as_many_as_there_may_be_and_each_may_be_set_again() {
+        let (mut own, ids) = (SessionSettings::default(), ids(SESSION_SETTINGS_MAX + 2));
+        let named = |at: usize| sql(&format!("set session a{at} = 1"));
+        for (at, id) in ids[..SESSION_SETTINGS_MAX].iter().enumerate() {
+            own.begin(*id, SET, named(at)).unwrap();
+            // Some are on their way.
+            if at % 2 == 0 {
+                own.end(*id, true);
+            }
+        }
+        let [again, more] = [ids[SESSION_SETTINGS_MAX], ids[SESSION_SETTINGS_MAX + 1]];
+        own.begin(again, SET, named(0)).unwrap();
+        own.begin(again, SET, named(1)).unwrap();
+        let told = own.begin(more, SET, named(SESSION_SETTINGS_MAX));
+        assert_eq!(told.unwrap_err().code(), ErrorCode::MEMORY_ISSUE);
+        let large = format!(
+            "set session a0 = '{}'",
+            "x".repeat(SESSION_SETTINGS_BYTES_MAX)
+        );
+        let told = own.begin(more, SET, sql(&large));
+        assert_eq!(told.unwrap_err().code(), ErrorCode::MEMORY_ISSUE);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Forward {
     pub(crate) links: u8,
     /// Whether it is a question for the catalog, whose reply is kept.
     pub(crate) is_of_catalog: bool,
+    /// Whether it sets something in its session upstream.
+    pub(crate) is_setting: bool,
     /// The version of the catalog that its client knows, as clients are told it; 0 if the client
     /// has told none.
     pub(crate) catalog: u64,
@@ -74,6 +76,7 @@ impl Forward {
             repeat: Repeat::InStream,
             links: 0,
             is_of_catalog: false,
+            is_setting: false,
             catalog: 0,
             schema_version: 0,
         }
@@ -371,27 +374,21 @@ pub(super) mod tests {
     use crate::upstream::Credits;
 
     pub(in crate::upstream) fn forward(session: u32, sync: u64, kind: Kind) -> Forward {
+        let key = ClientStream {
+            session,
+            connection: u64::from(session),
+            stream: 0,
+        };
         Forward {
             id: RequestId {
                 index: sync as u32,
                 generation: 1,
             },
-            key: ClientStream {
-                session,
-                connection: u64::from(session),
-                stream: 0,
-            },
             number: sync,
-            stream: 0,
-            code: RequestType::Ping as u16,
             kind,
-            step: StreamStep::Nothing,
             sync,
             repeat: Repeat::Write,
-            links: 0,
-            is_of_catalog: false,
-            catalog: 0,
-            schema_version: 0,
+            ..Forward::of_ours(key, RequestType::Ping as u16)
         }
     }
 

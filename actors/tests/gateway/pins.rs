@@ -5,18 +5,24 @@ use std::time::Duration;
 use vestibule_actors::Gateway;
 use vestibule_actors::limits::{
     LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_FEW, PINNED_LINKS_RESERVE, SESSION_SETTINGS_BYTES_MAX,
-    SHARED_LINKS_RESERVE,
+    SESSION_SETTINGS_MAX, SHARED_LINKS_RESERVE,
 };
 use vestibule_actors::monitoring::PinReason;
 use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::keys::{self, RequestType};
 
-use crate::upstream::{FakeUpstream, upstreams};
+use crate::upstream::{FakeUpstream, REFUSED, upstreams};
 use crate::{DONE, eval, on_one_thread};
 
 fn before(upstream: &FakeUpstream) -> TestServer<Gateway> {
     on_one_thread(upstreams(&[("a", upstream.address)]))
 }
+
+/// Longer than any test takes.
+const HOLD: Duration = Duration::from_secs(60);
+
+/// How many connections of their own clients of one user have at most.
+const MOST: usize = LINKS_PER_UPSTREAM_MAX - SHARED_LINKS_RESERVE - PINNED_LINKS_RESERVE;
 
 /// As connectors set something.
 fn set(sync: u64, value: &str) -> RequestBuilder {
@@ -24,6 +30,15 @@ fn set(sync: u64, value: &str) -> RequestBuilder {
         .uint(keys::SPACE_ID, 380)
         .pair(keys::KEY, &[0x91, 0xa1, b'x'])
         .text(keys::TUPLE, value)
+}
+
+/// As `box.space._session_settings:update` sets something.
+fn set_to(sync: u64, name: &str, value: u8) -> RequestBuilder {
+    let key = [&[0x91, 0xa0 | name.len() as u8], name.as_bytes()].concat();
+    RequestBuilder::new(RequestType::Update, sync)
+        .uint(keys::SPACE_ID, 380)
+        .pair(keys::KEY, &key)
+        .pair(keys::TUPLE, &[0x91, 0x93, 0xa1, b'=', 1, value])
 }
 
 /// Asks, and returns by which connection the upstream was asked.
@@ -90,6 +105,110 @@ fn what_was_set_is_set_where_its_requests_go_next_before_they_do() {
     asked.iter().for_each(|own| own.reply(DONE));
     assert_eq!(peer.receive().sync, 2);
     assert_eq!(ask(&mut peer, &second, &set(3, "off")), connection);
+}
+
+#[test]
+fn what_was_refused_is_not_set_again_and_of_each_name_the_last_value_is() {
+    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
+    second.set_writable(false);
+    let both = upstreams(&[("a", first.address), ("b", second.address)]);
+    let server = on_one_thread(both.failover_hold(Duration::from_secs(60)));
+    let mut peer = server.connect();
+    for (name, value) in [("a", 1), ("b", 1), ("a", 2)] {
+        ask(&mut peer, &first, &set_to(1, name, value));
+    }
+    for (name, value) in [("a", 3), ("c", 1)] {
+        peer.send(&set_to(2, name, value));
+        first.asked().fail(1, REFUSED);
+        assert_eq!(peer.receive().error_code(), Some(1));
+    }
+    first.set_writable(false);
+    second.set_writable(true);
+    server.wait_until("it takes over", || server.handle().upstreams()[1].is_target);
+    peer.send(&eval(3, "return 1"));
+    let asked = [(); 3].map(|()| second.asked());
+    let expected = [set_to(1, "b", 1), set_to(1, "a", 2)].map(|own| own.bytes());
+    for (asked, expected) in asked.iter().zip(&expected) {
+        assert!(expected.ends_with(&asked.body), "{asked:?}");
+    }
+    assert_eq!(asked[2].header.request_type, RequestType::Eval as u64);
+    asked.iter().for_each(|own| own.reply(DONE));
+    assert_eq!(peer.receive().sync, 3);
+}
+
+#[test]
+fn a_client_has_as_many_settings_as_there_may_be() {
+    let upstream = FakeUpstream::start();
+    let server = before(&upstream);
+    let mut peer = server.connect();
+    let named = |at: usize, value| set_to(1, &format!("s{at}"), value);
+    for at in 0..SESSION_SETTINGS_MAX {
+        ask(&mut peer, &upstream, &named(at, 1));
+    }
+    let told = peer.ask(&named(SESSION_SETTINGS_MAX, 1));
+    assert_eq!(told.error_code(), Some(2));
+    assert!(
+        told.error_text()
+            .is_some_and(|own| own.contains("settings"))
+    );
+    ask(&mut peer, &upstream, &named(0, 2));
+}
+
+#[test]
+fn who_finds_no_place_for_a_first_setting_is_told_so_and_goes_on_as_before() {
+    let upstream = FakeUpstream::start();
+    let one = upstreams(&[("a", upstream.address)]);
+    let server = on_one_thread(one.failover_hold(HOLD));
+    let mut all: Vec<_> = (0..MOST).map(|_| server.connect()).collect();
+    let places = all.iter_mut().map(|own| ask(own, &upstream, &set(1, "on")));
+    let places: Vec<_> = places.collect();
+    let mut late = server.connect();
+    let shared = ask(&mut late, &upstream, &eval(1, "return 1"));
+    assert_eq!(late.ask(&set(2, "on")).error_code(), Some(116));
+    assert_eq!(ask(&mut late, &upstream, &eval(3, "return 1")), shared);
+    all.pop();
+    server.wait_until("a place is free", || {
+        upstream.has_ended(places[MOST - 1]) && server.handle().upstreams()[0].links <= MOST as u64
+    });
+    assert_ne!(ask(&mut late, &upstream, &set(4, "on")), shared);
+}
+
+#[test]
+fn who_finds_no_place_for_a_setting_that_was_held_shares_connections_again() {
+    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
+    second.set_writable(false);
+    let both = upstreams(&[("a", first.address), ("b", second.address)]);
+    let server = on_one_thread(both.failover_hold(HOLD));
+    let mut all: Vec<_> = (0..MOST).map(|_| server.connect()).collect();
+    for peer in &mut all {
+        ask(peer, &first, &set(1, "on"));
+    }
+    let mut late = server.connect();
+    ask(&mut late, &first, &eval(1, "return 1"));
+    first.set_writable(false);
+    server.wait_until("requests are held", || {
+        server.handle().upstreams()[0].links == 0
+    });
+    for peer in &mut all {
+        peer.send(&eval(2, "return 1"));
+        peer.ping();
+    }
+    late.send(&set(2, "on"));
+    late.ping();
+    second.set_writable(true);
+    for _ in 0..2 * MOST {
+        second.asked().reply(DONE);
+    }
+    for peer in &mut all {
+        assert_eq!(peer.receive().code, 0);
+    }
+    server.wind(HOLD + Duration::from_secs(1));
+    assert_eq!(late.receive().error_code(), Some(116));
+    let shared = ask(&mut late, &second, &eval(3, "return 1"));
+    assert_eq!(
+        ask(&mut server.connect(), &second, &eval(1, "return 1")),
+        shared
+    );
 }
 
 #[test]
