@@ -164,6 +164,9 @@ pub(crate) const CATALOG_QUESTIONS_PER_USER_MAX: usize = 64;
 /// Questions for the catalog that are on their way over one link, and whose replies are kept.
 pub(crate) const CATALOG_QUESTIONS_MAX: usize = 256;
 
+/// How long an upstream is not asked for its catalog that has refused to tell it.
+pub(crate) const CATALOG_REFUSED_WAIT: Duration = Duration::from_secs(5);
+
 /// Rows of the catalog that a scout asks for at a time: its upstream is not kept from others.
 pub(crate) const CATALOG_PAGE_ROWS: u32 = 4;
 

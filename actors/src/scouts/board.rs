@@ -129,6 +129,12 @@ impl ScoutBoard {
         self.known.borrow_mut()[index].probes += 1;
     }
 
+    /// Whether an upstream serves.
+    pub(super) fn is_serving(&self, index: usize) -> bool {
+        let known = self.known.borrow();
+        known[index].scout.condition().is_serving()
+    }
+
     /// Whether requests go to an upstream.
     pub(super) fn is_target(&self, index: usize) -> bool {
         self.gateway

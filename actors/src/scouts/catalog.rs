@@ -4,13 +4,15 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Instant;
 
+use vestibule_wire::ErrorCode;
 use vestibule_wire::client::{ReplyFrame, RequestHeader};
 use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_array_len, write_uint};
 use vestibule_wire::request::{After, Body, IdOrName, IteratorType, Select};
 
 use crate::engine::catalog::{SYSTEM_SPACE_ID_MAX, system};
-use crate::limits::CATALOG_PAGE_ROWS;
+use crate::limits::{CATALOG_PAGE_ROWS, CATALOG_REFUSED_WAIT};
 use crate::upstream::CatalogDigest;
 
 /// The sync of a question for a page.
@@ -34,7 +36,11 @@ struct Reading {
 
 /// Reads the catalog of an upstream.
 #[derive(Default)]
-pub(super) struct CatalogReader(Option<Reading>);
+pub(super) struct CatalogReader {
+    reading: Option<Reading>,
+    /// When it was refused last, since it was read.
+    refused: Option<Instant>,
+}
 
 /// What a page has brought.
 pub(super) enum CatalogPage {
@@ -44,18 +50,24 @@ pub(super) enum CatalogPage {
     Done(CatalogDigest),
     /// The catalog has changed meanwhile: it is read from its beginning another time.
     Changed,
-    /// The upstream does not let it be read, for this reason.
-    Refused(String),
+    /// The page did not come, for a reason that may be over soon: the same.
+    Failed(String),
+    /// The upstream does not let it be read, or writes it as nobody does: it is asked again after
+    /// a while. `is_new`: the time before it did.
+    Refused { why: String, is_new: bool },
 }
 
 impl CatalogReader {
-    pub(super) fn is_reading(&self) -> bool {
-        self.0.is_some()
+    /// Whether it may be begun: it is not under way, and was not refused just now. A refusal may be
+    /// taken back, so it does not count for ever.
+    pub(super) fn may_begin(&self, now: Instant) -> bool {
+        let is_over = |at| now.saturating_duration_since(at) >= CATALOG_REFUSED_WAIT;
+        self.reading.is_none() && self.refused.is_none_or(is_over)
     }
 
     /// Asks for the first page.
     pub(super) fn begin(&mut self, out: &mut Vec<u8>) {
-        let own = self.0.insert(Reading {
+        let own = self.reading.insert(Reading {
             space: system::SPACE,
             key: [SYSTEM_SPACE_ID_MAX, 0],
             ..Reading::default()
@@ -64,26 +76,35 @@ impl CatalogReader {
     }
 
     /// A page has come; the next one is asked for, if there is one.
-    pub(super) fn take(&mut self, frame: &ReplyFrame<'_>, out: &mut Vec<u8>) -> CatalogPage {
-        let Some(mut own) = self.0.take() else {
+    pub(super) fn take(
+        &mut self,
+        frame: &ReplyFrame<'_>,
+        out: &mut Vec<u8>,
+        now: Instant,
+    ) -> CatalogPage {
+        let Some(mut own) = self.reading.take() else {
             return CatalogPage::Changed;
         };
         if let Some(error) = frame.error() {
-            return CatalogPage::Refused(error.to_string());
+            return match error.code() {
+                ErrorCode::ACCESS_DENIED => self.refuse(error.to_string(), now),
+                _ => CatalogPage::Failed(error.to_string()),
+            };
         }
         let Some(number) = frame.schema_version else {
-            return CatalogPage::Refused("it tells no version of its catalog".to_owned());
+            return self.refuse("it tells no version of its catalog".to_owned(), now);
         };
         if *own.number.get_or_insert(number) != number {
             return CatalogPage::Changed;
         }
         match own.add(frame.data().unwrap_or(&[0x90])) {
-            Err(fault) => return CatalogPage::Refused(fault.to_string()),
+            Err(fault) => return self.refuse(fault.to_string(), now),
             Ok(rows) if rows >= CATALOG_PAGE_ROWS => {}
             Ok(_) if own.space == system::SPACE => {
                 (own.space, own.key) = (system::INDEX, [SYSTEM_SPACE_ID_MAX, u32::MAX]);
             }
             Ok(_) => {
+                self.refused = None;
                 return CatalogPage::Done(CatalogDigest {
                     number,
                     hash: own.hasher.finish(),
@@ -92,8 +113,13 @@ impl CatalogReader {
             }
         }
         own.ask(out);
-        self.0 = Some(own);
+        self.reading = Some(own);
         CatalogPage::More
+    }
+
+    fn refuse(&mut self, why: String, now: Instant) -> CatalogPage {
+        let is_new = self.refused.replace(now).is_none();
+        CatalogPage::Refused { why, is_new }
     }
 }
 
@@ -173,6 +199,9 @@ fn has_flags_of_one_instance(fields: &mut Reader<'_>) -> Result<bool, DecodeErro
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use vestibule_wire::Error;
     use vestibule_wire::msgpack::{write_map_len, write_str};
     use vestibule_wire::reply::ReplyHeader;
 
@@ -220,10 +249,10 @@ mod tests {
             let mut bytes = Vec::new();
             header.pass_on(&mut bytes, 0, &body);
             let frame = ReplyFrame::read(&bytes, 1 << 20).unwrap().unwrap();
-            told.push(own.take(&frame, &mut out));
+            told.push(own.take(&frame, &mut out, Instant::now()));
         }
         assert_eq!(
-            own.is_reading(),
+            own.reading.is_some(),
             matches!(told.last(), Some(CatalogPage::More))
         );
         told
@@ -252,6 +281,32 @@ mod tests {
         spaces.sort_unstable();
         assert_eq!(spaces, [512, 513]);
         assert!(digest(&more, &[]).spaces.is_empty());
+    }
+
+    #[test]
+    fn after_a_refusal_it_is_asked_again_by_and_by_and_after_any_other_error_at_once() {
+        let (mut own, mut out, at) = (CatalogReader::default(), Vec::new(), Instant::now());
+        let mut told = |own: &mut CatalogReader, code: ErrorCode, now| {
+            own.begin(&mut out);
+            let header = ReplyHeader {
+                sync: CATALOG_SYNC,
+                schema_version: 80,
+            };
+            let mut bytes = Vec::new();
+            header.write_error(&mut bytes, &Error::new(code, "no"));
+            let frame = ReplyFrame::read(&bytes, 1 << 20).unwrap().unwrap();
+            own.take(&frame, &mut out, now)
+        };
+        for code in [ErrorCode::LOADING, ErrorCode::PROC] {
+            let page = told(&mut own, code, at);
+            assert!(matches!(page, CatalogPage::Failed(_)) && own.may_begin(at));
+        }
+        for (now, expected) in [(at, true), (at + CATALOG_REFUSED_WAIT, false)] {
+            let page = told(&mut own, ErrorCode::ACCESS_DENIED, now);
+            assert!(matches!(page, CatalogPage::Refused { is_new, .. } if is_new == expected));
+            assert!(!own.may_begin(now + CATALOG_REFUSED_WAIT - Duration::from_millis(1)));
+            assert!(own.may_begin(now + CATALOG_REFUSED_WAIT));
+        }
     }
 
     #[test]

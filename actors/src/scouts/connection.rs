@@ -86,8 +86,6 @@ struct ScoutConnection<'a> {
     needs_info: bool,
     watches: UpstreamWatches,
     catalog: CatalogReader,
-    /// Whether its catalog may be read: until that is refused.
-    may_read_catalog: bool,
     /// When it was asked how it is.
     probed: Option<Instant>,
     /// When the last VOTE was written.
@@ -120,7 +118,6 @@ impl<'a> ScoutConnection<'a> {
                 needs_info: false,
                 watches: UpstreamWatches::default(),
                 catalog: CatalogReader::default(),
-                may_read_catalog: true,
                 probed: None,
                 vote_sent: board.now(),
             };
@@ -289,7 +286,8 @@ impl<'a> ScoutConnection<'a> {
             RequestHeader::with_sync(INFO_SYNC).write(&mut self.out, &call);
             self.note_asked(INFO_SYNC, now);
         }
-        let may_read = self.may_read_catalog && !self.catalog.is_reading();
+        // Who does not serve yet may say what is over in a moment.
+        let may_read = self.board.is_serving(self.index) && self.catalog.may_begin(now);
         if may_read && self.board.lacks_catalog(self.index) {
             self.catalog.begin(&mut self.out);
             self.note_asked(CATALOG_SYNC, now);
@@ -400,19 +398,21 @@ impl<'a> ScoutConnection<'a> {
     }
 
     fn take_catalog_page(&mut self, frame: &ReplyFrame<'_>) {
-        match self.catalog.take(frame, &mut self.out) {
-            CatalogPage::More => self.note_asked(CATALOG_SYNC, self.board.now()),
+        let now = self.board.now();
+        let name = &self.board.gateway.upstream(self.index).name;
+        match self.catalog.take(frame, &mut self.out, now) {
+            CatalogPage::More => self.note_asked(CATALOG_SYNC, now),
             CatalogPage::Done(digest) => self.board.on_catalog(self.index, digest),
             // The next probe begins again.
             CatalogPage::Changed => {}
-            CatalogPage::Refused(why) => {
-                self.may_read_catalog = false;
-                let name = &self.board.gateway.upstream(self.index).name;
-                log::warn!(
-                    "upstream {name} does not let the gateway read its catalog, so replicas answer \
-                     nothing: {why}"
-                );
+            CatalogPage::Failed(why) => {
+                log::debug!("upstream {name} does not tell its catalog: {why}");
             }
+            CatalogPage::Refused { why, is_new: true } => log::warn!(
+                "upstream {name} does not let the gateway read its catalog, so replicas answer \
+                 nothing: {why}"
+            ),
+            CatalogPage::Refused { .. } => {}
         }
     }
 

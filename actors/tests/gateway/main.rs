@@ -1,5 +1,6 @@
 //! A gateway before upstreams that do as the tests say.
 
+mod bodies;
 mod catalog;
 mod demote;
 mod drain;

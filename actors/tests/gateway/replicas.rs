@@ -37,7 +37,17 @@ impl Set {
     }
 
     fn start_silent_after(replicas: usize, silent_after: Duration) -> Self {
+        Self::start_with(replicas, silent_after, |_| ())
+    }
+
+    /// `prepare` says how they are before anybody asks them.
+    fn start_with(
+        replicas: usize,
+        silent_after: Duration,
+        prepare: impl FnOnce(&[FakeUpstream]),
+    ) -> Self {
         let all: Vec<_> = (0..=replicas).map(|_| FakeUpstream::start()).collect();
+        prepare(&all);
         all[1..].iter().for_each(|own| own.set_writable(false));
         let names = ["a", "b", "c"];
         let addresses = all.iter().map(|own| own.address);
@@ -193,6 +203,33 @@ fn a_replica_with_another_catalog_is_not_read_nor_a_space_that_is_not_known() {
     set.no_replica_answers(&mut peer, 1);
     set.all[0].set_spaces(&[512, 600]);
     set.wait_for_replica(&mut peer);
+}
+
+#[test]
+fn a_catalog_that_did_not_come_is_asked_for_again_until_it_does() {
+    let set = Set::start_with(1, PATIENCE, |all| all[1].set_catalog_error(32));
+    wait_until("it is asked again", || set.all[1].catalog_asked() > 2);
+    set.all[1].set_catalog_error(0);
+    set.wait_for_replica(&mut set.server.connect());
+}
+
+#[test]
+fn who_may_not_read_a_catalog_asks_again_by_and_by() {
+    let set = Set::start_with(1, PATIENCE, |all| all[1].set_catalog_error(42));
+    wait_until("it is asked", || set.all[1].catalog_asked() > 0);
+    set.wait_for_votes(1, || ());
+    set.all[1].set_catalog_error(0);
+    set.server.wind(Duration::from_secs(5));
+    set.wait_for_replica(&mut set.server.connect());
+}
+
+#[test]
+fn an_upstream_that_loads_is_not_asked_for_its_catalog_before_it_serves() {
+    let set = Set::start_with(1, PATIENCE, |all| all[1].set_loading(true));
+    set.wait_for_votes(1, || ());
+    assert_eq!(set.all[1].catalog_asked(), 0);
+    set.all[1].set_loading(false);
+    set.wait_for_replica(&mut set.server.connect());
 }
 
 #[test]

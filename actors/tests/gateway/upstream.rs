@@ -16,12 +16,14 @@ use vestibule_actors::wire::frame::{PREFIX_SIZE, read_prefix};
 use vestibule_actors::wire::header::{Header, read_header};
 use vestibule_actors::wire::keys::{CODE_CHUNK, CODE_ERROR, REQUEST_VOTE, RequestType};
 use vestibule_actors::wire::msgpack::{
-    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+    Reader, write_array_len, write_map_len, write_str, write_uint,
 };
 use vestibule_actors::wire::reply::{ReplyHeader, write_event};
 use vestibule_actors::wire::request::{Body, IdOrName, decode};
 use vestibule_actors::wire::{Uuid, greeting};
 use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
+
+use crate::bodies::{ballot_of, info};
 
 /// How long a test waits for what has to come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,6 +88,12 @@ struct State {
     votes: AtomicU64,
     /// Spaces of its catalog.
     spaces: Mutex<Vec<u32>>,
+    /// The error that it tells in place of its catalog; 0 for none.
+    catalog_error: AtomicU64,
+    /// How often it was asked for a page of its catalog.
+    catalog_asked: AtomicU64,
+    /// Whether it has not all its data.
+    is_loading: AtomicBool,
     users: Mutex<HashMap<String, PasswordHash>>,
     lookups: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
@@ -184,6 +192,9 @@ impl FakeUpstream {
             changes: AtomicU64::new(11),
             votes: AtomicU64::new(0),
             spaces: Mutex::new(vec![512]),
+            catalog_error: AtomicU64::new(0),
+            catalog_asked: AtomicU64::new(0),
+            is_loading: AtomicBool::new(false),
             users: Mutex::default(),
             lookups: AtomicU64::new(0),
             connections: Mutex::default(),
@@ -237,6 +248,20 @@ impl FakeUpstream {
     pub(crate) fn set_spaces(&self, spaces: &[u32]) {
         *lock(&self.state.spaces) = spaces.to_vec();
         self.state.schema_version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// From now on it tells this error in place of its catalog; 0: none.
+    pub(crate) fn set_catalog_error(&self, code: u16) {
+        (self.state.catalog_error).store(u64::from(code), Ordering::SeqCst);
+    }
+
+    /// How often it was asked for a page of its catalog.
+    pub(crate) fn catalog_asked(&self) -> u64 {
+        self.state.catalog_asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_loading(&self, is_loading: bool) {
+        self.state.is_loading.store(is_loading, Ordering::SeqCst);
     }
 
     /// How often it was asked how it is.
@@ -394,7 +419,11 @@ fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Feature
             asked.reply(&info(!state.is_writable.load(Ordering::SeqCst)));
         }
         Some(Ok(Body::Select(select))) if user == "gateway" && select.space != USERS => {
-            asked.reply(&catalog_page(state, select.space, select.key));
+            state.catalog_asked.fetch_add(1, Ordering::SeqCst);
+            match state.catalog_error.load(Ordering::SeqCst) {
+                0 => asked.reply(&catalog_page(state, select.space, select.key)),
+                code => asked.fail(code as u16, REFUSED),
+            }
         }
         Some(Ok(Body::Select(select))) if user == "gateway" => {
             state.lookups.fetch_add(1, Ordering::SeqCst);
@@ -404,28 +433,12 @@ fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Feature
     }
 }
 
-/// As 2.6 answers.
+/// How it is.
 fn ballot(state: &State) -> Vec<u8> {
     state.votes.fetch_add(1, Ordering::SeqCst);
-    let mut body = vec![0x81, 0x29, 0x84, 4, 0xc2, 2, 0x81, 1];
-    write_uint(&mut body, state.changes.load(Ordering::SeqCst));
-    body.extend_from_slice(&[3, 0x80, 1]);
-    write_bool(&mut body, !state.is_writable.load(Ordering::SeqCst));
-    body
-}
-
-fn info(is_read_only: bool) -> Vec<u8> {
-    let mut body = vec![0x81, 0x30, 0x91];
-    write_map_len(&mut body, 3);
-    write_str(&mut body, "ro");
-    write_bool(&mut body, is_read_only);
-    write_str(&mut body, "id");
-    write_uint(&mut body, 1);
-    write_str(&mut body, "cluster");
-    write_map_len(&mut body, 1);
-    write_str(&mut body, "uuid");
-    write_str(&mut body, "of all of them");
-    body
+    let changes = state.changes.load(Ordering::SeqCst);
+    let is = |own: &AtomicBool| own.load(Ordering::SeqCst);
+    ballot_of(changes, is(&state.is_loading), is(&state.is_writable))
 }
 
 /// The space of the users.
