@@ -22,6 +22,8 @@ pub(crate) struct InFlightCounts {
     pub(crate) replica_reads: usize,
     /// One that may change data was begun, and nobody waits for it any more: it may happen yet.
     has_unknown: bool,
+    /// The client has a session upstream of its own: replicas answer nothing of it.
+    reads_alone: bool,
     /// How many there may be.
     max: usize,
 }
@@ -37,6 +39,7 @@ impl InFlightCounts {
             waiting: 0,
             replica_reads: 0,
             has_unknown: false,
+            reads_alone: false,
             max,
         }
     }
@@ -84,11 +87,16 @@ impl InFlightCounts {
         self.has_unknown |= class != Class::Read;
     }
 
+    /// From now on, no replica answers.
+    pub(crate) fn read_alone(&mut self) {
+        self.reads_alone = true;
+    }
+
     /// Which SELECT one is that a replica may answer and that comes now; `No` if something else is
     /// under way, which may change what it has to see.
     pub(crate) fn next_replica_read(self) -> ReplicaRead {
         match self.all {
-            _ if self.has_unknown => ReplicaRead::No,
+            _ if self.has_unknown || self.reads_alone => ReplicaRead::No,
             0 => ReplicaRead::First,
             all if all == self.replica_reads => ReplicaRead::Behind,
             _ => ReplicaRead::No,
@@ -130,6 +138,14 @@ mod tests {
         own.give_up(Class::Read);
         assert_eq!(own.next_replica_read(), ReplicaRead::First);
         own.give_up(Class::Finish);
+        assert_eq!(own.next_replica_read(), ReplicaRead::No);
+    }
+
+    #[test]
+    fn replicas_answer_nobody_who_has_a_session_upstream_of_his_own() {
+        let mut own = InFlightCounts::up_to(9);
+        assert_eq!(own.next_replica_read(), ReplicaRead::First);
+        own.read_alone();
         assert_eq!(own.next_replica_read(), ReplicaRead::No);
     }
 }

@@ -15,11 +15,12 @@ use super::pause::Pause;
 use super::refusals::{NoLink, not_there};
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
+use crate::cells::live::Follower;
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Clients, Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation,
-    LinkClient, LinkCounters, LinkFault, LinkMode, ReadRole, Refusal, UserCredits,
+    LinkClient, LinkCounters, LinkFault, LinkMode, ReadRole, ReadSet, Refusal, UserCredits,
 };
 
 /// The links of one worker.
@@ -31,6 +32,8 @@ pub(crate) struct Links {
     pub(super) state: RefCell<Hub>,
     /// What is to be sent again.
     pub(super) again: RefCell<Again>,
+    /// Who answers SELECTs beside the one that takes changes, as of the last batch.
+    pub(super) reads: RefCell<Follower<ReadSet>>,
     /// Where requests went when this thread looked last: it acts on that, and not on a change that
     /// it has not seen.
     pub(super) seen: Cell<Destination>,
@@ -82,6 +85,7 @@ impl Links {
         let held = gateway.sight.held_on(worker.index).clone();
         let again = RefCell::new(Again::new(shared.counters.len(), held));
         let destinations = gateway.destinations();
+        let reads = RefCell::new(gateway.reads.follow());
         let own = Rc::new_cyclic(|me| Self {
             worker: Rc::downgrade(worker),
             gateway,
@@ -89,6 +93,7 @@ impl Links {
             me: me.clone(),
             state,
             again,
+            reads,
             seen: Cell::new(Destination::Nowhere),
         });
         actix_rt::spawn(follow(own.me.clone(), destinations));
@@ -192,15 +197,15 @@ impl Links {
         if self.seen.replace(destination) != destination {
             let links: Vec<_> = self.state.borrow().open.iter().flatten().cloned().collect();
             for cell in links {
+                if cell.is_behind(destination) {
+                    // Other links lead there from now on, which are not to be ahead of it.
+                    cell.cut_off_unsent("its upstream was connected to anew");
+                }
                 self.take_unsent(worker, &cell, destination);
                 cell.wake();
             }
         }
         destination
-                if cell.is_behind(destination) {
-                    // Other links lead there from now on, which are not to be ahead of it.
-                    cell.cut_off_unsent("its upstream was connected to anew");
-                }
     }
 
     /// Requests go elsewhere by now: what this link has not sent it never sends, for its upstream

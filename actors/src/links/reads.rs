@@ -64,7 +64,7 @@ impl Links {
         let Destination::To(writer) = destination else {
             return None;
         };
-        let set = self.gateway.reads.load();
+        let set = self.reads.borrow();
         // A newer catalog is told with the reply to what has changed it.
         if set.writer != Some(writer) || set.number != self.gateway.schema_seen() {
             return None;
@@ -72,14 +72,15 @@ impl Links {
         let (marks, now) = (hub.clients.marks(key), worker.shared.clock.now());
         let staleness_max = self.gateway.config.staleness_max;
         let may_read = |own: &_| marks.may_read(own, read, staleness_max, now);
-        let mut replicas: Vec<_> = set.replicas.iter().filter(|own| may_read(own)).collect();
-        // Where it has read last, it reads again; others are shared out.
-        let turn = |at: usize| (at + key.connection as usize) % set.replicas.len();
-        replicas.sort_by_cached_key(|own| {
-            let place = ReadPlace::Replica(own.incarnation);
-            (marks.place != place, turn(own.incarnation.upstream))
-        });
-        for own in replicas {
+        let order = |own: &_| marks.order(own, key.connection, set.replicas.len());
+        let mut asked = None;
+        loop {
+            // The first is the last as well, mostly: there is nothing to sort.
+            let replicas = set.replicas.iter().filter(|own| may_read(own));
+            let replicas = replicas.map(|own| (order(own), own));
+            let left = replicas.filter(|(at, _)| Some(*at) > asked);
+            let (at, own) = left.min_by_key(|(at, _)| *at)?;
+            asked = Some(at);
             let Some(link) = self.read_link(hub, client, own.incarnation, worker) else {
                 continue;
             };
@@ -89,7 +90,6 @@ impl Links {
                 return Some((link, own.number));
             }
         }
-        None
     }
 
     /// The link to a replica, opened if need be.

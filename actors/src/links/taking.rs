@@ -53,6 +53,7 @@ impl TakeBatch for Links {
             return;
         };
         let destination = self.look(&worker);
+        self.gateway.reads.refresh(&mut self.reads.borrow_mut());
         if !self.again.borrow().is_empty() {
             // They came before, and go to the same place as these.
             self.settle_for(&worker, destination);
@@ -67,8 +68,8 @@ impl TakeBatch for Links {
             destination,
             catalog: worker.shared.schema_version(),
             refused: Vec::new(),
-            told: Told::default(),
             is_setting: false,
+            told: Told::default(),
             aborts: Vec::new(),
         };
         taking.take_cancels(batch);
@@ -208,8 +209,8 @@ impl Taking<'_> {
         self.hub.last += 1;
         Forward {
             number: self.hub.last,
-            catalog: if entry.is_versioned { self.catalog } else { 0 },
             is_setting: self.is_setting,
+            catalog: if entry.is_versioned { self.catalog } else { 0 },
             ..forward_of(entry, key, body, &self.links.gateway.config.retry_calls)
         }
     }
@@ -268,8 +269,8 @@ impl Taking<'_> {
             Destination::Held => return Err(NoLink::Held),
             Destination::Nowhere => return Err(NoLink::NoUpstream),
         };
-        let client = caller.client();
         caller.unpin_unused(self.claims);
+        let client = caller.client();
         let link = links.find_link(self.hub, &client, session, target, self.worker)?;
         if let Some(caller) = self.hub.callers.get_mut(session)
             && !caller

@@ -20,6 +20,7 @@ use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX}
 use crate::memory::Memory;
 use crate::messages::tx::Replies;
 use crate::throttle::Throttle;
+use crate::upstream::ReadSet;
 
 /// What the log tells of procedures that sessions run, now and then.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub(crate) struct LocalCallLog {
 pub(crate) struct WorkerState {
     /// As of the turn at hand.
     pub(crate) settings: Follower<Settings>,
+    /// Of a gateway: which replicas answer SELECTs.
+    pub(crate) reads: Option<Follower<ReadSet>>,
     pub(crate) in_flight: InFlightTable,
     pub(crate) outgoing: Outgoing,
     /// Sessions that wait for a credit, first come first.
@@ -61,6 +64,7 @@ impl WorkerState {
     ) -> Self {
         Self {
             settings,
+            reads: None,
             in_flight,
             outgoing: Outgoing::default(),
             credit_queue: CreditQueue::default(),

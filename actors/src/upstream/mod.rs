@@ -83,7 +83,7 @@ pub(crate) use link::{EndedLink, LinkFault, Pumped, ReadRole, RefusedRequest, Si
 pub(crate) use owed::OwedRequest;
 pub(crate) use pace::ProbePace;
 pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
-pub(crate) use reads::{ReadPlace, ReplicaRead};
+pub(crate) use reads::{ReadPlace, ReadSet, ReplicaRead};
 pub(crate) use replicas::{CatalogDigest, InstanceIdentity, Replicas};
 pub(crate) use schema::Incarnation;
 pub(crate) use scout::{Condition, Scout, UpstreamDrain};

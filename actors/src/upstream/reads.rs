@@ -11,10 +11,11 @@
 //! until a replica has all that the writer had acknowledged by then.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::schema::Incarnation;
+use crate::cells::live::{Follower, Live};
 
 /// A replica that may answer SELECTs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,30 +105,59 @@ impl ReadMarks {
         let age = now.saturating_duration_since(replica.caught_up);
         (is_same || may_change) && has_seen && age <= staleness_max
     }
+
+    /// In which order replicas are asked: where it has read last, it reads again; of others,
+    /// connections begin with different ones. No two have the same place.
+    pub(crate) fn order(
+        &self,
+        replica: &ReadableReplica,
+        connection: u64,
+        replicas: usize,
+    ) -> (bool, usize, usize) {
+        let upstream = replica.incarnation.upstream;
+        let is_other = self.place != ReadPlace::Replica(replica.incarnation);
+        let turn = (upstream + connection as usize) % replicas.max(1);
+        (is_other, turn, upstream)
+    }
 }
 
-/// The replicas that may answer now, for all threads.
-#[derive(Debug, Default)]
-pub(crate) struct ReadCell(Mutex<Arc<ReadSet>>);
+/// The replicas that may answer now, for all threads: each follows them with a copy of its own.
+#[derive(Debug)]
+pub(crate) struct ReadCell(Live<ReadSet>);
+
+impl Default for ReadCell {
+    fn default() -> Self {
+        Self(Live::new(ReadSet::default()))
+    }
+}
 
 impl ReadCell {
+    /// For those who seldom ask.
     pub(crate) fn load(&self) -> Arc<ReadSet> {
-        // It is replaced as a whole.
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.load()
     }
 
-    /// Replicas of this set may from now on. True if one that served does not any more.
+    /// A copy for a thread of one's own.
+    pub(crate) fn follow(&self) -> Follower<ReadSet> {
+        self.0.follow()
+    }
+
+    /// Looks again for one who follows.
+    #[inline]
+    pub(crate) fn refresh(&self, own: &mut Follower<ReadSet>) {
+        own.refresh(&self.0);
+    }
+
+    /// Replicas of this set may from now on. True if one that served does not any more. One thread
+    /// alone tells.
     pub(crate) fn store(&self, set: ReadSet) -> bool {
-        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if **own == set {
+        let before = self.0.load();
+        if *before == set {
             return false;
         }
         let is_left = |before: &Incarnation| !set.serving.contains(before);
-        let has_lost = own.serving.iter().any(is_left);
-        *own = Arc::new(set);
+        let has_lost = before.serving.iter().any(is_left);
+        self.0.replace(set, |_| ());
         has_lost
     }
 }
@@ -215,6 +245,43 @@ mod tests {
         };
         assert!(may(STALENESS_MAX));
         assert!(!may(STALENESS_MAX + Duration::from_nanos(1)));
+    }
+
+    #[test]
+    fn each_replica_has_its_turn_behind_the_one_that_was_read_last() {
+        let at = Instant::now();
+        let replicas = [1, 3].map(|upstream| ReadableReplica {
+            incarnation: run(upstream),
+            ..replica(at)
+        });
+        let first = |marks: ReadMarks, connection| {
+            let mut all = replicas.map(|own| marks.order(&own, connection, replicas.len()));
+            all.sort_unstable();
+            assert_ne!(all[0], all[1]);
+            all[0].2
+        };
+        let none = ReadMarks::default();
+        assert_eq!(
+            [1, 2].map(|own| first(none, own)),
+            [1, 1],
+            "they have one turn"
+        );
+        for upstream in [1, 3] {
+            let marks = ReadMarks {
+                place: ReadPlace::Replica(run(upstream)),
+                ..none
+            };
+            assert_eq!([1, 2].map(|own| first(marks, own)), [upstream; 2]);
+        }
+        let two = [1, 2].map(|upstream| ReadableReplica {
+            incarnation: run(upstream),
+            ..replica(at)
+        });
+        let begins = |connection| {
+            let first = two.iter().min_by_key(|own| none.order(own, connection, 2));
+            first.map(|own| own.incarnation.upstream)
+        };
+        assert_ne!(begins(1), begins(2), "they are shared out");
     }
 
     #[test]

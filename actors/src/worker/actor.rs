@@ -80,12 +80,13 @@ impl Worker {
             InFlightTable::new(shared.counters[index].claims.clone(), shared.clock.now());
         #[cfg(feature = "tls")]
         let handshakes = Handshakes::new(shared.clock);
-        let state = WorkerState::new(
+        let mut state = WorkerState::new(
             shared.settings.follow(),
             in_flight,
             shared.memory.clone(),
             shared.clock,
         );
+        state.reads = shared.gateway.as_ref().map(|own| own.reads.follow());
         let cell = Rc::new(WorkerCell::new(index, shared, peers, state));
         let gateway = cell.shared.gateway.clone();
         let links = gateway.map(|own| Links::new(&cell, own));

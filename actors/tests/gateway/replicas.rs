@@ -233,6 +233,25 @@ fn an_upstream_that_loads_is_not_asked_for_its_catalog_before_it_serves() {
 }
 
 #[test]
+fn what_a_client_with_a_connection_of_its_own_sends_waits_for_none_of_its_selects() {
+    let set = Set::start(1);
+    let mut peer = set.server.connect();
+    set.wait_for_replica(&mut peer);
+    let setting = RequestBuilder::new(RequestType::Execute, 1);
+    let setting = setting.text(keys::SQL_TEXT, "set session a = 1");
+    set.write(&mut peer, &setting, 11);
+    set.wait_for_votes(1, || ());
+    peer.send(&RequestBuilder::select(1, 1));
+    peer.send(&RequestBuilder::replace(2, 1));
+    let asked = [(); 2].map(|()| set.all[0].asked());
+    for own in &asked {
+        own.reply(DONE);
+        assert_eq!(peer.receive().code, 0);
+    }
+    assert!(set.all[1].try_asked().is_none());
+}
+
+#[test]
 fn a_replica_that_says_nothing_any_more_is_left_and_what_it_owes_is_asked_elsewhere() {
     let set = Set::start_silent_after(1, SILENT_AFTER);
     let mut peer = set.server.connect();

@@ -38,6 +38,11 @@ impl ConnectionState {
         self.counts.replica_reads += 1;
     }
 
+    /// The request at hand sets something in its session upstream.
+    pub(crate) fn on_setting(&mut self) {
+        self.counts.read_alone();
+    }
+
     /// The request at hand is to wait for the replies to SELECTs that replicas may answer.
     pub(crate) fn on_replica_reads_under_way(&mut self) {
         self.intake.on_replies_awaited();

@@ -33,6 +33,7 @@ impl Dispatcher<'_> {
             self.reject_as_judged(request, ErrorCode::LOADING);
             return;
         }
+        self.note_setting(request);
         let replica_read = self.replica_read(request, class);
         if replica_read == ReplicaRead::No && self.session.counts().replica_reads > 0 {
             // They are not to see what is sent behind them.

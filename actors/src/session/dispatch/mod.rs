@@ -129,6 +129,9 @@ impl<'a> Dispatcher<'a> {
         state.turns.note(now);
         state.settings.refresh(&worker.shared.settings);
         session.follow_settings(&state.settings);
+        if let Some((gateway, reads)) = worker.shared.gateway.as_ref().zip(state.reads.as_mut()) {
+            gateway.reads.refresh(reads);
+        }
         Self {
             shared: &worker.shared,
             peers: &worker.peers,

@@ -22,7 +22,7 @@ use crate::resources::transactions::OpenTransaction;
 use crate::segments::Held;
 use crate::serving::events::is_own as is_own_event;
 use crate::serving::{Serving, State};
-use crate::upstream::{CatalogQuestion, GatewayCell, HAS_ID_SINCE, ReplicaRead};
+use crate::upstream::{CatalogQuestion, GatewayCell, HAS_ID_SINCE, ReplicaRead, SessionRequest};
 
 /// Since which version an upstream has streams, with transactions in them.
 const STREAMS_SINCE: (u32, u32, u32) = HAS_ID_SINCE;
@@ -112,6 +112,18 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Who sets something has a session upstream of its own, and replicas answer none of its
+    /// SELECTs: what it sends behind those need not wait for them.
+    #[inline]
+    pub(super) fn note_setting(&mut self, request: &DecodedRequest<'_>) {
+        let gateway = self.shared.gateway.as_deref();
+        if gateway.is_some_and(|own| own.config.reads_replicas())
+            && SessionRequest::of(request.code, request.raw).is_set()
+        {
+            self.session.on_setting();
+        }
+    }
+
     /// Whether a replica may answer a request: a SELECT outside of streams, of a space whose rows
     /// replicas have.
     #[inline]
@@ -121,20 +133,19 @@ impl Dispatcher<'_> {
             (Some(gateway), Body::Select(select))
                 if gateway.config.reads_replicas() && class == Class::Read =>
             {
-                self.replica_select(request.stream, select, gateway)
+                self.replica_select(request.stream, select)
             }
             _ => ReplicaRead::No,
         }
     }
 
-    fn replica_select(
-        &self,
-        stream: u64,
-        select: &Select<'_>,
-        gateway: &GatewayCell,
-    ) -> ReplicaRead {
+    fn replica_select(&self, stream: u64, select: &Select<'_>) -> ReplicaRead {
+        let has = |space| {
+            let reads = self.worker.reads.as_ref();
+            reads.is_some_and(|own| own.has_space(space))
+        };
         match select.space {
-            IdOrName::Id(space) if stream == 0 && gateway.reads.load().has_space(space) => {
+            IdOrName::Id(space) if stream == 0 && has(space) => {
                 self.session.counts().next_replica_read()
             }
             _ => ReplicaRead::No,
