@@ -62,8 +62,8 @@ REASONS = {
              " them that they are answered while that thread stands still"
              " ([decision 130](decisions/0130-both-of-two-cores-have-sessions.md)). Of sixteen one"
              " takes {mixed:,} instructions, where nine SELECTs and a REPLACE by themselves take"
-             " {parts:,} on average: to keep SELECTs until the write before them is answered, and to"
-             " read the view then, would save some of that, and was not tried.",
+             " {parts:,} on average: to keep SELECTs until the write before them is answered, and"
+             " to read the view then, would save some of that, and was not tried.",
     "replace-second": "As a REPLACE, and a second tree is changed, by keys that are longer than the"
                       " eight bytes that nodes are searched by: {replace-second:,} instructions.",
     "select-second": "As a SELECT by key. The key is the beginning of longer ones, found without a"
