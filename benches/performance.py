@@ -82,7 +82,8 @@ def measure_all(options):
         child("compare.py", *given, *without, *timed, "--keys", str(options.keys), "--json", small,
               *only)
         only = [part for op in MANY_OPS for part in ("--only-op", op)]
-        only += [part for own in MANY_SHAPES for part in ("--only-shape", own)]
+        only += [part for own in options.many_shape or MANY_SHAPES
+                 for part in ("--only-shape", own)]
         child("compare.py", *given, *without, *timed, "--keys", str(options.many_keys), "--json",
               many, "--shared", "--no-floor", *only)
         sizes = [part for size in options.sizes or [] for part in ("--size", str(size))]
@@ -304,6 +305,8 @@ def parse():
     parser.add_argument("--keys", type=int, default=100_000, help="default: %(default)s")
     parser.add_argument("--many-keys", type=int, default=2_000_000,
                         help="of the cells with many of them; default: %(default)s")
+    parser.add_argument("--many-shape", action="append", choices=MANY_SHAPES,
+                        help="of those; may be repeated")
     parser.add_argument("--only-op", action="append", choices=compare.OPS, help="may be repeated")
     parser.add_argument("--only-shape", action="append", type=compare.shape, metavar="CxD",
                         help="may be repeated")

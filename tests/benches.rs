@@ -54,6 +54,8 @@ fn every_operation_is_compared_with_tarantool_and_kept() {
     let cells = [
         "--many-keys",
         "500",
+        "--many-shape",
+        "1x64",
         "--only-shape",
         "1x1",
         "--size",
