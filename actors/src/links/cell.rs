@@ -120,7 +120,7 @@ impl LinkCell {
         self.wake();
     }
 
-    /// Whether requests go to its upstream over other links, since that was connected to anew.
+    /// Whether requests go to its upstream over other links, since that was lost and found again.
     pub(super) fn is_behind(&self, destination: Destination) -> bool {
         let is_its =
             |own: Incarnation| own.upstream == self.incarnation.upstream && own != self.incarnation;

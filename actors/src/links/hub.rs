@@ -199,7 +199,7 @@ impl Links {
             for cell in links {
                 if cell.is_behind(destination) {
                     // Other links lead there from now on, which are not to be ahead of it.
-                    cell.cut_off_unsent("its upstream was connected to anew");
+                    cell.cut_off_unsent("its upstream was lost and found again");
                 }
                 self.take_unsent(worker, &cell, destination);
                 cell.wake();

@@ -19,7 +19,7 @@ const ENTRY_SIZE: usize = 64;
 /// The requests by which a client has set something, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct SessionSettings {
-    kept: Vec<Setting>,
+    kept: Vec<NamedSetting>,
     /// On their way.
     pending: Vec<PendingSetting>,
     last: u64,
@@ -34,7 +34,7 @@ pub(crate) struct SettingRequest {
 }
 
 #[derive(Debug)]
-struct Setting {
+struct NamedSetting {
     /// Which was sent before which.
     number: u64,
     name: Vec<u8>,
@@ -46,10 +46,10 @@ struct PendingSetting {
     id: RequestId,
     /// Whether it counts for another session: what is prepared does not.
     is_kept: bool,
-    setting: Setting,
+    setting: NamedSetting,
 }
 
-impl Setting {
+impl NamedSetting {
     fn size(&self) -> usize {
         ENTRY_SIZE + self.name.len() + self.request.body.len()
     }
@@ -68,7 +68,7 @@ impl SessionSettings {
         request: SettingRequest,
     ) -> Result<(), Error> {
         self.last += 1;
-        let setting = Setting {
+        let setting = NamedSetting {
             number: self.last,
             name: setting_name(request.code, &request.body),
             request,
@@ -76,7 +76,7 @@ impl SessionSettings {
         let pending = self.pending.iter().map(|own| &own.setting);
         let others = self.kept.iter().chain(pending);
         let others = others.filter(|own| own.name != setting.name);
-        let bytes = setting.size() + others.clone().map(Setting::size).sum::<usize>();
+        let bytes = setting.size() + others.clone().map(NamedSetting::size).sum::<usize>();
         if bytes > SESSION_SETTINGS_BYTES_MAX {
             let text =
                 format!("Settings of a session take more than {SESSION_SETTINGS_BYTES_MAX} bytes");
@@ -105,7 +105,7 @@ impl SessionSettings {
         let PendingSetting {
             is_kept, setting, ..
         } = self.pending.remove(at);
-        let is_later = |own: &Setting| own.name == setting.name && own.number > setting.number;
+        let is_later = |own: &NamedSetting| own.name == setting.name && own.number > setting.number;
         if is_accepted && is_kept && !self.kept.iter().any(is_later) {
             self.kept.retain(|own| own.name != setting.name);
             let at = self.kept.partition_point(|own| own.number < setting.number);
