@@ -380,9 +380,10 @@ pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes that are read, for its end, from a connection of which no frame may be taken now.
 #[doc(hidden)]
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
-/// The same, from one whose client takes chunks: credit for replies may stand behind requests that
-/// wait for these to go.
+/// The same, of one whose client takes chunks: credit may stand behind requests that wait for it.
 pub(crate) const INBOX_CHUNKS_MAX: usize = 4 << 20;
+/// Streams that wait for a SELECT of several steps, with more of which all do.
+pub(crate) const SCAN_WAITERS_MAX: usize = 64;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
 pub(crate) const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
 /// Rows that one step of a SELECT on the catalog looks at.
@@ -391,8 +392,7 @@ pub(crate) const CATALOG_STEP_ROWS_MAX: usize = 128;
 pub(crate) const CATALOG_STEP_BYTES_MAX: usize = 64 << 10;
 /// Steps on the read view that one call of a procedure that sessions run may take.
 pub const LOCAL_READ_STEPS_MAX: u32 = 16;
-/// How long a procedure that sessions run may take before the log tells of it: it holds up its
-/// session thread.
+/// How long a procedure may hold up its session thread before the log tells of it.
 pub(crate) const LOCAL_CALL_LONG: Duration = Duration::from_millis(10);
 /// Times a stepwise SELECT starts over because the data changed, before it is refused or forwarded.
 pub(crate) const VIEW_RESTARTS_MAX: u32 = 3;

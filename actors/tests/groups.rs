@@ -12,10 +12,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use vestibule_actors::config::ConnectionLimits;
+use vestibule_actors::limits::CONNECTION_REQUESTS_MAX;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, FRAME_SIZE_MAX, First};
 use vestibule_wire::groups::{Agreement, Group, Sender};
 use vestibule_wire::keys::{self, RequestType};
+use vestibule_wire::msgpack::{write_array_len, write_uint};
 
 use cases::connections;
 use client::{Client, LARGE, PATIENCE, body, code, harness_with_rows, large, with_rows};
@@ -259,17 +261,84 @@ fn pings_that_found_no_room_for_their_answers_are_answered_when_there_is_some() 
 fn pings_are_answered_while_a_select_takes_many_steps() {
     let harness = harness_with_rows();
     let mut client = Client::connect(&harness, Some(ASKED));
-    // A SELECT that comes to no end.
-    let endless = RequestBuilder::new(RequestType::Select, 2)
-        .uint(keys::SPACE_ID, 512)
-        .uint(keys::LIMIT, u64::from(u32::MAX))
-        .pair(keys::KEY, &[0x91, 1]);
-    client.send(&endless.bytes());
-    client.send(&RequestBuilder::select(3, 7).stream(1).bytes());
+    client.send(&endless(2).bytes());
+    client.send(&RequestBuilder::select(3, 7).bytes());
     for sync in 4..9 {
         client.ping(sync);
     }
     assert!(client.replies.is_empty(), "the others wait");
+}
+
+/// A SELECT that comes to no end.
+fn endless(sync: u64) -> RequestBuilder {
+    RequestBuilder::new(RequestType::Select, sync)
+        .uint(keys::SPACE_ID, 512)
+        .uint(keys::LIMIT, u64::from(u32::MAX))
+        .pair(keys::KEY, &[0x91, 1])
+}
+
+#[test]
+fn other_streams_are_answered_while_a_select_takes_many_steps_with_chunks_and_without() {
+    for asked in [None, Some(ASKED)] {
+        for scanning in [0, 1] {
+            let harness = harness_with_rows();
+            let mut client = Client::connect(&harness, asked);
+            client.send(&endless(2).stream(scanning).bytes());
+            client.send(&RequestBuilder::select(3, 7).stream(scanning).bytes());
+            for sync in 4..9 {
+                let asked_by_tx = RequestBuilder::replace(sync, sync).stream(2);
+                client.send(&asked_by_tx.bytes());
+                assert_eq!(code(&client.reply_to(sync)), 0);
+                let (sync, rest) = (10 + sync, 1 - scanning);
+                client.send(&RequestBuilder::select(sync, 7).stream(rest).bytes());
+                assert_eq!(code(&client.reply_to(sync)), 0);
+            }
+            assert!(client.replies.is_empty(), "its own stream waits");
+        }
+    }
+}
+
+#[test]
+fn what_finds_no_credit_beside_a_select_of_many_steps_is_taken_when_that_is_over() {
+    let most = CONNECTION_REQUESTS_MAX as u64;
+    let harness = harness_with_rows();
+    let mut client = Client::connect(&harness, Some(ASKED));
+    let own = connections(&harness).into_iter().map(|own| own.connection);
+    let own = own.max().expect("the client's is the newest");
+    let _blocker = harness.block();
+    client.send(&endless(2).stream(1).bytes());
+    let replace = |sync: u64, stream| RequestBuilder::replace(sync, sync).stream(stream).bytes();
+    let (first, last) = (3, 3 + most - 1);
+    for sync in first..=last {
+        client.send(&replace(sync, 2));
+    }
+    for sync in [last + 1, last + 2] {
+        client.send(&replace(sync, 3));
+    }
+    // Behind them all: they were looked at.
+    client.ping(last + 3);
+    assert!(client.replies.is_empty(), "Tx is blocked");
+    harness.script().release();
+    for sync in first..=last {
+        assert_eq!(code(&client.reply_to(sync)), 0);
+    }
+    client.ping(last + 4);
+    assert!(client.replies.is_empty(), "two of them wait for the SELECT");
+    let killed = harness.connect().call("vestibule.kill", &kill_args(own, 2));
+    assert_eq!(killed.code, 0);
+    assert_ne!(code(&client.reply_to(2)), 0);
+    for sync in [last + 1, last + 2] {
+        assert!(client.replies.is_empty() && client.read());
+        assert_eq!(client.replies.pop().map(|(own, _)| own), Some(sync));
+    }
+}
+
+fn kill_args(connection: u64, sync: u64) -> Vec<u8> {
+    let mut args = Vec::new();
+    write_array_len(&mut args, 2);
+    write_uint(&mut args, connection);
+    write_uint(&mut args, sync);
+    args
 }
 
 #[test]

@@ -161,6 +161,11 @@ impl Inbox {
         result
     }
 
+    /// Has the frames looked at again that have to wait: by another rule some need not.
+    pub(crate) fn look_again(&mut self) {
+        self.seen = 0;
+    }
+
     /// Drops the whole frames that were looked at.
     pub(crate) fn drop_seen(&mut self) {
         self.advance(self.seen);

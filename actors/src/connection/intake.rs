@@ -8,18 +8,20 @@
 //!   Open ──┤                                              reserve                          ├▶ Open
 //!          ├─ no memory for its reply ──▶ ReplyMemory ── the worker's list finds some ─────┤
 //!          ├─ a login after wrong ones ─▶ Login ──────── its time has come ────────────────┤
-//!          ├─ a SELECT of several steps ─▶ Scan ───────── its last step ───────────────────┤
 //!          └─ another actor replies ─────▶ Gather ─────── its reply ───────────────────────┘
 //!
 //!   any of these ── close ──▶ Closing(AfterFlush) ── close ──▶ Closing(Now)
 //! ```
 //!
 //! Only in `Open` is a frame taken, and every wait begins with a frame: so there is one wait at a
-//! time, and closing ends it. Two things come on top of that, because they can begin in any wait:
+//! time, and closing ends it. Some things come on top of that: they can begin in any wait, or
+//! others can begin beside them.
 //!
 //! * **memory**: all connections together hold too much, and this one more than its share. It is
 //!   not read; frames that are here already are taken.
 //! * **a full output**: the client does not take its replies. No frame is taken.
+//! * **a SELECT of several steps** is under way. The next frame waits for its last step; those of
+//!   other streams may pass it.
 //! * **the end of the input**: the client sends no more, although it may listen still. Nothing is
 //!   read; frames that are here are taken, and when all of them are answered the connection ends.
 //!   Replies in chunks that it owes credit for keep it no longer than those under way elsewhere.
@@ -64,8 +66,6 @@ enum Wait {
     ReplyMemory,
     /// The time for a login, after wrong ones.
     Login,
-    /// The end of a SELECT on the view that takes several steps.
-    Scan,
     /// The reply of a control procedure that another actor tells, one at a time: it may be large.
     Gather,
     /// For ever.
@@ -86,13 +86,25 @@ pub(crate) struct Intake {
     is_listed: bool,
     /// The client has closed its half: there is no more to read.
     has_ended: bool,
+    /// A SELECT of several steps is under way.
+    is_scanning: bool,
 }
 
 impl Intake {
     /// Whether the next frame may be taken now.
     #[inline]
     pub(crate) fn may_take_frame(self, is_output_full: bool) -> bool {
+        self.is_open(is_output_full) && !self.is_scanning
+    }
+
+    fn is_open(self, is_output_full: bool) -> bool {
         self.wait == Wait::Open && !is_output_full
+    }
+
+    /// Whether frames may be taken that may pass the SELECT of several steps: none while a reply
+    /// waits for memory, which would be that SELECT's.
+    pub(crate) fn may_pass_scan(self, is_output_full: bool) -> bool {
+        self.is_open(is_output_full) && self.is_scanning && !self.is_reply_short
     }
 
     /// Whether a ping need not wait, whatever the next frame waits for: not for the end, and not by
@@ -252,12 +264,12 @@ impl Intake {
 
     /// The SELECT at hand takes several steps.
     pub(crate) fn on_scan(&mut self) {
-        self.enter(Wait::Scan);
+        self.is_scanning = true;
     }
 
     /// The SELECT of several steps is over.
     pub(crate) fn on_scan_over(&mut self) {
-        self.leave(Wait::Scan);
+        self.is_scanning = false;
     }
 
     /// The procedure at hand is answered by another actor: all workers together, or the Supervisor.

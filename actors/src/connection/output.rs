@@ -305,7 +305,8 @@ impl Output {
         flushed
     }
 
-    fn flush_with(
+    /// Writes what it can by `write`, which is told whether its bytes are to go out apart.
+    pub(crate) fn flush_with(
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>], bool) -> io::Result<usize>,
         give_back: impl FnOnce(Vec<u8>),

@@ -326,8 +326,8 @@ fn check_login(
     }
 }
 
-/// Reads before the next steps of a SELECT, which take the whole turn: who pings, or takes more of
-/// another reply, does not wait for all of them. Ready when the peer is gone.
+/// Reads before the next steps of a SELECT, which take the whole turn: what goes
+/// [ahead](super::ahead) does not wait for all of them. Ready when the peer is gone.
 fn read_beside_scan(
     worker: &WorkerCell,
     cell: &ConnectionCell,
@@ -358,10 +358,7 @@ fn work(
         // A stop waits for nobody's.
         own.end_login_wait(None);
     }
-    if own.scan().is_some()
-        && own.incoming().is_some()
-        && read_beside_scan(worker, cell, state, own, cx).is_ready()
-    {
+    if own.scan().is_some() && read_beside_scan(worker, cell, state, own, cx).is_ready() {
         return Poll::Ready(());
     }
     // Most turns have nothing left from the one before, and need no clock for it.

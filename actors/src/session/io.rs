@@ -16,11 +16,9 @@ use vestibule_wire::Error;
 use vestibule_wire::frame::{Prefix, read_prefix};
 use vestibule_wire::groups::Group;
 use vestibule_wire::groups::chunk::{Chunk, PieceBegun};
-use vestibule_wire::header::read_header;
-use vestibule_wire::keys::RequestType;
 
 use crate::connection::cell::ConnectionCell;
-use crate::connection::inbox::{Inbox, Look};
+use crate::connection::inbox::Inbox;
 use crate::connection::incoming::{Incoming, damage};
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
@@ -31,6 +29,7 @@ use crate::limits::{
 };
 use crate::messages::SessionId;
 use crate::resources::{WorkerCell, WorkerState};
+use crate::session::ahead::take_ahead;
 use crate::session::dispatch::Dispatcher;
 
 /// Reads and takes frames while there are some; ready when the peer is gone. The end of its input
@@ -279,11 +278,12 @@ fn keep_inbox(dispatcher: &mut Dispatcher<'_>, inbox: Inbox) {
     }
 }
 
-/// Keeps what is not taken. Of a client with chunks some frames are taken all the same, which wait
-/// for nobody's turn: what it says of the chunks that it is sent, for what these stand behind may
-/// wait for just that, and pings, while few answers wait, and else when few do again.
+/// Keeps what is not taken, but for what goes [ahead](super::ahead) of it.
 fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
-    if dispatcher.session.incoming().is_some() {
+    if dispatcher.session.begins_to_pass() {
+        inbox.look_again();
+    }
+    if dispatcher.session.incoming().is_some() || dispatcher.session.scan().is_some() {
         let packet_size_max = dispatcher.shared.config.packet_size_max;
         let taken = inbox.take_out(packet_size_max, |content| take_ahead(dispatcher, content));
         if let Err(error) = taken {
@@ -294,35 +294,6 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
         }
     }
     dispatcher.session.put_inbox(inbox);
-}
-
-/// Takes a frame that need not wait for others, if it is such, and the turn has time for it and the
-/// output has room for its answer. What is only looked at costs as much as it does to be read.
-fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Result<Look, Error> {
-    let is_answer = Chunk::is_answer(content);
-    let takes_pings = dispatcher.session.takes_pings_ahead();
-    if !(is_answer || takes_pings && is_ping(content)) {
-        return Ok(Look::Waits);
-    }
-    let has_room = is_answer || dispatcher.session.has_room_for_control();
-    // With no room, so much waits that it cannot all be written before the next turn.
-    if !has_room || !dispatcher.worker.turns.has_time() {
-        return Ok(Look::Later);
-    }
-    dispatcher.worker.turns.spend(1);
-    if is_answer {
-        dispatcher.take_chunk(content)?;
-    } else {
-        dispatcher.dispatch_frame(content);
-    }
-    Ok(Look::Taken)
-}
-
-/// Whether a frame's content is a PING, which belongs to no stream.
-fn is_ping(content: &[u8]) -> bool {
-    read_header(content).is_ok_and(|(header, _)| {
-        header.request_type == RequestType::Ping as u64 && header.stream_id == 0
-    })
 }
 
 /// Takes frames while they may be taken; returns how many bytes they were.

@@ -12,10 +12,12 @@
 //! | `handlers` | what it does then |
 //! | `cancel` | requests over their time, or killed |
 //! | `io` | reads, cuts frames, writes |
+//! | `ahead` | what is taken ahead of requests that wait |
 //! | `dispatch` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `untaken` | what had come and was not taken at the deadline of a stop |
 
 pub(crate) mod actor;
+mod ahead;
 pub(crate) mod cancel;
 pub(crate) mod dispatch;
 mod handlers;

@@ -10,14 +10,13 @@ const LARGE: Wait = Wait::SharedCredit {
 };
 const AFTER_FLUSH: Wait = Wait::Closing(Closing::AfterFlush);
 const NOW: Wait = Wait::Closing(Closing::Now);
-const WAITS: [Wait; 10] = [
+const WAITS: [Wait; 9] = [
     Wait::Open,
     Wait::OwnCredit,
     SMALL,
     LARGE,
     Wait::ReplyMemory,
     Wait::Login,
-    Wait::Scan,
     Wait::Gather,
     AFTER_FLUSH,
     NOW,
@@ -108,7 +107,7 @@ fn events() -> Vec<Event> {
 fn states() -> Vec<Intake> {
     let mut states = Vec::new();
     for wait in WAITS {
-        for bits in 0..32 {
+        for bits in 0..64 {
             states.push(Intake {
                 wait,
                 is_memory_paused: bits & 1 != 0,
@@ -116,6 +115,7 @@ fn states() -> Vec<Intake> {
                 is_listed: bits & 4 != 0,
                 has_ended: bits & 8 != 0,
                 is_reply_short: bits & 16 != 0,
+                is_scanning: bits & 32 != 0,
             });
         }
     }
@@ -158,7 +158,6 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
         (Wait::Open, Event::NoCredit(AtItsBound, _)) => Wait::OwnCredit,
         (Wait::Open, Event::NoCredit(_, true)) => SMALL,
         (Wait::Open, Event::NoCredit(_, false)) => LARGE,
-        (Wait::Open, Event::Scan) => Wait::Scan,
         (Wait::Open, Event::Gather) => Wait::Gather,
         (Wait::Open, Event::ReplyShort) => Wait::ReplyMemory,
         (Wait::Open, Event::LoginEarly) => Wait::Login,
@@ -166,7 +165,7 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
         (Wait::ReplyMemory, Event::ReplyBack) => Wait::Open,
         (Wait::OwnCredit, Event::Reply(Light | Heavy)) => Wait::Open,
         (SMALL, Event::Reply(Light)) | (SMALL | LARGE, Event::Credit) => Wait::Open,
-        (Wait::Scan, Event::ScanOver) | (Wait::Gather, Event::Gathered) => Wait::Open,
+        (Wait::Gather, Event::Gathered) => Wait::Open,
         (NOW, Event::Close(_)) | (_, Event::Close(Closing::Now)) => NOW,
         (_, Event::Close(Closing::AfterFlush)) => AFTER_FLUSH,
         _ => return None,
@@ -177,7 +176,7 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
 #[test]
 fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
     let (states, events) = (states(), events());
-    assert_eq!(states.len() * events.len(), 320 * 31);
+    assert_eq!(states.len() * events.len(), 576 * 31);
     for before in states {
         for &event in &events {
             let mut after = before;
@@ -213,6 +212,12 @@ fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
                 _ => before.is_listed,
             };
             assert_eq!(after.is_listed, is_listed, "{name}");
+            let is_scanning = match event {
+                Event::Scan => true,
+                Event::ScanOver => false,
+                _ => before.is_scanning,
+            };
+            assert_eq!(after.is_scanning, is_scanning, "{name}");
             let has_ended = before.has_ended || event == Event::EndOfInput;
             assert_eq!(after.has_ended, has_ended, "{name}");
             let expected = match event {
@@ -232,7 +237,10 @@ fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
 fn frames_are_taken_in_one_state_and_bytes_are_read_in_all_but_three_cases() {
     for intake in states() {
         for is_output_full in [false, true] {
-            let is_open = intake.wait == Wait::Open && !is_output_full;
+            let is_free = intake.wait == Wait::Open && !is_output_full;
+            let is_open = is_free && !intake.is_scanning;
+            let may_pass = is_free && intake.is_scanning && !intake.is_reply_short;
+            assert_eq!(intake.may_pass_scan(is_output_full), may_pass, "{intake:?}");
             assert_eq!(intake.may_take_frame(is_output_full), is_open, "{intake:?}");
             let waits_for_all = matches!(intake.wait, Wait::Login | Wait::Closing(_));
             assert_eq!(intake.takes_pings(), !waits_for_all, "{intake:?}");
@@ -264,6 +272,11 @@ fn every_wait_has_an_end() {
         let has_end = wait == Wait::Open || events().iter().any(ends);
         assert_eq!(has_end, start.closing().is_none(), "{wait:?}");
     }
+    let mut scanning = Intake::default();
+    apply(&mut scanning, Event::Scan);
+    assert!(!scanning.may_take_frame(false));
+    apply(&mut scanning, Event::ScanOver);
+    assert!(scanning.may_take_frame(false));
 }
 
 #[test]

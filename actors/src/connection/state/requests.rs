@@ -142,6 +142,36 @@ impl ConnectionState {
         self.intake.on_scan();
     }
 
+    /// Whether a request of this stream may pass the SELECT of several steps; see
+    /// [`ParkedScan::is_passed_by`]. If not, what comes of the stream later waits as well.
+    pub(crate) fn passes_scan(&mut self, stream: Option<u64>) -> bool {
+        let may_pass = self.intake.may_pass_scan(self.is_output_full());
+        let Some(scan) = &mut self.scan else {
+            return false;
+        };
+        let passes = may_pass && scan.is_passed_by(stream);
+        if !passes {
+            scan.on_waiter(stream);
+        }
+        passes
+    }
+
+    /// A request of this stream could not pass the SELECT of several steps after all.
+    pub(crate) fn on_scan_waiter(&mut self, stream: Option<u64>) {
+        if let Some(scan) = &mut self.scan {
+            scan.on_waiter(stream);
+        }
+    }
+
+    /// Whether nobody has been asked yet whether he may pass the SELECT of several steps; asked
+    /// once.
+    pub(crate) fn begins_to_pass(&mut self) -> bool {
+        let scan = self.scan.as_mut();
+        let waiting = scan.map(|own| &mut own.waiting);
+        let first = waiting.filter(|own| own.is_none());
+        first.map(Option::get_or_insert_default).is_some()
+    }
+
     /// Whether requests are held.
     #[inline]
     pub(crate) fn has_held(&self) -> bool {

@@ -83,7 +83,8 @@ impl Dispatcher<'_> {
     /// that buffer in one step, so that a panic before leaves nothing there.
     pub(crate) fn dispatch_gathered(&mut self, frame: &mut Vec<u8>, start: usize) {
         if frame.len() <= BUFFER_KEEP_MAX {
-            return self.dispatch_frame(&frame[start..]);
+            self.dispatch_frame(&frame[start..]);
+            return;
         }
         self.has_own_frame = true;
         self.dispatch_frame(&frame[start..]);
@@ -93,15 +94,18 @@ impl Dispatcher<'_> {
     }
 
     /// Dispatches a request, and counts it if it is taken. What is answered at once joins its group
-    /// if something waits.
-    pub(crate) fn dispatch_frame(&mut self, content: &[u8]) {
+    /// if something waits. Whether it is taken.
+    pub(crate) fn dispatch_frame(&mut self, content: &[u8]) -> bool {
         let mark = self.session.output_queue().mark();
         // A ping that goes ahead of a frame that was left is taken all the same.
         let is_ahead = self.session.has_left_frame();
         self.dispatch(content);
-        if is_ahead || !self.session.has_left_frame() {
+        let is_put_back = std::mem::take(&mut self.is_put_back);
+        let is_taken = (is_ahead || !self.session.has_left_frame()) && !is_put_back;
+        if is_taken {
             self.count_taken();
         }
         self.session.output_queue().regroup(mark, Group::Control);
+        is_taken
     }
 }

@@ -85,7 +85,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) is_releasing: bool,
     /// What finds no credit has waited too long for one, and is refused.
     pub(crate) is_ending_stall: bool,
-    /// The held request at hand cannot be dispatched after all, because solo began again.
+    /// The request at hand cannot be dispatched after all: it was held and solo began again, or it
+    /// is a SELECT of several steps behind another one.
     pub(crate) is_put_back: bool,
     /// Under which epoch the verdict on the request at hand was made.
     judged_epoch: u64,
@@ -465,5 +466,7 @@ fn check_stream(request_type: RequestType, stream: u64) -> Result<(), Error> {
     }
 }
 
+#[cfg(test)]
+mod ahead_tests;
 #[cfg(test)]
 mod tests;

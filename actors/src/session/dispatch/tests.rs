@@ -40,7 +40,7 @@ use crate::testing::{Frame, RequestBuilder};
 
 /// Has this be done with the dispatcher of a connection, while the server still loads; returns what
 /// that has written.
-fn written(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
+pub(super) fn written(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
     actix_rt::System::new().block_on(write(act))
 }
 
@@ -136,7 +136,7 @@ fn content(request: &RequestBuilder) -> Vec<u8> {
 }
 
 /// A catalog that takes many steps to be read.
-fn large_catalog() -> Catalog {
+pub(super) fn large_catalog() -> Catalog {
     let spaces = 1000..4000;
     let builder = spaces.fold(CatalogBuilder::new(), |builder, id| {
         builder.space(id, &format!("space_{id}"))

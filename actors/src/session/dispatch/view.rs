@@ -91,11 +91,17 @@ impl Dispatcher<'_> {
         let start = self.session.output_and_caller().0.begin(header);
         let mut large = LargeFrame::default();
         let step = self.step(select, &mut source, start, &mut large);
+        let has_place = self.session.scan().is_none();
         let output = self.session.output_and_caller().0;
         let is_small = || large.bytes.is_empty() && output.size() - before < MEMORY_SMALL;
         match step {
             Ok(ViewStep::Done) if has_memory || is_small() => {
                 output.finish(start, large, Class::Read.group(request.stream));
+            }
+            // It would be the second of the connection.
+            Ok(_) if !has_place => {
+                output.abandon(start);
+                self.is_put_back = true;
             }
             Ok(_) if !has_memory => {
                 output.abandon(start);
@@ -111,10 +117,12 @@ impl Dispatcher<'_> {
                 let content = Bytes::copy_from_slice(request.content);
                 self.session.park_scan(Box::new(ParkedScan {
                     content,
+                    stream: request.stream,
                     source,
                     reply,
                     since: self.arrived,
                     is_timed: self.worker.turns.is_timed(),
+                    waiting: None,
                 }));
                 self.worker.turns.end();
             }
