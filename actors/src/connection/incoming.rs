@@ -271,9 +271,15 @@ impl Incoming {
         }))
     }
 
-    /// Whether what comes next is likely to be the head of a piece, as it was before; asked once.
-    pub(crate) fn takes_head(&mut self) -> bool {
-        std::mem::take(&mut self.awaits_head)
+    /// Whether what comes next is likely to be the head of a piece, as it was before: until
+    /// something [has come](Self::on_head).
+    pub(crate) fn awaits_head(&self) -> bool {
+        self.awaits_head
+    }
+
+    /// What comes next was read, a head or not.
+    pub(crate) fn on_head(&mut self) {
+        self.awaits_head = false;
     }
 
     /// The client has given a message up. False if there is none such.

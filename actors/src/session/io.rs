@@ -19,7 +19,7 @@ use vestibule_wire::groups::chunk::{Chunk, PieceBegun};
 
 use crate::connection::cell::ConnectionCell;
 use crate::connection::inbox::Inbox;
-use crate::connection::incoming::{Incoming, damage};
+use crate::connection::incoming::damage;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
@@ -80,12 +80,18 @@ fn read_some(
     cx: &mut TaskContext<'_>,
 ) -> (Poll<io::Result<usize>>, usize) {
     let mut scratch = state.buffers.take_scratch();
-    let is_head = own.incoming().is_some_and(Incoming::takes_head);
+    let is_head = own.incoming().is_some_and(|own| own.awaits_head());
     let most = if is_head { HEAD_READ_SIZE } else { READ_SIZE };
     let mut buffer = ReadBuf::new(&mut scratch[..most]);
     // `poll_read` knows that a short read emptied the socket and saves a second system call.
     let poll = own.poll_read(cx, &mut buffer);
     let filled = buffer.filled().len();
+    if is_head
+        && filled > 0
+        && let Some(incoming) = own.incoming()
+    {
+        incoming.on_head();
+    }
     if poll.is_ready() && filled > 0 {
         let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
         take_bytes(&mut dispatcher, &scratch[..filled]);

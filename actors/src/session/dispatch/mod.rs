@@ -469,4 +469,6 @@ fn check_stream(request_type: RequestType, stream: u64) -> Result<(), Error> {
 #[cfg(test)]
 mod ahead_tests;
 #[cfg(test)]
+mod piece_tests;
+#[cfg(test)]
 mod tests;

@@ -58,7 +58,7 @@ async fn write(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
 }
 
 /// A worker, and a connection of it.
-fn connect(stream: Box<dyn Transport>) -> (WorkerCell, Rc<ConnectionCell>) {
+pub(super) fn connect(stream: Box<dyn Transport>) -> (WorkerCell, Rc<ConnectionCell>) {
     let clock = Clock::SYSTEM;
     let config = Config {
         session_threads: 1,
