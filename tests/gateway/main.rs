@@ -15,6 +15,7 @@ mod failover;
 mod greedy;
 mod pinned;
 mod replicas;
+mod statements;
 mod users;
 
 use std::process::Command;

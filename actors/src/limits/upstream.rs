@@ -39,6 +39,10 @@ shown! {
     /// Settings of one client that are kept, by their names: Tarantool has about ten. Each link
     /// that follows is sent all of them.
     "session_settings_max": SESSION_SETTINGS_MAX = 32;
+    /// Statements that one client has prepared.
+    "session_statements_max": STATEMENTS_MAX = 1024;
+    /// Bytes of these, as they are kept so that they are there in another session.
+    "session_statements_max_bytes": STATEMENTS_BYTES_MAX = 1 << 20;
     /// Bytes of a reply to a question for the catalog that is kept.
     "upstream_catalog_reply_max_bytes": CATALOG_REPLY_SIZE_MAX = 4 << 20;
     /// Bytes of all such replies that are kept, with what they are kept by.

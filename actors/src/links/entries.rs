@@ -9,11 +9,14 @@ use vestibule_wire::request::{self, Body};
 use crate::admission::Class;
 use crate::messages::tx::{BatchEntry, LargeRequest};
 use crate::upstream::{
-    ClientStream, Forward, ForwardBody, Kind, Repeat, StreamStep, is_of_catalog,
+    ClientStream, Forward, ForwardBody, Kind, Repeat, StatementStep, StreamStep, is_of_catalog,
 };
 
 /// The number of the type of SELECT.
 const SELECT: u16 = RequestType::Select as u16;
+
+/// The number of the type of PREPARE.
+const PREPARE: u16 = RequestType::Prepare as u16;
 
 /// The number of the type of CALL.
 const CALL: u16 = RequestType::Call as u16;
@@ -44,6 +47,7 @@ pub(super) fn forward_of(
         is_setting: false,
         catalog: 0,
         schema_version: 0,
+        statement: StatementStep::of(entry.code, body),
     }
 }
 
@@ -77,6 +81,8 @@ fn repeat_of(entry: &BatchEntry, body: &[u8], harmless: &HashSet<String>) -> Rep
     match entry.class {
         _ if entry.stream != 0 => Repeat::InStream,
         Class::Read => Repeat::Read,
+        // It changes what its session knows, and nothing else.
+        Class::Call if entry.code == PREPARE => Repeat::HarmlessCall,
         Class::Call if harmless.is_empty() || entry.code != CALL => Repeat::Call,
         Class::Call => match request::decode(RequestType::Call, body) {
             Ok(Body::Call(call)) if harmless.contains(call.name) => Repeat::HarmlessCall,
@@ -145,6 +151,7 @@ mod tests {
         assert_eq!(of(RequestType::Call, &call(b"counts")), Repeat::Call);
         assert_eq!(of(RequestType::Call, &[0xc0]), Repeat::Call);
         assert_eq!(of(RequestType::Eval, &call(b"count")), Repeat::Call);
+        assert_eq!(of(RequestType::Prepare, &[]), Repeat::HarmlessCall);
         let mut in_stream = entry(RequestType::Call, Class::Call);
         in_stream.stream = 7;
         assert_eq!(

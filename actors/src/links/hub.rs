@@ -16,11 +16,13 @@ use super::refusals::{NoLink, not_there};
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::cells::live::Follower;
+use crate::memory::Memory;
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    Clients, Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell, Incarnation,
-    LinkClient, LinkCounters, LinkFault, LinkMode, ReadRole, ReadSet, Refusal, UserCredits,
+    ClientStatements, Clients, Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell,
+    Incarnation, LinkClient, LinkCounters, LinkFault, LinkMode, ReadRole, ReadSet, Refusal,
+    UserCredits,
 };
 
 /// The links of one worker.
@@ -53,6 +55,7 @@ pub(super) struct Hub {
     /// As users have them, for as long as there are links of theirs.
     pub(super) of_users: HashMap<(usize, Arc<str>), Weak<UserCredits>>,
     pub(super) clients: Rc<Clients>,
+    pub(super) statements: Rc<ClientStatements>,
     /// By upstream, whether new links may be had.
     pub(super) pauses: Vec<Pause>,
     /// The same of those to replicas.
@@ -81,7 +84,11 @@ impl Links {
             replies: own.replies(),
             pushes: own.pushes(),
         };
-        let state = RefCell::new(Hub::new(&gateway, worker.index, shared.counters.len()));
+        let state = RefCell::new(Hub::new(
+            &gateway,
+            (worker.index, shared.counters.len()),
+            shared.memory.clone(),
+        ));
         let held = gateway.sight.held_on(worker.index).clone();
         let again = RefCell::new(Again::new(shared.counters.len(), held));
         let destinations = gateway.destinations();
@@ -351,7 +358,7 @@ fn of_unknown_outcome(worker: &WorkerCell, sent: &[RequestId]) -> usize {
 
 impl Hub {
     /// None yet, of one of this number of workers.
-    fn new(gateway: &GatewayCell, worker: usize, workers: usize) -> Self {
+    fn new(gateway: &GatewayCell, (worker, workers): (usize, usize), memory: Arc<Memory>) -> Self {
         let upstreams = gateway.sight.upstreams();
         let counters = upstreams.iter().map(|own| own.links_on(worker).clone());
         let counters: Vec<_> = counters.collect();
@@ -370,6 +377,7 @@ impl Hub {
             credits: counters.iter().map(credits).collect(),
             of_users: HashMap::new(),
             clients,
+            statements: Rc::new(ClientStatements::new(memory)),
             pauses: vec![Pause::default(); upstreams],
             read_pauses: vec![Pause::default(); upstreams],
             dirty: Vec::new(),

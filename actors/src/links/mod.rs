@@ -23,6 +23,7 @@
 //! | `pins` | clients that have links of their own |
 //! | `pause` | how long new links are left alone that did not come about |
 //! | `rows` | what operators see of them |
+//! | `statements` | prepared statements that are named by their numbers |
 //! | `task` | the life of a link: connecting, reading, its end |
 //! | `unbegun` | what becomes of transactions whose BEGIN is not sent |
 //! | `told` | what is answered here |
@@ -41,6 +42,7 @@ mod pins;
 mod reads;
 mod refusals;
 mod rows;
+mod statements;
 mod taking;
 mod task;
 mod told;

@@ -82,6 +82,7 @@ impl Links {
         let credits = hub.credits_of(target.upstream, user);
         let link = UpstreamLink::new(link_user.clone(), credits, hub.clients.clone(), now);
         let link = link.with_reads(reads);
+        let link = link.with_statements(hub.statements.clone());
         let cell = Rc::new(LinkCell::new(target, link_user, client.clone(), link, now));
         hub.open[target.upstream].push(cell.clone());
         hub.count_links(target.upstream);

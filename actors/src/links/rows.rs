@@ -29,6 +29,7 @@ impl Links {
                 in_flight: link.owed(),
                 queued: link.waiting(),
                 transactions: link.all_open(),
+                statements: link.statements().len(),
                 unsent_bytes: link.unsent_bytes(),
                 age: now.saturating_duration_since(cell.since),
             }

@@ -78,6 +78,7 @@ impl TakeBatch for Links {
         for session in &batch.disconnects {
             hub.callers.forget(*session, claims);
             hub.has_read(session.connection);
+            hub.forget_statements(session.connection);
             if hub.has_pins {
                 hub.unpin(session.connection);
             }
@@ -153,6 +154,7 @@ impl Taking<'_> {
     fn take_entry(&mut self, entry: &BatchEntry, body: ForwardBody<'_>) {
         match SessionRequest::of(entry.code, body.bytes()) {
             SessionRequest::Nothing => self.take_plain(entry, body),
+            SessionRequest::ByNumber => self.take_by_number(entry, body),
             request => self.take_of_session(entry, request, body),
         }
     }

@@ -227,6 +227,8 @@ pub struct LinkInfo {
     pub queued: usize,
     /// Streams in which a transaction may be open.
     pub transactions: usize,
+    /// Statements that are prepared there, for clients who hold them.
+    pub statements: usize,
     /// Bytes that the kernel has not taken.
     pub unsent_bytes: usize,
     /// How long ago it was begun. Serialized in seconds.

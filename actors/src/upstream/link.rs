@@ -18,14 +18,17 @@ use vestibule_wire::client::{MalformedReply, RequestHeader};
 
 use self::answers::Answers;
 pub(crate) use self::answers::{ReadRole, RefusedRequest, Sink};
+use self::statements::LinkStatements;
 use super::clients::Clients;
 use super::credits::{Credits, Kind, UserCredits};
 use super::handshake::{Handshake, LinkUser, Refusal};
 use super::incoming::FrameReader;
+use super::kept::{ForwardBody, KeptRequest};
 use super::outbox::Outbox;
 use super::owed::{Owed, OwedRequest};
+use super::sql_request::StatementStep;
 use super::streams::{BoundStreams, ClientStream, LostStream, StreamStep};
-use super::waiting::{Forward, ForwardBody, KeptRequest, UnsentRequests};
+use super::waiting::{Forward, UnsentRequests};
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::limits::LINK_AHEAD_MAX;
 
@@ -74,6 +77,7 @@ pub(crate) struct UpstreamLink<L> {
     out: Outbox,
     incoming: FrameReader<L>,
     refused: Vec<RefusedRequest>,
+    statements: LinkStatements,
     reads: ReadRole,
     /// What a replica does not answer: it goes to the one that takes changes.
     returned: Vec<KeptRequest>,
@@ -101,6 +105,7 @@ impl<L> UpstreamLink<L> {
             out: Outbox::default(),
             incoming: FrameReader::default(),
             refused: Vec::new(),
+            statements: LinkStatements::default(),
             reads: ReadRole::None,
             returned: Vec::new(),
             schema_version: 0,
@@ -168,6 +173,7 @@ impl<L> UpstreamLink<L> {
         if !self.handshake.is_ready() {
             return Pumped::All;
         }
+        self.release_statements(claims);
         while self.may_add() {
             let Some((forward, body)) = self.waiting.pop(&self.credits, &self.clients) else {
                 return match self.waiting.wants_credits() {
@@ -373,7 +379,11 @@ impl<L> UpstreamLink<L> {
             stream_id: stream,
             schema_version: forward.schema_version,
         };
-        let request = u64::from(forward.code);
+        let (code, body) = match forward.statement {
+            StatementStep::Nothing => (forward.code, body),
+            _ => self.statement_body(forward, sync, body, claims),
+        };
+        let request = u64::from(code);
         match body {
             ForwardBody::Part(body) => self.out.append(|out| {
                 header.write_with(out, request, |out| out.extend_from_slice(body));
@@ -415,6 +425,7 @@ impl<L> UpstreamLink<L> {
             claims,
             schema_version: &mut self.schema_version,
             refused: &mut self.refused,
+            statements: &mut self.statements,
             refusal: None,
             reads: self.reads,
             returned: &mut self.returned,
@@ -458,6 +469,7 @@ impl<L> UpstreamLink<L> {
             }
         }
         end.lost = streams.all_that_may_be_open();
+        self.statements = LinkStatements::default();
         self.out = Outbox::default();
         self.incoming = FrameReader::default();
         end.again.append(&mut self.take_back());
@@ -480,5 +492,6 @@ pub(crate) struct EndedLink {
 }
 
 mod answers;
+mod statements;
 #[cfg(test)]
 mod tests;

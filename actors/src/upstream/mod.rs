@@ -14,6 +14,8 @@
 //! | `catalog` | what they have answered to questions for the catalog |
 //! | `session_request` | requests that change what an upstream keeps by session |
 //! | `session_settings` | what a client has set there, so that it can be set again |
+//! | `statements` | statements that clients have prepared, by their texts |
+//! | `sql_request` | what requests do with those |
 //! | `sight` | what is seen of them, on any thread |
 //! | `replicas` | which of them may answer SELECTs beside it, and as of when |
 //! | `reads` | which SELECTs replicas answer |
@@ -29,6 +31,7 @@
 //! | `link` | one connection of a worker, for one user |
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
+//! | `kept` | requests with their bodies |
 //! | `queues` | those that wait for something that others need not wait for |
 //! | `parked` | requests that have no link to wait in |
 //! | `credits` | how much one of them may have to do at a time |
@@ -48,6 +51,7 @@ mod failover;
 mod gateway;
 mod handshake;
 mod incoming;
+mod kept;
 mod link;
 mod outbox;
 mod owed;
@@ -61,6 +65,8 @@ mod scout;
 mod session_request;
 mod session_settings;
 mod sight;
+mod sql_request;
+mod statements;
 mod streams;
 mod user_source;
 mod users;
@@ -79,6 +85,7 @@ pub(crate) use credits::{Credits, Kind, UserCredits};
 pub(crate) use failover::{Decision, Failover};
 pub(crate) use gateway::{Destination, GatewayCell, HAS_ID_SINCE, ScoutQuestion, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};
+pub(crate) use kept::{ForwardBody, KeptRequest};
 pub(crate) use link::{EndedLink, LinkFault, Pumped, ReadRole, RefusedRequest, Sink, UpstreamLink};
 pub(crate) use owed::OwedRequest;
 pub(crate) use pace::ProbePace;
@@ -90,8 +97,10 @@ pub(crate) use scout::{Condition, Scout, UpstreamDrain};
 pub(crate) use session_request::SessionRequest;
 pub(crate) use session_settings::{SessionSettings, SettingRequest};
 pub(crate) use sight::{HeldCounters, LinkCounters, ScoutReport};
+pub(crate) use sql_request::{StatementStep, with_text};
+pub(crate) use statements::ClientStatements;
 pub(crate) use streams::{ClientStream, LostStream, StreamStep};
 pub use user_source::{ListedUsers, UpstreamUsers, UserListError};
 pub(crate) use users::{Asking, Judgment};
-pub(crate) use waiting::{Forward, ForwardBody, KeptRequest};
+pub(crate) use waiting::Forward;
 pub(crate) use watched::{WatchedKey, WatchedKeys};

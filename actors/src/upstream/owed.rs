@@ -12,7 +12,8 @@
 
 use bytes::Bytes;
 
-use super::waiting::{Forward, ForwardBody, KeptRequest};
+use super::kept::{ForwardBody, KeptRequest};
+use super::waiting::Forward;
 use crate::limits::OWED_BODY_KEEP_MAX;
 
 /// A request that was sent.

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use vestibule_wire::features::Features;
 
+use super::kept::KeptRequest;
 use super::sight::HeldCounters;
 use super::streams::{ClientStream, StreamStep};
-use super::waiting::{Forward, KeptRequest};
+use super::waiting::Forward;
 use crate::cells::claims::RequestId;
 
 /// As whom a request is asked, and how values are written in its reply: what a link is for.

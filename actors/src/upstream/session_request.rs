@@ -5,6 +5,7 @@
 //! | UPDATE of `_session_settings` | sets something: its client has a link of its own then |
 //! | EXECUTE of `SET SESSION …` | the same |
 //! | PREPARE of such a text | makes what will set something: the same |
+//! | EXECUTE of such a statement by its number | the same |
 //!
 //! What code does that is called is not seen here.
 
@@ -28,6 +29,8 @@ pub(crate) enum SessionRequest {
     Set,
     /// A statement is prepared that will set something.
     PrepareSet,
+    /// A prepared statement is named by its number: it may set something.
+    ByNumber,
 }
 
 impl SessionRequest {
@@ -60,13 +63,14 @@ impl SessionRequest {
     }
 
     fn of_sql(code: u16, body: &[u8]) -> Self {
-        let mut is_set = false;
-        let _ = each(body, |key, reader| {
-            if key == keys::SQL_TEXT {
-                is_set = reader.read_str_bytes().is_ok_and(sets);
-            }
+        let (mut is_set, mut is_by_number) = (false, false);
+        let _ = each(body, |key, reader| match key {
+            keys::SQL_TEXT => is_set = reader.read_str_bytes().is_ok_and(sets),
+            keys::STMT_ID => is_by_number = true,
+            _ => {}
         });
         match is_set {
+            false if is_by_number => Self::ByNumber,
             false => Self::Nothing,
             true if code == PREPARE => Self::PrepareSet,
             true => Self::Set,
@@ -128,7 +132,7 @@ fn name_of_sql(body: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 /// Shows each value of a map, by its key. What is behind something that is none is not seen.
-fn each<'a>(body: &'a [u8], mut show: impl FnMut(u64, &mut Reader<'a>)) -> Option<()> {
+pub(super) fn each<'a>(body: &'a [u8], mut show: impl FnMut(u64, &mut Reader<'a>)) -> Option<()> {
     let mut reader = Reader::new(body);
     for _ in 0..reader.read_map_len().ok()? {
         let key = reader.read_uint().ok()?;
@@ -139,7 +143,7 @@ fn each<'a>(body: &'a [u8], mut show: impl FnMut(u64, &mut Reader<'a>)) -> Optio
 }
 
 /// Whether a statement is a SET: there is one kind, of the session.
-fn sets(text: &[u8]) -> bool {
+pub(super) fn sets(text: &[u8]) -> bool {
     let word = without_comments(text);
     let is_longer = |own: &u8| own.is_ascii_alphanumeric() || *own == b'_';
     word.len() > 3 && word[..3].eq_ignore_ascii_case(b"SET") && !is_longer(&word[3])
@@ -258,6 +262,15 @@ mod tests {
         assert_ne!(update(b'x', &splice(1)), update(b'x', &splice(2)));
         assert_ne!(update(b'x', &[0x90]), update(b'x', &set(1)));
         assert_ne!(setting_name(UPDATE, &[0xc0]), setting_name(UPDATE, &[]));
+    }
+
+    #[test]
+    fn a_statement_by_its_number_may_set_something() {
+        for code in [EXECUTE, PREPARE] {
+            let of = |body: &[u8]| SessionRequest::of(code, body);
+            assert_eq!(of(&[0x81, 0x43, 7]), SessionRequest::ByNumber);
+            assert_eq!(of(&[0x81, 0x41, 0x90]), SessionRequest::Nothing);
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use vestibule_wire::keys::RequestType;
 use super::again::Repeat;
 use super::clients::Clients;
 use super::credits::{Kind, UserCredits};
+use super::kept::{ForwardBody, KeptRequest};
 use super::queues::ConnectionQueues;
+use super::sql_request::StatementStep;
 use super::streams::{ClientStream, StreamStep};
 use crate::cells::claims::RequestId;
 
@@ -51,6 +53,8 @@ pub(crate) struct Forward {
     /// The upstream's number of the catalog that its client knows, so that it is refused if there
     /// is another one by then; 0 if the client has told none.
     pub(crate) schema_version: u64,
+    /// What it does with prepared statements.
+    pub(crate) statement: StatementStep,
 }
 
 impl Forward {
@@ -79,6 +83,7 @@ impl Forward {
             is_setting: false,
             catalog: 0,
             schema_version: 0,
+            statement: StatementStep::Nothing,
         }
     }
 
@@ -86,52 +91,6 @@ impl Forward {
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
         self.id == RequestId::NONE
-    }
-}
-
-/// A request's body.
-#[derive(Debug)]
-pub(crate) enum ForwardBody<'a> {
-    /// To be copied.
-    Part(&'a [u8]),
-    /// In a buffer that nobody else changes.
-    Own(Bytes),
-}
-
-impl ForwardBody<'_> {
-    #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Part(bytes) => bytes,
-            Self::Own(bytes) => bytes,
-        }
-    }
-
-    pub(crate) fn keep(self) -> Bytes {
-        match self {
-            Self::Part(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Own(bytes) => bytes,
-        }
-    }
-}
-
-/// A request with its body.
-#[derive(Debug)]
-pub(crate) struct KeptRequest {
-    pub(crate) forward: Forward,
-    pub(crate) body: Bytes,
-    /// An upstream may have seen it, and may be asked once more all the same.
-    pub(crate) was_sent: bool,
-}
-
-impl KeptRequest {
-    /// One that no upstream has seen.
-    pub(crate) fn unsent(forward: Forward, body: ForwardBody<'_>) -> Self {
-        Self {
-            forward,
-            body: body.keep(),
-            was_sent: false,
-        }
     }
 }
 

@@ -13,6 +13,7 @@ mod relay;
 mod replicas;
 mod secured;
 mod seen;
+mod statements;
 mod streams;
 mod unbegun;
 mod upstream;

@@ -113,6 +113,8 @@ codes! {
     NULLABLE_PRIMARY = 152, "A part of the primary index may not be null.";
     UPDATE_DECIMAL_OVERFLOW = 160, "The result does not fit a decimal.";
     NO_SUCH_FIELD_NAME = 201, "The format has no field with this name.";
+    SQL_PREPARE = 210, "A statement of SQL cannot be prepared.";
+    WRONG_QUERY_ID = 211, "No prepared statement has this number.";
     SEQUENCE_NOT_STARTED = 212, "A sequence has no current value yet.";
     UNABLE_TO_PROCESS_IN_STREAM = 229, "Not allowed in a stream.";
     UNABLE_TO_PROCESS_OUT_OF_STREAM = 230, "Only allowed in a stream.";

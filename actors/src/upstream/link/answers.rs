@@ -7,15 +7,18 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::keys::{CODE_ERROR, CODE_EVENT};
 
+use super::statements::LinkStatements;
 use crate::cells::claims::{Claims, RequestId};
 use crate::upstream::again::Repeat;
 use crate::upstream::clients::Clients;
 use crate::upstream::credits::{Kind, UserCredits};
 use crate::upstream::handshake::{Handshake, Refusal};
 use crate::upstream::incoming::Frames;
+use crate::upstream::kept::KeptRequest;
 use crate::upstream::owed::{Owed, OwedRequest, TakenRequest};
+use crate::upstream::sql_request::StatementStep;
 use crate::upstream::streams::{BoundStreams, StreamStep};
-use crate::upstream::waiting::{KeptRequest, UnsentRequests};
+use crate::upstream::waiting::UnsentRequests;
 
 /// Who gets replies.
 pub(crate) trait Sink {
@@ -65,6 +68,7 @@ pub(super) struct Answers<'a, S> {
     pub(super) claims: &'a Claims,
     pub(super) schema_version: &'a mut u64,
     pub(super) refused: &'a mut Vec<RefusedRequest>,
+    pub(super) statements: &'a mut LinkStatements,
     pub(super) refusal: Option<Refusal>,
     pub(super) reads: ReadRole,
     pub(super) returned: &'a mut Vec<KeptRequest>,
@@ -82,7 +86,7 @@ impl<S: Sink> Answers<'_, S> {
         else {
             return;
         };
-        self.give_back(&own, kept, bytes);
+        self.give_back(sync, &own, kept, bytes);
         match self.reads {
             ReadRole::None => {}
             ReadRole::Writer => self.clients.answered_by_writer(own.key, self.now),
@@ -98,13 +102,16 @@ impl<S: Sink> Answers<'_, S> {
 
     /// A request is owed no more, whose reply has this number of bytes.
     #[inline]
-    fn give_back(&mut self, own: &OwedRequest, kept: usize, bytes: usize) {
+    fn give_back(&mut self, sync: u64, own: &OwedRequest, kept: usize, bytes: usize) {
         self.credits.give_back(own.kind);
         self.credits.all().let_go(kept);
         if own.kind == Kind::Call {
             self.clients.end_call(own.key);
         }
         self.waiting.answered(own.key, bytes, self.clients);
+        if own.statement != StatementStep::Nothing {
+            self.statements.over(sync);
+        }
     }
 
     /// Whether the large reply to this is not taken, because its client does not read and it can be
@@ -113,8 +120,8 @@ impl<S: Sink> Answers<'_, S> {
         to.repeat == Repeat::Read && self.owed.has_body(sync) && self.sink.is_waited_for(to.id)
     }
 
-    /// A large reply was not taken: its request is asked once more, when its client has read.
-    fn put_off(&mut self, sync: u64, bytes: usize) {
+    /// A reply was not taken: its request is asked once more, when its client has read.
+    pub(super) fn put_off(&mut self, sync: u64, bytes: usize) {
         let Some(own) = self.owed.remove(sync, true) else {
             return;
         };
@@ -126,7 +133,7 @@ impl<S: Sink> Answers<'_, S> {
         {
             self.waiting.push_unread(request, self.clients);
         }
-        self.give_back(&forward, kept, bytes);
+        self.give_back(sync, &forward, kept, bytes);
     }
 
     /// Whether an error of a replica is not told, for the one that takes changes is asked.
@@ -140,7 +147,7 @@ impl<S: Sink> Answers<'_, S> {
         let Some(own) = self.owed.remove(frame.sync, true) else {
             return false;
         };
-        self.give_back(&own.forward, own.kept, frame.size);
+        self.give_back(frame.sync, &own.forward, own.kept, frame.size);
         self.returned.extend(own.keep());
         true
     }
@@ -160,7 +167,7 @@ impl<S: Sink> Answers<'_, S> {
         let Some(own) = self.owed.remove(frame.sync, true) else {
             return false;
         };
-        self.give_back(&own.forward, own.kept, frame.size);
+        self.give_back(frame.sync, &own.forward, own.kept, frame.size);
         self.refused
             .extend(own.keep().map(|request| RefusedRequest {
                 request,
@@ -194,7 +201,10 @@ impl<S: Sink> Frames for Answers<'_, S> {
         let Some(to) = self.owed.get(frame.sync) else {
             return;
         };
-        if to.id != RequestId::NONE {
+        if to.statement != StatementStep::Nothing && frame.is_final() {
+            let to = *to;
+            self.answer_statement(&to, frame);
+        } else if to.id != RequestId::NONE {
             self.sink.reply(to, frame);
         }
         if frame.is_final() {
@@ -203,7 +213,14 @@ impl<S: Sink> Frames for Answers<'_, S> {
     }
 
     fn begin(&mut self, head: &ReplyFrame<'_>, body: usize) -> Option<S::Large> {
-        let to = self.owed.get(head.sync)?;
+        let mut to = self.owed.get(head.sync)?;
+        if to.statement != StatementStep::Nothing && head.is_final() {
+            let own = *to;
+            if !self.on_statement(&own, head) {
+                return None;
+            }
+            to = self.owed.get(head.sync)?;
+        }
         if !self.sink.is_waited_for(to.id) {
             return None;
         }

@@ -1,0 +1,396 @@
+//! Prepared statements over one link. By what number its upstream knows a text is what it has told
+//! itself, over this very link; until it has, the text goes with each EXECUTE.
+//!
+//! ```text
+//!   EXECUTE of a held number ─┬─ its text is prepared here ─▶ by the upstream's number ── 211 ─┐
+//!                             └─ it is not ─▶ a PREPARE of ours, and by its text  ◀────────────┘
+//!   UNPREPARE of a held number ─▶ PING, which has the same answer, in its place
+//!   nobody holds a text, none of it is under way ─▶ an UNPREPARE of ours
+//! ```
+//!
+//! Tarantool may give memory up that it still works with if a statement is unprepared in the very
+//! session that executes it. So none is while others hold it, or something of it is under way.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use vestibule_wire::ErrorCode;
+use vestibule_wire::client::ReplyFrame;
+use vestibule_wire::keys::{CODE_ERROR, RequestType};
+
+use super::answers::{Answers, Sink};
+use crate::cells::claims::{Claims, RequestId};
+use crate::upstream::UpstreamLink;
+use crate::upstream::kept::ForwardBody;
+use crate::upstream::owed::OwedRequest;
+use crate::upstream::sql_request::{
+    StatementStep, prepare, prepared_id, text_of, unprepare, with_id, with_text,
+};
+use crate::upstream::statements::{ClientStatements, StatementRefusal, StatementText};
+use crate::upstream::streams::ClientStream;
+use crate::upstream::waiting::Forward;
+
+/// Whose requests of ours are.
+const NOBODY: ClientStream = ClientStream {
+    session: u32::MAX,
+    connection: u64::MAX,
+    stream: 0,
+};
+
+/// The body of PING.
+const NOTHING: &[u8] = &[0x80];
+
+/// The code of the error for a number that a session does not know.
+const UNKNOWN: u32 = CODE_ERROR | ErrorCode::WRONG_QUERY_ID.0 as u32;
+
+/// What a link knows of a text that somebody holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// A PREPARE of ours is to be answered.
+    Asked,
+    /// The number by which its upstream knows it.
+    As(u32),
+    /// Not prepared: the text goes with each EXECUTE.
+    Not,
+}
+
+/// A PREPARE that is sent.
+#[derive(Debug)]
+struct Preparing {
+    text: Bytes,
+    /// Something was unprepared behind it: it may have been this.
+    is_outdated: bool,
+}
+
+/// The prepared statements of one link.
+#[derive(Debug, Default)]
+pub(crate) struct LinkStatements {
+    clients: Rc<ClientStatements>,
+    /// By the number of the text.
+    known: HashMap<u64, Known>,
+    /// The texts, by the upstream's numbers.
+    by_id: HashMap<u32, u64>,
+    /// By the syncs that they were sent with.
+    preparing: HashMap<u64, Preparing>,
+    /// EXECUTEs by number that are sent, by their syncs.
+    executing: HashMap<u64, u32>,
+    /// How many texts were gone when this looked last.
+    seen: u64,
+    /// Texts that nobody holds, of which something is under way.
+    left: Vec<u64>,
+    /// The upstream's numbers of what is to be unprepared.
+    to_release: Vec<u32>,
+}
+
+impl LinkStatements {
+    pub(super) fn of(clients: Rc<ClientStatements>) -> Self {
+        let seen = clients.gone_in_all();
+        Self {
+            clients,
+            seen,
+            ..Self::default()
+        }
+    }
+
+    /// How many its upstream knows here.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether its upstream knows one by this number, for those who hold it.
+    pub(crate) fn has(&self, id: u32) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// What the upstream has by this number is not known any more.
+    fn unlearn(&mut self, id: u32) {
+        if let Some(number) = self.by_id.remove(&id) {
+            self.known.remove(&number);
+        }
+    }
+
+    /// The upstream has this text by this number.
+    fn learn(&mut self, text: &StatementText, id: u32) {
+        match self.by_id.get(&id) {
+            Some(other) if *other == text.number => {}
+            // Nobody can say which of both it executes.
+            Some(_) => {
+                self.known.insert(text.number, Known::Not);
+                return;
+            }
+            None => drop(self.by_id.insert(id, text.number)),
+        }
+        if let Some(Known::As(before)) = self.known.insert(text.number, Known::As(id))
+            && before != id
+        {
+            self.by_id.remove(&before);
+        }
+    }
+
+    /// A PREPARE is answered: with this number, or refused. `to` is who has sent it.
+    ///
+    /// # Errors
+    ///
+    /// Its client is told this instead.
+    fn prepared(
+        &mut self,
+        sync: u64,
+        id: Option<u32>,
+        to: Option<&OwedRequest>,
+    ) -> Result<(), StatementRefusal> {
+        let Some(own) = self.preparing.remove(&sync) else {
+            return Ok(());
+        };
+        // Another one may have its number from here on.
+        self.sweep();
+        let told = match (id, to) {
+            (Some(id), Some(to)) => {
+                let connection = to.key.connection;
+                self.clients.hold(connection, id, &own.text, to.number)
+            }
+            _ => Ok(()),
+        };
+        match (self.clients.find(&own.text), id) {
+            (Some(text), Some(id)) if !own.is_outdated => self.learn(&text, id),
+            (Some(text), _) => {
+                let known = self.known.get(&text.number);
+                if known == Some(&Known::Asked) {
+                    match id {
+                        Some(_) => self.known.remove(&text.number),
+                        None => self.known.insert(text.number, Known::Not),
+                    };
+                }
+            }
+            (None, Some(id)) if !self.has(id) => self.to_release.push(id),
+            (None, _) => {}
+        }
+        told
+    }
+
+    /// A request is not owed any more.
+    pub(super) fn over(&mut self, sync: u64) {
+        self.executing.remove(&sync);
+        self.preparing.remove(&sync);
+    }
+
+    /// Takes out the numbers of what is to be unprepared.
+    fn take_released(&mut self) -> Vec<u32> {
+        self.sweep();
+        std::mem::take(&mut self.to_release)
+    }
+
+    /// Looks which texts nobody holds any more.
+    fn sweep(&mut self) {
+        let gone = self.clients.gone_in_all();
+        if gone != self.seen {
+            let left = match self.clients.gone_since(self.seen) {
+                Some(numbers) => numbers,
+                None => self.known.keys().copied().collect(),
+            };
+            self.left.extend(left);
+            self.seen = gone;
+        }
+        for number in std::mem::take(&mut self.left) {
+            match self.known.get(&number) {
+                Some(Known::As(id)) if self.executing.values().any(|own| own == id) => {
+                    self.left.push(number);
+                }
+                Some(Known::As(id)) => {
+                    self.to_release.push(*id);
+                    self.by_id.remove(id);
+                    self.known.remove(&number);
+                }
+                Some(_) => drop(self.known.remove(&number)),
+                None => {}
+            }
+        }
+    }
+}
+
+impl<L> UpstreamLink<L> {
+    /// The same, with the prepared statements of these clients.
+    pub(crate) fn with_statements(self, clients: Rc<ClientStatements>) -> Self {
+        Self {
+            statements: LinkStatements::of(clients),
+            ..self
+        }
+    }
+
+    /// The prepared statements.
+    pub(crate) fn statements(&self) -> &LinkStatements {
+        &self.statements
+    }
+
+    /// Unprepares what nobody holds any more.
+    pub(super) fn release_statements(&mut self, claims: &Claims) {
+        for id in self.statements.take_released() {
+            let body = ForwardBody::Own(unprepare(id).into());
+            self.submit(Forward::release(id), body, claims);
+        }
+    }
+
+    /// As what a request is written that has to do with prepared statements, and is sent with this
+    /// sync.
+    #[cold]
+    pub(super) fn statement_body<'a>(
+        &mut self,
+        forward: &Forward,
+        sync: u64,
+        body: ForwardBody<'a>,
+        claims: &Claims,
+    ) -> (u16, ForwardBody<'a>) {
+        let connection = forward.key.connection;
+        let held = |own: &Self, id| own.statements.clients.get(connection, id);
+        match forward.statement {
+            StatementStep::Nothing => {}
+            StatementStep::Prepare => {
+                if let Some(text) = text_of(body.bytes()) {
+                    let preparing = Preparing {
+                        text: Bytes::copy_from_slice(text),
+                        is_outdated: false,
+                    };
+                    self.statements.preparing.insert(sync, preparing);
+                }
+            }
+            StatementStep::Execute(id) => {
+                let own = held(self, id).map(|text| self.execute(&text, claims).ok_or(text));
+                match own {
+                    None => drop(self.statements.executing.insert(sync, id)),
+                    Some(Ok(here)) => {
+                        self.statements.executing.insert(sync, here);
+                        if here != id {
+                            let body = with_id(body.bytes(), here);
+                            return (forward.code, ForwardBody::Own(body.into()));
+                        }
+                    }
+                    Some(Err(text)) => {
+                        let body = with_text(body.bytes(), &text.text);
+                        return (forward.code, ForwardBody::Own(body.into()));
+                    }
+                }
+            }
+            StatementStep::Unprepare(id) if held(self, id).is_some() => return ping(),
+            StatementStep::Unprepare(_) => {}
+            StatementStep::Release(id) => {
+                let own = &mut self.statements;
+                if own.has(id) || own.executing.values().any(|other| *other == id) {
+                    return ping();
+                }
+                let all = own.preparing.values_mut();
+                all.for_each(|own| own.is_outdated = true);
+            }
+        }
+        (forward.code, body)
+    }
+
+    /// By what number a text is executed here; `None` if by itself, and it is prepared for the next
+    /// time.
+    fn execute(&mut self, text: &StatementText, claims: &Claims) -> Option<u32> {
+        match self.statements.known.get(&text.number) {
+            Some(Known::As(id)) => return Some(*id),
+            Some(Known::Asked | Known::Not) => return None,
+            None => {}
+        }
+        self.statements.known.insert(text.number, Known::Asked);
+        let body = ForwardBody::Own(prepare(&text.text).into());
+        self.submit(Forward::prepare(), body, claims);
+        None
+    }
+}
+
+impl Forward {
+    /// A PREPARE of ours.
+    fn prepare() -> Self {
+        Self {
+            statement: StatementStep::Prepare,
+            ..Self::of_ours(NOBODY, RequestType::Prepare as u16)
+        }
+    }
+
+    /// An UNPREPARE of ours.
+    fn release(id: u32) -> Self {
+        Self {
+            statement: StatementStep::Release(id),
+            ..Self::of_ours(NOBODY, RequestType::Prepare as u16)
+        }
+    }
+}
+
+/// As what a client's own is written that has nothing to do upstream.
+fn ping<'a>() -> (u16, ForwardBody<'a>) {
+    (RequestType::Ping as u16, ForwardBody::Part(NOTHING))
+}
+
+impl<S: Sink> Answers<'_, S> {
+    /// The reply to a request that has to do with prepared statements is here.
+    #[cold]
+    pub(super) fn answer_statement(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) {
+        if self.on_statement(to, frame) && to.id != RequestId::NONE {
+            self.sink.reply(to, frame);
+        }
+    }
+
+    /// The same where only its head may be there yet. It
+    /// goes on unless this is false: then its client is told something else, or it is sent again.
+    #[cold]
+    pub(super) fn on_statement(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) -> bool {
+        let is_done = frame.code == 0;
+        let is_waited_for = to.id != RequestId::NONE && self.sink.is_waited_for(to.id);
+        match to.statement {
+            StatementStep::Prepare => {
+                let id = is_done.then(|| prepared_id(frame.body)).flatten();
+                // Requests of who is gone are waited for still, if they were begun.
+                let is_there = || self.clients.output(to.key).is_some();
+                let client = (is_waited_for && is_there()).then_some(to);
+                let told = self.statements.prepared(frame.sync, id, client);
+                if let Err(refusal) = told {
+                    self.refuse_statement(to, frame, refusal);
+                    return false;
+                }
+            }
+            StatementStep::Execute(_) if frame.code == UNKNOWN => {
+                return !self.execute_again(to, frame);
+            }
+            StatementStep::Unprepare(id) if is_done => {
+                let clients = &self.statements.clients;
+                clients.let_go(to.key.connection, id, to.number);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn refuse_statement(
+        &mut self,
+        to: &OwedRequest,
+        frame: &ReplyFrame<'_>,
+        refusal: StatementRefusal,
+    ) {
+        let (error, mut body) = (refusal.error(), Vec::new());
+        error.write_body(&mut body);
+        let told = ReplyFrame {
+            code: CODE_ERROR | u32::from(error.code().0),
+            body: &body,
+            ..*frame
+        };
+        self.sink.reply(to, &told);
+    }
+
+    /// The upstream does not know what it has told before: code that was called has unprepared it.
+    /// It was not executed, and is by its text. False if the client is told.
+    fn execute_again(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) -> bool {
+        let Some(id) = self.statements.executing.remove(&frame.sync) else {
+            return false;
+        };
+        if !self.statements.has(id) {
+            return false;
+        }
+        self.statements.unlearn(id);
+        let may = self.sink.is_waited_for(to.id) && self.owed.has_body(frame.sync);
+        if may {
+            self.put_off(frame.sync, frame.size);
+        }
+        may
+    }
+}
