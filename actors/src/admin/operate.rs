@@ -1,10 +1,11 @@
-//! The control procedures that do one thing at once: solo, assist, kill, set.
+//! The control procedures that do one thing at once: solo, assist, reconnect, kill, set.
 
 use vestibule_wire::Error;
 
-use super::args::{kill_arguments, set_arguments, text_argument};
+use super::args::{kill_arguments, set_arguments, text_argument, upstream_arguments};
 use super::call::{Answer, ControlCall};
 use super::state::state;
+use super::transitions::find;
 use crate::messages::FanOut;
 
 /// `vestibule.solo([reason])`: an operator declares solo.
@@ -18,6 +19,17 @@ pub(super) fn solo(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer,
 /// `vestibule.assist()`: takes back what [`solo`] declared.
 pub(super) fn assist(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
     call.shared.serving.operator_assist(call.now);
+    state(call, body)
+}
+
+/// `vestibule.reconnect(name)`: requests go there over new connections from now on.
+pub(super) fn reconnect(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
+    let name = upstream_arguments(call.args).filter(|(_, times)| times == &[0x90]);
+    let (name, _) = name.ok_or_else(|| call.procedure.usage())?;
+    let upstream = find(call, name)?;
+    if let Some(gateway) = &call.shared.gateway {
+        gateway.reconnect(upstream);
+    }
     state(call, body)
 }
 

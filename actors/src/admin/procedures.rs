@@ -58,6 +58,12 @@ pub(crate) static PROCEDURES: &[ControlProcedure] = &[
         run: transitions::restore_upstream,
     },
     ControlProcedure {
+        name: "vestibule.reconnect",
+        audience: Audience::Administrators,
+        arguments: "name",
+        run: operate::reconnect,
+    },
+    ControlProcedure {
         name: "vestibule.reload",
         audience: Audience::Administrators,
         arguments: "",

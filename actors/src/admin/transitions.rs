@@ -72,7 +72,7 @@ pub(super) fn restore_upstream(
 }
 
 /// The number of an upstream.
-fn find(call: &ControlCall<'_>, name: &str) -> Result<usize, Error> {
+pub(super) fn find(call: &ControlCall<'_>, name: &str) -> Result<usize, Error> {
     let gateway = call.shared.gateway.as_ref();
     let found = gateway.and_then(|own| own.find_upstream(name));
     found.ok_or_else(|| Error::illegal_params(format!("There is no upstream '{name}'")))

@@ -132,6 +132,7 @@ pub(super) async fn follow(links: Weak<Links>, mut destinations: watch::Receiver
             Destination::Nowhere => {}
         }
         links.leave_vanished();
+        links.leave_older();
         links.leave_replicas();
         links.settle(&worker);
         links.ask();

@@ -37,6 +37,8 @@ pub(super) struct LinkCell {
     pub(super) client: LinkClient,
     /// Where its client comes from, if it is for one alone.
     pub(super) address: Cell<Option<IpAddr>>,
+    /// How often new links to its upstream were asked for before it was begun.
+    pub(super) reconnects: Cell<u64>,
     /// What it has to do with reads of replicas.
     pub(super) reads: ReadRole,
     /// When it was begun.
@@ -75,6 +77,7 @@ impl LinkCell {
             user,
             client,
             address: Cell::new(None),
+            reconnects: Cell::new(0),
             reads: link.reads(),
             since: now,
             ready_at: Cell::new(None),

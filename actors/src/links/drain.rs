@@ -72,6 +72,17 @@ impl Links {
         }
     }
 
+    /// Nothing new goes over links that are older than the last time that new ones were asked for:
+    /// each ends when it has nothing to do.
+    pub(super) fn leave_older(&self) {
+        let hub = self.state.borrow();
+        let reconnects = |own: &LinkCell| self.gateway.reconnects(own.incarnation.upstream);
+        let links = hub.open.iter().flatten();
+        for cell in links.filter(|own| own.reconnects.get() < reconnects(own)) {
+            cell.retire();
+        }
+    }
+
     /// The deadline of a demotion: nothing that may change data is sent from now on. What is begun
     /// and still here cannot be taken back, so its link ends.
     pub(crate) fn freeze(&self) {

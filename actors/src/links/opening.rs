@@ -84,6 +84,8 @@ impl Links {
         let link = link.with_reads(reads);
         let link = link.with_statements(hub.statements.clone());
         let cell = Rc::new(LinkCell::new(target, link_user, client.clone(), link, now));
+        let reconnects = self.gateway.reconnects(target.upstream);
+        cell.reconnects.set(reconnects);
         hub.open[target.upstream].push(cell.clone());
         hub.count_links(target.upstream);
         hub.counters[target.upstream].opened.add(1);

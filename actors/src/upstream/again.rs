@@ -4,8 +4,8 @@
 //! |---|---|---|---|
 //! | reads | yes | yes | yes |
 //! | writes | yes | yes | no: nobody knows whether it happened |
-//! | CALL, EVAL, SQL | no: may come from the middle of it | yes | no |
-//! | CALL of what is declared harmless | yes | yes | yes |
+//! | CALL, EVAL, EXECUTE | no: may come from the middle of it | yes | no |
+//! | PREPARE, CALL of what is declared harmless | yes | yes | yes |
 //!
 //! What was never sent is not sent twice, and may go elsewhere. What is in a stream belongs to a
 //! transaction, or may: it goes nowhere else.
@@ -21,7 +21,7 @@ pub(crate) enum Repeat {
     Write,
     /// One of which nobody knows what it does.
     Call,
-    /// A call of what may happen twice, as its owner has declared.
+    /// A call of what may happen twice, as its owner has declared, or PREPARE.
     HarmlessCall,
     /// One in a stream.
     InStream,

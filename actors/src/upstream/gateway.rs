@@ -81,6 +81,8 @@ pub(crate) struct GatewayCell {
     pub(super) catalog: Mutex<KeptCatalog>,
     /// The last run of each whose machine has vanished; 0 for none.
     vanished: Vec<AtomicU64>,
+    /// How often an operator has asked for new links to each.
+    reconnects: Vec<AtomicU64>,
     /// The upstreams whose drain is under way, a bit for each.
     leaving: AtomicU64,
     /// What clients watch.
@@ -148,6 +150,7 @@ impl GatewayCell {
         Self {
             places: config.upstreams.iter().map(|_| Mutex::default()).collect(),
             vanished: config.upstreams.iter().map(|_| AtomicU64::new(0)).collect(),
+            reconnects: config.upstreams.iter().map(|_| AtomicU64::new(0)).collect(),
             sight: GatewaySight::new(config.upstreams.len(), threads, now),
             users: Mutex::new(users_of(&config.users, config.account.as_ref(), now)),
             config,
@@ -227,6 +230,17 @@ impl GatewayCell {
         let own = &self.vanished[incarnation.upstream];
         own.fetch_max(incarnation.number, Ordering::AcqRel);
         self.have_links_looked_at();
+    }
+
+    /// Links to an upstream that there are by now get nothing new.
+    pub(crate) fn reconnect(&self, upstream: usize) {
+        self.reconnects[upstream].fetch_add(1, Ordering::AcqRel);
+        self.have_links_looked_at();
+    }
+
+    /// How often that was asked for.
+    pub(crate) fn reconnects(&self, upstream: usize) -> u64 {
+        self.reconnects[upstream].load(Ordering::Acquire)
     }
 
     /// Has those who follow where requests go look at their links.

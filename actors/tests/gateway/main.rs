@@ -9,6 +9,7 @@ mod formats;
 mod greedy;
 mod pinned;
 mod pins;
+mod reconnect;
 mod relay;
 mod replicas;
 mod secured;
