@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A number is upstream's hash of the text, and stands for one session there. Which one that is
-//! for a text over one link, that link knows ([`LinkStatements`](super::link::LinkStatements)).
+//! for a text over one link, that link knows.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
