@@ -39,104 +39,15 @@
 
 use crate::auth::PasswordKey;
 use crate::features::AUTH_TYPE;
-use crate::frame::PREFIX_SIZE;
 use crate::keys;
 use crate::msgpack::{write_array_len, write_map_len, write_str, write_str_bytes, write_uint};
 use crate::request::Body;
 
+mod header;
+
+pub use self::header::{RequestHeader, SYNC_AT};
 pub use crate::greeting::{GREETING_SIZE, Greeting};
 pub use crate::reply::{MalformedReply, ReplyFrame};
-
-/// Where a request has the four bytes of a sync that fits 32 bits:
-/// `ce length(4) 82 00 type 01 ce sync(4)`.
-pub const SYNC_AT: usize = 10;
-
-/// What stands around the body of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RequestHeader {
-    /// Told again by every reply to the request, and by every event of a WATCH.
-    pub sync: u64,
-    /// The stream, whose requests run in order and share a transaction; 0 for none.
-    pub stream_id: u64,
-    /// The version of the catalog that the request was made for; 0 for any.
-    pub schema_version: u64,
-}
-
-impl RequestHeader {
-    /// A header for a request without stream, whatever the version of the catalog.
-    #[must_use]
-    pub const fn with_sync(sync: u64) -> Self {
-        Self {
-            sync,
-            stream_id: 0,
-            schema_version: 0,
-        }
-    }
-
-    /// Appends a whole request.
-    pub fn write(self, out: &mut Vec<u8>, body: &Body<'_>) {
-        let request_type = body.request_type() as u64;
-        self.write_with(out, request_type, |out| body.write(out));
-    }
-
-    /// Appends a whole request of any type, its body written by `body`: for what a [`Body`] cannot
-    /// hold.
-    ///
-    /// A body beyond 4 GiB cannot be framed; the length then saturates. No server accepts half of
-    /// that.
-    pub fn write_with(self, out: &mut Vec<u8>, request_type: u64, body: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.begin(out, request_type);
-        body(out);
-        frame(out, start, 0);
-    }
-
-    /// Appends what stands before a body of this size, which is sent from elsewhere.
-    pub fn write_before(self, out: &mut Vec<u8>, request_type: u64, body: usize) {
-        let start = self.begin(out, request_type);
-        frame(out, start, body);
-    }
-
-    /// Appends room for the length, and the header; returns where that is.
-    fn begin(self, out: &mut Vec<u8>, request_type: u64) -> usize {
-        let start = out.len();
-        out.extend_from_slice(&[0xce, 0, 0, 0, 0]);
-        let more = [
-            (keys::SCHEMA_VERSION, self.schema_version),
-            (keys::STREAM_ID, self.stream_id),
-        ];
-        let more = more.into_iter().filter(|(_, value)| *value != 0);
-        write_map_len(out, 2 + more.clone().count() as u32);
-        write_uint(out, keys::REQUEST_TYPE);
-        write_uint(out, request_type);
-        write_uint(out, keys::SYNC);
-        write_wide(out, self.sync);
-        for (key, value) in more {
-            write_uint(out, key);
-            write_uint(out, value);
-        }
-        start
-    }
-}
-
-/// Sets the length of the request that starts at `start`, of which `more` bytes are elsewhere.
-fn frame(out: &mut [u8], start: usize, more: usize) {
-    let length = u32::try_from(out.len() - start - PREFIX_SIZE + more).unwrap_or(u32::MAX);
-    out[start + 1..start + PREFIX_SIZE].copy_from_slice(&length.to_be_bytes());
-}
-
-/// A number in five bytes, or in nine if it needs them: so that it can be patched in place.
-fn write_wide(out: &mut Vec<u8>, value: u64) {
-    match u32::try_from(value) {
-        Ok(value) => {
-            out.push(0xce);
-            out.extend_from_slice(&value.to_be_bytes());
-        }
-        Err(_) => {
-            out.push(0xcf);
-            out.extend_from_slice(&value.to_be_bytes());
-        }
-    }
-}
 
 /// The tuple of an AUTH request by chap-sha1: proof of the password for the salt of the greeting.
 #[must_use]
@@ -365,17 +276,6 @@ mod tests {
         for request_type in RequestType::ALL {
             assert!(bodies().iter().map(types).any(|own| own == *request_type));
         }
-    }
-
-    #[test]
-    fn a_ping_has_fourteen_bytes() {
-        let mut bytes = Vec::new();
-        RequestHeader::with_sync(0x0102_0304).write(&mut bytes, &Body::Ping);
-        assert_eq!(
-            bytes,
-            [0xce, 0, 0, 0, 9, 0x82, 0, 0x40, 1, 0xce, 1, 2, 3, 4]
-        );
-        assert_eq!(bytes[SYNC_AT..], [1, 2, 3, 4]);
     }
 
     #[test]

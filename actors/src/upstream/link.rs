@@ -386,7 +386,8 @@ impl<L> UpstreamLink<L> {
         let request = u64::from(code);
         match body {
             ForwardBody::Part(body) => self.out.append(|out| {
-                header.write_with(out, request, |out| out.extend_from_slice(body));
+                header.write_before(out, request, body.len());
+                out.extend_from_slice(body);
             }),
             ForwardBody::Own(body) => {
                 self.out

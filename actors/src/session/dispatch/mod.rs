@@ -204,13 +204,16 @@ impl<'a> Dispatcher<'a> {
         }
         let stream = match gateway {
             // As they ignore them.
-            Some(gateway) if !gateway.has_id() => 0,
+            Some(gateway) if header.stream_id != 0 && !gateway.has_id() => 0,
             _ => header.stream_id,
         };
-        let decoded = request::decode(request_type, raw);
         let meaning = match gateway {
-            None => decoded.and_then(|body| meaning(request_type, body, &header)),
-            Some(_) => upstream::meaning(request_type, stream, decoded, raw),
+            None => request::decode(request_type, raw)
+                .and_then(|body| meaning(request_type, body, &header)),
+            Some(gateway) => {
+                let asks_replicas = gateway.config.reads_replicas();
+                upstream::read(request_type, stream, raw, asks_replicas)
+            }
         };
         let (meaning, body) = match meaning {
             Ok(meaning) => meaning,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use vestibule_wire::features::{Feature, Features};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::HEADER_SIZE;
-use vestibule_wire::request::{Begin, Body, IdOrName, Select, is_well_formed};
+use vestibule_wire::request::{Begin, Body, IdOrName, Select, decode, is_well_formed};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::{DecodedRequest, Dispatcher, check_stream};
@@ -42,21 +42,44 @@ const HAS_TUPLES_SINCE: (u32, u32, u32) = (3, 0, 0);
 /// What an upstream could do, and is not asked for.
 pub(super) fn check(request: RequestType, stream: u64, gateway: &GatewayCell) -> Result<(), Error> {
     use RequestType::{Id, Unwatch, Watch, WatchOnce};
-    let is_newer = gateway.has_id();
     match request {
         // As it says itself.
-        Id | Watch | Unwatch if !is_newer => Err(Error::unknown_request_type(request as u64)),
+        Id | Watch | Unwatch if !gateway.has_id() => {
+            Err(Error::unknown_request_type(request as u64))
+        }
         WatchOnce if gateway.ability() < WATCHES_ONCE_SINCE => {
             Err(Error::unknown_request_type(request as u64))
         }
-        _ if is_newer && stream != 0 => check_stream(request, stream),
+        _ if stream != 0 && gateway.has_id() => check_stream(request, stream),
         _ => Ok(()),
     }
 }
 
+/// What a request means, and its body as far as that matters here. What a data request says is for
+/// the upstream alone, unless a replica may answer it: such a body is to be one value, and nobody
+/// looks for what stands in it.
+#[inline]
+pub(super) fn read(
+    request: RequestType,
+    stream: u64,
+    raw: &[u8],
+    asks_replicas: bool,
+) -> Result<(RequestType, Body<'_>), Error> {
+    use RequestType::{Delete, Insert, Replace, Select, Update, Upsert};
+    let is_for_upstream = match request {
+        Select => !asks_replicas,
+        Insert | Replace | Update | Delete | Upsert => true,
+        _ => false,
+    };
+    if is_for_upstream && is_well_formed(raw) {
+        return Ok((request, OPAQUE));
+    }
+    meaning(request, stream, decode(request, raw), raw)
+}
+
 /// What a request means: for whom it is forwarded to, what it says. A body that cannot be decoded
 /// is for the upstream all the same, if it is a value at all. `stream` is 0 where there are none.
-pub(super) fn meaning<'a>(
+fn meaning<'a>(
     request: RequestType,
     stream: u64,
     decoded: Result<Body<'a>, Error>,
@@ -353,9 +376,8 @@ mod tests {
 
     #[test]
     fn what_is_a_value_goes_on_and_what_is_none_does_not() {
-        let decode = vestibule_wire::request::decode;
         let of = |request, raw: &'static [u8]| {
-            meaning(request, 0, decode(request, raw), raw).map_err(|error| error.code().0)
+            read(request, 0, raw, true).map_err(|error| error.code().0)
         };
         let no_space = &[0x81, 0x20, 0x90];
         assert_eq!(
@@ -371,6 +393,26 @@ mod tests {
             of(RequestType::Auth, &[0x80]),
             Err(69),
             "that is answered here"
+        );
+    }
+
+    #[test]
+    fn a_data_request_that_no_replica_answers_is_looked_at_for_being_a_value_alone() {
+        use RequestType::{Delete, Insert, Replace, Select, Update, Upsert};
+        let whole: &[u8] = &[0x83, 0x10, 0xcd, 2, 0, 0x20, 0x91, 7, 0x21, 0x91, 7];
+        let bodies = [&[][..], whole, &whole[..5], &[0x90], &[0xc1], &[0x80, 0x80]];
+        for request in [Select, Insert, Replace, Update, Delete, Upsert] {
+            for raw in bodies {
+                let decoded = meaning(request, 0, decode(request, raw), raw);
+                let opaque = decoded.map(|(request, _)| (request, OPAQUE));
+                assert_eq!(read(request, 0, raw, false), opaque, "{request:?} {raw:x?}");
+            }
+        }
+        let select: &[u8] = &[0x83, 0x10, 0xcd, 2, 0, 0x12, 1, 0x20, 0x91, 7];
+        let seen = read(Select, 0, select, true).map(|(_, body)| body);
+        assert!(
+            matches!(seen, Ok(Body::Select(_))),
+            "a replica may answer it: {seen:?}"
         );
     }
 
@@ -391,7 +433,7 @@ mod tests {
             raw.extend_from_slice(name.as_bytes());
             raw.push(0x21);
             raw.extend_from_slice(args);
-            let decoded = vestibule_wire::request::decode(RequestType::Call, &raw);
+            let decoded = decode(RequestType::Call, &raw);
             let [outside, inside] = [0, 7].map(|stream| {
                 let meaning = meaning(RequestType::Call, stream, decoded.clone(), &raw);
                 meaning.map(|(request, _)| request)
@@ -404,7 +446,7 @@ mod tests {
         assert_eq!(call("f", &[0x90]), Ok(RequestType::Call));
         assert_eq!(call("box.begin", &[0x91, 7]), Ok(RequestType::Call));
         let raw = &[0x81, 0x56, 0xa1, b'x'];
-        let decoded = vestibule_wire::request::decode(RequestType::Begin, raw);
+        let decoded = decode(RequestType::Begin, raw);
         let begin = meaning(RequestType::Begin, 7, decoded, raw);
         assert_eq!(begin, Ok((RequestType::Begin, Body::Begin(NO_OPTIONS))));
     }
