@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn take_value<const CHECKED: bool>(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.at;
-        if !self.skip_scalar() {
+        if self.skip_scalars(1) == 0 {
             return self.skip_inside::<CHECKED>(0);
         }
         Ok(&self.bytes[start..self.at])
@@ -310,31 +310,33 @@ impl<'a> Reader<'a> {
         levels: usize,
     ) -> Result<(), DecodeError> {
         let levels = levels.checked_sub(1).ok_or(DecodeError::TooDeep)?;
-        for _ in 0..count {
-            if self.skip_scalar() {
-                continue;
-            }
+        let mut left = count - self.skip_scalars(count);
+        while left > 0 {
             match self.skip_one::<CHECKED>()? {
                 0 => {}
                 nested => self.skip_values::<CHECKED>(nested, levels)?,
             }
+            left -= 1 + self.skip_scalars(left - 1);
         }
         Ok(())
     }
 
-    /// Takes a scalar whose first byte tells its size, and tells whether there is one. If not,
-    /// nothing is taken.
+    /// Takes scalars whose first bytes tell their sizes, this number at most; returns how many.
     #[inline]
-    fn skip_scalar(&mut self) -> bool {
-        let Some(marker) = self.bytes.get(self.at) else {
-            return false;
-        };
-        let size = usize::from(SCALAR_SIZES[usize::from(*marker)]);
-        let is_there = size > 0 && size <= self.bytes.len() - self.at;
-        if is_there {
-            self.at += size;
+    fn skip_scalars(&mut self, count: u64) -> u64 {
+        let (bytes, mut at, mut left) = (self.bytes, self.at, count);
+        while left > 0 {
+            let size = bytes
+                .get(at)
+                .map_or(0, |own| SCALAR_SIZES[usize::from(*own)]);
+            if size == 0 || usize::from(size) > bytes.len() - at {
+                break;
+            }
+            at += usize::from(size);
+            left -= 1;
         }
-        is_there
+        self.at = at;
+        count - left
     }
 
     /// Takes a scalar, or the head of a container; returns how many values the container holds.
@@ -352,7 +354,7 @@ impl<'a> Reader<'a> {
             0xdc | 0xdd => self.read_array_len().map(u64::from),
             0x80..=0x8f | 0xde | 0xdf => self.read_map_len().map(|pairs| 2 * u64::from(pairs)),
             // All others are taken by their first bytes, unless they are cut short.
-            _ if self.skip_scalar() => Ok(0),
+            _ if self.skip_scalars(1) == 1 => Ok(0),
             _ => Err(DecodeError::Truncated),
         }
     }
