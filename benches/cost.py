@@ -6,8 +6,9 @@
   benches/cost.py --check     # counts, and fails if a request has become dearer (tests/run)
 
 A request comes through a pipe in memory to its session, by its worker to Tx, and through the
-embedded engine with its journal (benches/cost.rs), all on one thread: two runs count nearly the
-same, whatever else the machine does. The cost of a request is the difference of a short run and a
+embedded engine with its journal, or by its links to an upstream in memory that answers all the same
+(`gateway …`), all on one thread (benches/cost.rs): two runs count nearly the same, whatever else the
+machine does. The cost of a request is the difference of a short run and a
 longer one, divided by the requests that the longer one has more. Timers that fire in one run and
 not in the other are seen: who seems dearer is counted up to three times, and the least counts.
 Debian's `valgrind` is needed.
@@ -29,7 +30,9 @@ import compare
 from picture import MEASURED
 
 KEPT = MEASURED / "cost.json"
-OPS = [op for op in compare.OPS if op != compare.FSYNC]
+# What a request is called here, and what the program calls it.
+OPS = {op: ("engine", op) for op in compare.OPS if op != compare.FSYNC}
+OPS |= {f"gateway {op}": ("gateway", op) for op in ("replace", "select")}
 # Requests that are sent at a time, and how many are sent in the two runs.
 DEPTHS, RUNS = (1, 16), (2048, 6144)
 TOLERANCE, TOLERANCE_OF_OTHERS = 0.04, 0.25
@@ -62,7 +65,8 @@ def total(tool, pattern, program, *arguments):
 
 
 def each(tool, pattern, program, op, depth):
-    short, long = (total(tool, pattern, program, op, depth, count) for count in RUNS)
+    short, long = (total(tool, pattern, program, *OPS[op], depth, requests)
+                   for requests in RUNS)
     return (long - short) / (RUNS[1] - RUNS[0])
 
 
@@ -127,7 +131,9 @@ def work(options):
     costs = count_all(program, options.only_op or OPS, own, tolerance)
     dearer = judge(costs, own, tolerance)
     if options.keep:
-        figures = {"compiler": compiler, "costs": costs}
+        # What was not counted stays as it is, if it is of the same compiler.
+        rest = own if its_compiler == compiler else {}
+        figures = {"compiler": compiler, "costs": {**rest, **costs}}
         KEPT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     elif options.check and dearer:
         raise compare.Failure("; ".join(dearer) + ". If that has to be so: benches/cost.py --keep,"

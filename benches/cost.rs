@@ -1,7 +1,9 @@
-//! Requests through session, Tx and the embedded engine on one thread, for callgrind to count.
+//! Requests through session, Tx and the embedded engine on one thread, for callgrind to count; or
+//! through session and links to an upstream in memory, that answers all the same.
 //!
 //! ```text
-//!   cost OP DEPTH REQUESTS      benches/cost.py runs it twice, with few requests and with more
+//!   cost engine|gateway OP DEPTH REQUESTS      benches/cost.py runs it twice, the second time with
+//!                                              more requests
 //! ```
 //!
 //! The requests are those of `vestibule bench --op OP`, `DEPTH` of them at a time.
@@ -10,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum as _;
 use serde::Serialize;
-use vestibule_actors::testing::{OneThread, PipePeer, RequestBuilder, config};
+use vestibule_actors::testing::{OneGateway, OneThread, PipePeer, RequestBuilder, config};
 use vestibule_bench::{Op, Requests};
 use vestibule_engine::procedures;
 use vestibule_engine::testing::TestData;
@@ -21,6 +23,7 @@ const SPACE: u32 = 512;
 const KEYS: u32 = 1000;
 
 struct Arguments {
+    is_gateway: bool,
     op: Op,
     depth: usize,
     requests: usize,
@@ -28,10 +31,16 @@ struct Arguments {
 
 impl Arguments {
     fn parse(words: &[String]) -> Option<Self> {
-        let [op, depth, requests] = words else {
+        let [server, op, depth, requests] = words else {
             return None;
         };
+        let is_gateway = match server.as_str() {
+            "engine" => false,
+            "gateway" => true,
+            _ => return None,
+        };
         Some(Self {
+            is_gateway,
             op: Op::from_str(op, false).ok()?,
             depth: depth.parse().ok().filter(|depth| *depth > 0)?,
             requests: requests.parse().ok()?,
@@ -42,7 +51,9 @@ impl Arguments {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some(arguments) = Arguments::parse(&words) else {
-        eprintln!("usage: cost OP DEPTH REQUESTS; benches/cost.py counts what they cost");
+        eprintln!(
+            "usage: cost engine|gateway OP DEPTH REQUESTS; benches/cost.py counts what they cost"
+        );
         // `cargo bench` runs it without knowing what it wants.
         return match words.as_slice() {
             [only] if only == "--bench" => ExitCode::SUCCESS,
@@ -62,10 +73,19 @@ fn standing_clock() -> tokio::runtime::Runtime {
 }
 
 async fn run(arguments: &Arguments) {
-    let data = TestData::new();
-    let server = OneThread::start(config(), data.engine(), procedures::standard()).await;
-    let peer = server.connect().await;
-    prepare(&peer, arguments.op).await;
+    if arguments.is_gateway {
+        let gateway = OneGateway::start(config()).await;
+        ask(&gateway.connect().await, arguments).await;
+    } else {
+        let data = TestData::new();
+        let server = OneThread::start(config(), data.engine(), procedures::standard()).await;
+        let peer = server.connect().await;
+        prepare(&peer, arguments.op).await;
+        ask(&peer, arguments).await;
+    }
+}
+
+async fn ask(peer: &PipePeer, arguments: &Arguments) {
     let mut requests = Requests::new(arguments.op, SPACE, KEYS);
     let (mut bytes, mut replies) = (Vec::new(), Vec::new());
     for _ in 0..arguments.requests / arguments.depth {

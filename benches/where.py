@@ -65,8 +65,8 @@ def by_part(program, op, requests):
     """Instructions of a run by part."""
     with tempfile.TemporaryDirectory(prefix="vestibule-where-") as top:
         out = pathlib.Path(top) / "out"
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program, op, "16",
-                   str(requests)]
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program,
+                   "engine", op, "16", str(requests)]
         subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
         return read_callgrind(out.read_text(encoding="utf-8", errors="replace"))
 

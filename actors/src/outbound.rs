@@ -55,7 +55,7 @@ pub(crate) async fn connect_scout(
     upstream: usize,
     look_up: &mut LookUp,
 ) -> io::Result<Box<dyn Transport>> {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     if let Some(network) = simulated::network() {
         return (network.dial)(upstream);
     }
@@ -80,7 +80,7 @@ pub(crate) async fn connect_link(
     gateway: &GatewayCell,
     upstream: usize,
 ) -> io::Result<Box<dyn Transport>> {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     if let Some(network) = simulated::network() {
         return (network.dial)(upstream);
     }
@@ -125,7 +125,7 @@ fn set_up(socket: TcpStream, unacknowledged_max: Duration) -> io::Result<Box<dyn
 
 /// A number from 0 to 1 that is another one each time.
 pub(crate) fn chance() -> f64 {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     if let Some(network) = simulated::network() {
         return (network.chance)();
     }
@@ -224,7 +224,7 @@ mod tests {
 }
 
 /// A network in memory, for the threads of tests that ask for it.
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated {
     use std::cell::Cell;
     use std::io;

@@ -43,6 +43,7 @@
 //! | `harness` | the same with the scripted engine |
 //! | `peer`, `async_peer` | a client that sends and reads raw frames; the same for async tests |
 //! | `one_thread` | a worker, Tx and any engine on the thread of the test: what requests cost |
+//! | `one_gateway` | a worker of a gateway and its upstream on the thread of the test |
 //! | `pipe`, `connect` | its connections: in memory, without an Acceptor |
 //! | `request` | the requests that it sends |
 //! | `rows` | what an upstream answers of its system spaces |
@@ -54,6 +55,7 @@ mod check_engine;
 pub(crate) mod connect;
 mod engine;
 mod harness;
+mod one_gateway;
 mod one_thread;
 mod peer;
 pub(crate) mod pipe;
@@ -70,6 +72,7 @@ pub use async_peer::AsyncPeer;
 pub use check_engine::{EngineCheck, check_engine};
 pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
+pub use one_gateway::OneGateway;
 pub use one_thread::{OneThread, PipePeer};
 #[cfg(test)]
 pub(crate) use one_thread::{OneWorker, count_frames};

@@ -49,6 +49,15 @@ impl OneWorker {
     /// On a running System, with what a Supervisor of it would get. It is the only worker, whatever
     /// the configuration says.
     pub(crate) fn start(clock: Clock, config: Config) -> (Self, AddressReceiver<Supervisor>) {
+        Self::start_with(clock, config, |shared| shared)
+    }
+
+    /// The same with something that all share beside the configuration.
+    pub(crate) fn start_with(
+        clock: Clock,
+        config: Config,
+        add: impl FnOnce(Shared) -> Shared,
+    ) -> (Self, AddressReceiver<Supervisor>) {
         let config = Config {
             session_threads: 1,
             ..config
@@ -56,7 +65,7 @@ impl OneWorker {
         let serving = ServingCell::new(config.role, clock);
         let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
         let slots = ConnectionSlots::new(&config, &[]).expect("the limits fit");
-        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
+        let shared = Arc::new(add(Shared::new(config, serving, slots, vec![claims])));
         let (mailboxes, peers) = Mailboxes::new(1);
         follow_cell(&shared, &peers);
         let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
@@ -139,18 +148,26 @@ impl OneThread {
     ///
     /// If there is no slot for it.
     pub async fn connect(&self) -> PipePeer {
-        PipePeer(self.0.connect().await)
+        PipePeer::new(self.0.connect().await, || {})
     }
 }
 
 /// A client whose connection is in memory.
 #[derive(Debug)]
-pub struct PipePeer(ClientEnd);
+pub struct PipePeer {
+    end: ClientEnd,
+    /// What others do while it waits.
+    meanwhile: fn(),
+}
 
 impl PipePeer {
+    pub(super) fn new(end: ClientEnd, meanwhile: fn()) -> Self {
+        Self { end, meanwhile }
+    }
+
     /// Sends bytes as they are.
     pub fn send(&self, bytes: &[u8]) {
-        self.0.send(bytes);
+        self.end.send(bytes);
     }
 
     /// Waits for this many whole frames, which take the place of what `received` held. Who uses it
@@ -159,7 +176,8 @@ impl PipePeer {
         received.clear();
         while count_frames(received) < frames {
             actix_rt::task::yield_now().await;
-            self.0.receive_into(received);
+            (self.meanwhile)();
+            self.end.receive_into(received);
         }
     }
 }
