@@ -18,7 +18,7 @@ use vestibule_wire::client::{MalformedReply, RequestHeader};
 
 use self::answers::Answers;
 pub(crate) use self::answers::{ReadRole, RefusedRequest, Sink};
-use self::statements::LinkStatements;
+pub(crate) use self::statements::LinkStatements;
 use super::clients::Clients;
 use super::credits::{Credits, Kind, UserCredits};
 use super::handshake::{Handshake, LinkUser, Refusal};
@@ -77,7 +77,7 @@ pub(crate) struct UpstreamLink<L> {
     out: Outbox,
     incoming: FrameReader<L>,
     refused: Vec<RefusedRequest>,
-    statements: LinkStatements,
+    pub(super) statements: LinkStatements,
     reads: ReadRole,
     /// What a replica does not answer: it goes to the one that takes changes.
     returned: Vec<KeptRequest>,

@@ -29,6 +29,7 @@
 //! | `pace` | how often they are asked how they are, and how soon they are tried again |
 //! | `again` | what may be sent twice |
 //! | `link` | one connection of a worker, for one user |
+//! | `link_requests` | prepared statements over one, as its requests name them |
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
 //! | `kept` | requests with their bodies |
@@ -53,6 +54,7 @@ mod handshake;
 mod incoming;
 mod kept;
 mod link;
+mod link_requests;
 mod outbox;
 mod owed;
 mod pace;

@@ -20,23 +20,12 @@ use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::keys::{CODE_ERROR, RequestType};
 
 use super::answers::{Answers, Sink};
-use crate::cells::claims::{Claims, RequestId};
-use crate::upstream::UpstreamLink;
+use crate::cells::claims::RequestId;
 use crate::upstream::kept::ForwardBody;
 use crate::upstream::owed::OwedRequest;
-use crate::upstream::sql_request::{
-    StatementStep, prepare, prepared_id, text_of, unprepare, with_id, with_text,
-};
+use crate::upstream::sql_request::{StatementStep, prepared_id, text_of, with_id, with_text};
 use crate::upstream::statements::{ClientStatements, StatementRefusal, StatementText};
-use crate::upstream::streams::ClientStream;
 use crate::upstream::waiting::Forward;
-
-/// Whose requests of ours are.
-const NOBODY: ClientStream = ClientStream {
-    session: u32::MAX,
-    connection: u64::MAX,
-    stream: 0,
-};
 
 /// The body of PING.
 const NOTHING: &[u8] = &[0x80];
@@ -81,10 +70,12 @@ pub(crate) struct LinkStatements {
     left: Vec<u64>,
     /// The upstream's numbers of what is to be unprepared.
     to_release: Vec<u32>,
+    /// A text that is to be prepared by one of ours.
+    to_prepare: Option<Bytes>,
 }
 
 impl LinkStatements {
-    pub(super) fn of(clients: Rc<ClientStatements>) -> Self {
+    pub(crate) fn of(clients: Rc<ClientStatements>) -> Self {
         let seen = clients.gone_in_all();
         Self {
             clients,
@@ -175,7 +166,7 @@ impl LinkStatements {
     }
 
     /// Takes out the numbers of what is to be unprepared.
-    fn take_released(&mut self) -> Vec<u32> {
+    pub(crate) fn take_released(&mut self) -> Vec<u32> {
         self.sweep();
         std::mem::take(&mut self.to_release)
     }
@@ -208,40 +199,23 @@ impl LinkStatements {
     }
 }
 
-impl<L> UpstreamLink<L> {
-    /// The same, with the prepared statements of these clients.
-    pub(crate) fn with_statements(self, clients: Rc<ClientStatements>) -> Self {
-        Self {
-            statements: LinkStatements::of(clients),
-            ..self
-        }
-    }
-
-    /// The prepared statements.
-    pub(crate) fn statements(&self) -> &LinkStatements {
-        &self.statements
-    }
-
-    /// Unprepares what nobody holds any more.
-    pub(super) fn release_statements(&mut self, claims: &Claims) {
-        for id in self.statements.take_released() {
-            let body = ForwardBody::Own(unprepare(id).into());
-            self.submit(Forward::release(id), body, claims);
-        }
+impl LinkStatements {
+    /// Takes out the text that is to be prepared, if one is.
+    pub(crate) fn take_to_prepare(&mut self) -> Option<Bytes> {
+        self.to_prepare.take()
     }
 
     /// As what a request is written that has to do with prepared statements, and is sent with this
     /// sync.
     #[cold]
-    pub(super) fn statement_body<'a>(
+    pub(crate) fn write_as<'a>(
         &mut self,
         forward: &Forward,
         sync: u64,
         body: ForwardBody<'a>,
-        claims: &Claims,
     ) -> (u16, ForwardBody<'a>) {
         let connection = forward.key.connection;
-        let held = |own: &Self, id| own.statements.clients.get(connection, id);
+        let held = |own: &Self, id| own.clients.get(connection, id);
         match forward.statement {
             StatementStep::Nothing => {}
             StatementStep::Prepare => {
@@ -250,15 +224,15 @@ impl<L> UpstreamLink<L> {
                         text: Bytes::copy_from_slice(text),
                         is_outdated: false,
                     };
-                    self.statements.preparing.insert(sync, preparing);
+                    self.preparing.insert(sync, preparing);
                 }
             }
             StatementStep::Execute(id) => {
-                let own = held(self, id).map(|text| self.execute(&text, claims).ok_or(text));
+                let own = held(self, id).map(|text| self.execute(&text).ok_or(text));
                 match own {
-                    None => drop(self.statements.executing.insert(sync, id)),
+                    None => drop(self.executing.insert(sync, id)),
                     Some(Ok(here)) => {
-                        self.statements.executing.insert(sync, here);
+                        self.executing.insert(sync, here);
                         if here != id {
                             let body = with_id(body.bytes(), here);
                             return (forward.code, ForwardBody::Own(body.into()));
@@ -273,7 +247,7 @@ impl<L> UpstreamLink<L> {
             StatementStep::Unprepare(id) if held(self, id).is_some() => return ping(),
             StatementStep::Unprepare(_) => {}
             StatementStep::Release(id) => {
-                let own = &mut self.statements;
+                let own = self;
                 if own.has(id) || own.executing.values().any(|other| *other == id) {
                     return ping();
                 }
@@ -286,34 +260,15 @@ impl<L> UpstreamLink<L> {
 
     /// By what number a text is executed here; `None` if by itself, and it is prepared for the next
     /// time.
-    fn execute(&mut self, text: &StatementText, claims: &Claims) -> Option<u32> {
-        match self.statements.known.get(&text.number) {
+    fn execute(&mut self, text: &StatementText) -> Option<u32> {
+        match self.known.get(&text.number) {
             Some(Known::As(id)) => return Some(*id),
             Some(Known::Asked | Known::Not) => return None,
             None => {}
         }
-        self.statements.known.insert(text.number, Known::Asked);
-        let body = ForwardBody::Own(prepare(&text.text).into());
-        self.submit(Forward::prepare(), body, claims);
+        self.known.insert(text.number, Known::Asked);
+        self.to_prepare = Some(text.text.clone());
         None
-    }
-}
-
-impl Forward {
-    /// A PREPARE of ours.
-    fn prepare() -> Self {
-        Self {
-            statement: StatementStep::Prepare,
-            ..Self::of_ours(NOBODY, RequestType::Prepare as u16)
-        }
-    }
-
-    /// An UNPREPARE of ours.
-    fn release(id: u32) -> Self {
-        Self {
-            statement: StatementStep::Release(id),
-            ..Self::of_ours(NOBODY, RequestType::Prepare as u16)
-        }
     }
 }
 
