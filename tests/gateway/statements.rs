@@ -5,7 +5,7 @@ use vestibule_actors::wire::keys::{self, RequestType};
 use vestibule_actors::wire::msgpack::Reader;
 
 use super::support::{Directory, tarantool, wait_until};
-use super::{connect, eval, gateway, log_in, set_read_only, start};
+use super::{connect, eval, gateway, gateway_with, log_in, set_read_only, start};
 
 const TEXT: &str = "SELECT ? + 1 AS x";
 
@@ -43,7 +43,10 @@ fn what_was_prepared_before_a_crash_is_executed_behind_it() {
     let directories = [Directory::new(), Directory::new()];
     let [first, second] = [0, 1].map(|at| start(&program, &directories[at]));
     set_read_only(&second, true);
-    let server = gateway(&directories[0], &[("a", &first), ("b", &second)]);
+    let upstreams = format!("a={},b={}", first.address, second.address);
+    // Longer than a busy machine takes to tell the second one to take changes.
+    let options = ["--upstream", &upstreams, "--failover-hold", "30s"];
+    let server = gateway_with(&directories[0], &options);
     let mut peer = log_in(server.connect());
     let id = prepared(&mut peer, TEXT);
     let expected = body(connect(&first).ask(&by_text()));

@@ -74,14 +74,16 @@ impl SessionSettings {
             request,
         };
         let pending = self.pending.iter().map(|own| &own.setting);
-        let others = self.kept.iter().chain(pending);
-        let others = others.filter(|own| own.name != setting.name);
+        // What is under way takes its bytes whatever its name.
+        let kept = self.kept.iter().filter(|own| own.name != setting.name);
+        let others = kept.chain(pending);
         let bytes = setting.size() + others.clone().map(NamedSetting::size).sum::<usize>();
         if bytes > SESSION_SETTINGS_BYTES_MAX {
             let text =
                 format!("Settings of a session take more than {SESSION_SETTINGS_BYTES_MAX} bytes");
             return Err(Error::new(ErrorCode::MEMORY_ISSUE, text));
         }
+        let others = others.filter(|own| own.name != setting.name);
         let mut names: Vec<&[u8]> = others.map(|own| &*own.name).collect();
         names.sort_unstable();
         names.dedup();

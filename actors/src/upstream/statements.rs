@@ -10,7 +10,7 @@
 //! for a text over one link, that link knows.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -251,6 +251,14 @@ impl ClientStatements {
         let first = table.gone.len().checked_sub(count)?;
         Some(table.gone.range(first..).copied().collect())
     }
+
+    /// The numbers, of these, whose texts nobody holds any more.
+    pub(crate) fn without_held(&self, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+        let table = self.0.borrow();
+        let held = table.texts.values().filter_map(Weak::upgrade);
+        let held: HashSet<u64> = held.map(|own| own.number).collect();
+        numbers.filter(|number| !held.contains(number)).collect()
+    }
 }
 
 impl Default for ClientStatements {
@@ -338,6 +346,9 @@ mod tests {
         assert_eq!(own.gone_since(0), None);
         let last = own.gone_since(1).unwrap();
         assert_eq!(last.len(), GONE_KEEP_MAX);
-        assert_eq!(own.gone_in_all(), GONE_KEEP_MAX as u64 + 1);
+        let gone = GONE_KEEP_MAX as u64 + 1;
+        assert_eq!(own.gone_in_all(), gone);
+        own.hold(1, 1, &text("held"), 3).unwrap();
+        assert_eq!(own.without_held([1, gone + 1].into_iter()), [1]);
     }
 }

@@ -177,7 +177,7 @@ impl LinkStatements {
         if gone != self.seen {
             let left = match self.clients.gone_since(self.seen) {
                 Some(numbers) => numbers,
-                None => self.known.keys().copied().collect(),
+                None => self.clients.without_held(self.known.keys().copied()),
             };
             self.left.extend(left);
             self.seen = gone;
@@ -245,13 +245,12 @@ impl LinkStatements {
                 }
             }
             StatementStep::Unprepare(id) if held(self, id).is_some() => return ping(),
-            StatementStep::Unprepare(_) => {}
-            StatementStep::Release(id) => {
-                let own = self;
-                if own.has(id) || own.executing.values().any(|other| *other == id) {
+            // Of ours, or of a client that does not hold it.
+            StatementStep::Unprepare(id) | StatementStep::Release(id) => {
+                if self.has(id) || self.executing.values().any(|other| *other == id) {
                     return ping();
                 }
-                let all = own.preparing.values_mut();
+                let all = self.preparing.values_mut();
                 all.for_each(|own| own.is_outdated = true);
             }
         }

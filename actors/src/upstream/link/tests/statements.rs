@@ -222,6 +222,16 @@ fn what_a_client_does_not_hold_the_upstream_judges() {
 }
 
 #[test]
+fn what_others_hold_is_not_unprepared() {
+    let clients = Rc::default();
+    let mut own = link(&clients);
+    own.prepare(1, TEXT, 5);
+    own.unprepare(2, 5);
+    assert_eq!(own.link.statements().len(), 1);
+    assert_eq!(own.execute(1, 5)[0].2, by_id(5));
+}
+
+#[test]
 fn a_statement_whose_client_is_gone_before_the_reply_is_unprepared() {
     let clients = Rc::<ClientStatements>::default();
     let mut own = link(&clients);
