@@ -11,8 +11,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Context;
-use tokio::sync::watch;
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::REQUEST_VOTE;
@@ -24,12 +22,10 @@ use super::pipe::{ClientEnd, pipe};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::transport::Transport;
-use crate::jobs::JobTable;
-use crate::limits::{SCHEMA_VERSION_MIN, TRANSITION_SLACK};
+use crate::limits::SCHEMA_VERSION_MIN;
 use crate::outbound::simulated::{SimulatedNetwork, connect_by};
 use crate::scouts::Scouts;
 use crate::serving::State;
-use crate::supervisor::Supervisor;
 use crate::upstream::{GatewayCell, Upstream, Upstreams};
 
 /// Bytes that the gateway may write ahead of its upstream.
@@ -123,16 +119,8 @@ impl OneGateway {
         let (own, supervisor) = OneWorker::start_with(Clock::SYSTEM, config, |shared| {
             shared.with_gateway(of_gateway)
         });
-        let (shared, peers) = (&own.shared, &own.peers);
-        Context::with_receiver(supervisor).run(Supervisor::new(
-            shared.clone(),
-            peers.clone(),
-            JobTable::new(shared.clone(), peers.supervisor.clone()),
-            Vec::new(),
-            TRANSITION_SLACK,
-            None,
-            watch::channel(None).0,
-        ));
+        own.supervise(supervisor, None);
+        let shared = &own.shared;
         Scouts::new(shared.clone(), gateway).launch();
         while shared.serving.load().state != State::Assist {
             actix_rt::task::yield_now().await;

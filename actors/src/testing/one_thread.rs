@@ -31,7 +31,7 @@ use crate::runtime::{Mailboxes, follow_cell, spawner};
 use crate::serving::{ServingCell, State};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{SpawnTx, Supervisor};
 use crate::tx::with_locks;
 use crate::worker::Worker;
 
@@ -76,6 +76,24 @@ impl OneWorker {
             peers,
         };
         (own, mailboxes.supervisor)
+    }
+
+    /// Begins its Supervisor, which begins Tx as `spawn` does, if there is to be one.
+    pub(super) fn supervise(
+        &self,
+        supervisor: AddressReceiver<Supervisor>,
+        spawn: Option<SpawnTx>,
+    ) {
+        let (shared, peers) = (&self.shared, &self.peers);
+        Context::with_receiver(supervisor).run(Supervisor::new(
+            shared.clone(),
+            peers.clone(),
+            JobTable::new(shared.clone(), peers.supervisor.clone()),
+            Vec::new(),
+            TRANSITION_SLACK,
+            spawn,
+            watch::channel(None).0,
+        ));
     }
 
     /// A new connection, greeted.
@@ -127,15 +145,10 @@ impl OneThread {
             with_locks(procedures),
         );
         let this = Arbiter::current();
-        Context::with_receiver(supervisor).run(Supervisor::new(
-            shared.clone(),
-            peers.clone(),
-            JobTable::new(shared.clone(), peers.supervisor.clone()),
-            Vec::new(),
-            TRANSITION_SLACK,
+        own.supervise(
+            supervisor,
             Some(Box::new(move |_, generation| spawn(&this, generation))),
-            watch::channel(None).0,
-        ));
+        );
         while shared.serving.load().state == State::Loading {
             actix_rt::task::yield_now().await;
         }

@@ -54,6 +54,14 @@ fn on_one_thread(upstreams: Upstreams) -> TestServer<Gateway> {
     server
 }
 
+/// The same before one that takes changes and one that does not yet. What comes while none does is
+/// held for long.
+fn before_both(first: &FakeUpstream, second: &FakeUpstream) -> TestServer<Gateway> {
+    second.set_writable(false);
+    let both = upstreams(&[("a", first.address), ("b", second.address)]);
+    on_one_thread(both.failover_hold(Duration::from_secs(60)))
+}
+
 /// Calls of guest, as many as an upstream may have of one user, and who has sent them.
 fn all_calls(server: &TestServer<Gateway>, upstream: &FakeUpstream) -> (Vec<Peer>, Vec<Asked>) {
     const OF_ONE: usize = UPSTREAM_CALLS_FEW;
@@ -92,6 +100,15 @@ fn features(told: &Frame) -> Features {
         Ok(Body::Id(id)) => id.features,
         other => panic!("no reply to ID: {other:?}"),
     }
+}
+
+/// Asks, and returns by which connection the upstream was asked.
+fn ask(peer: &mut Peer, upstream: &FakeUpstream, request: &RequestBuilder) -> usize {
+    peer.send(request);
+    let asked = upstream.asked();
+    asked.reply(DONE);
+    assert_eq!(peer.receive().code, 0);
+    asked.connection
 }
 
 /// A request goes through, and its reply comes back.

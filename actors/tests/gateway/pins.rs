@@ -12,7 +12,7 @@ use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 use crate::upstream::{FakeUpstream, REFUSED, upstreams};
-use crate::{DONE, eval, on_one_thread};
+use crate::{DONE, ask, before_both, eval, on_one_thread};
 
 fn before(upstream: &FakeUpstream) -> TestServer<Gateway> {
     on_one_thread(upstreams(&[("a", upstream.address)]))
@@ -39,15 +39,6 @@ fn set_to(sync: u64, name: &str, value: u8) -> RequestBuilder {
         .uint(keys::SPACE_ID, 380)
         .pair(keys::KEY, &key)
         .pair(keys::TUPLE, &[0x91, 0x93, 0xa1, b'=', 1, value])
-}
-
-/// Asks, and returns by which connection the upstream was asked.
-fn ask(peer: &mut Peer, upstream: &FakeUpstream, request: &RequestBuilder) -> usize {
-    peer.send(request);
-    let asked = upstream.asked();
-    asked.reply(DONE);
-    assert_eq!(peer.receive().code, 0);
-    asked.connection
 }
 
 #[test]
@@ -84,9 +75,7 @@ fn who_sets_something_has_a_connection_of_its_own_from_then_on_that_is_closed_wi
 #[test]
 fn what_was_set_is_set_where_its_requests_go_next_before_they_do() {
     let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
-    second.set_writable(false);
-    let both = upstreams(&[("a", first.address), ("b", second.address)]);
-    let server = on_one_thread(both.failover_hold(Duration::from_secs(60)));
+    let server = before_both(&first, &second);
     let mut peer = server.connect();
     for value in ["on", "off", "on"] {
         ask(&mut peer, &first, &set(1, value));
@@ -110,9 +99,7 @@ fn what_was_set_is_set_where_its_requests_go_next_before_they_do() {
 #[test]
 fn what_was_refused_is_not_set_again_and_of_each_name_the_last_value_is() {
     let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
-    second.set_writable(false);
-    let both = upstreams(&[("a", first.address), ("b", second.address)]);
-    let server = on_one_thread(both.failover_hold(Duration::from_secs(60)));
+    let server = before_both(&first, &second);
     let mut peer = server.connect();
     for (name, value) in [("a", 1), ("b", 1), ("a", 2)] {
         ask(&mut peer, &first, &set_to(1, name, value));

@@ -2,11 +2,11 @@
 
 use vestibule_actors::Gateway;
 use vestibule_actors::monitoring::LinkState;
-use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, block_on};
+use vestibule_actors::testing::{RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::keys::RequestType;
 
 use crate::upstream::{FakeUpstream, upstreams};
-use crate::{DONE, eval, on_one_thread};
+use crate::{DONE, ask, eval, on_one_thread};
 
 /// Has an operator ask for new connections, and waits until the ones that there are end.
 fn reconnect(server: &TestServer<Gateway>) {
@@ -17,15 +17,6 @@ fn reconnect(server: &TestServer<Gateway>) {
         let rows = block_on(async move { handle.links(10).await });
         rows.iter().all(|own| own.state == LinkState::Ending)
     });
-}
-
-/// Asks, and returns by which connection the upstream was asked.
-fn ask(peer: &mut Peer, upstream: &FakeUpstream, request: &RequestBuilder) -> usize {
-    peer.send(request);
-    let asked = upstream.asked();
-    asked.reply(DONE);
-    assert_eq!(peer.receive().code, 0);
-    asked.connection
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! Prepared statements of clients, over whichever connection upstream their requests go.
 
-use std::time::Duration;
-
 use vestibule_actors::Gateway;
 use vestibule_actors::limits::STATEMENTS_MAX;
 use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 use crate::upstream::{Asked, FakeUpstream, upstreams};
-use crate::{DONE, eval, on_one_thread, pass};
+use crate::{DONE, before_both, eval, on_one_thread, pass};
 
 const TEXT: &str = "SELECT 1";
 
@@ -105,9 +103,7 @@ fn what_was_prepared_is_there_when_its_connection_was_lost() {
 #[test]
 fn what_was_prepared_is_there_where_requests_go_next() {
     let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
-    second.set_writable(false);
-    let both = upstreams(&[("a", first.address), ("b", second.address)]);
-    let server = on_one_thread(both.failover_hold(Duration::from_secs(60)));
+    let server = before_both(&first, &second);
     let mut peer = server.connect();
     prepare_as(&mut peer, &first, TEXT, 7);
     first.set_writable(false);
@@ -215,9 +211,7 @@ fn a_prepare_whose_connection_is_lost_is_asked_again() {
 #[test]
 fn a_statement_that_sets_something_is_set_again_where_its_client_goes_next() {
     let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
-    second.set_writable(false);
-    let both = upstreams(&[("a", first.address), ("b", second.address)]);
-    let server = on_one_thread(both.failover_hold(Duration::from_secs(60)));
+    let server = before_both(&first, &second);
     let mut peer = server.connect();
     let text = "SET SESSION \"x\" = 1";
     prepare_as(&mut peer, &first, text, 7);

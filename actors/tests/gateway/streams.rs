@@ -10,7 +10,7 @@ use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 use crate::upstream::{Asked, FakeUpstream, REFUSED, upstreams};
-use crate::{DONE, before, eval, features, id_of, id_request, on_one_thread, pass};
+use crate::{DONE, before, before_both, eval, features, id_of, id_request, on_one_thread, pass};
 
 const VERSION: (u32, u32, u32) = (2, 11, 0);
 
@@ -398,9 +398,7 @@ fn held_with(
     connect: impl FnOnce(&FakeUpstream, &FakeUpstream, &TestServer<Gateway>) -> Peer,
 ) -> (FakeUpstream, TestServer<Gateway>, Peer) {
     let (first, second) = (with_streams(), with_streams());
-    second.set_writable(false);
-    let both = upstreams(&[("a", first.address), ("b", second.address)]);
-    let server = on_one_thread(both.failover_hold(Duration::from_secs(60)));
+    let server = before_both(&first, &second);
     let mut peer = connect(&first, &second, &server);
     let (_, connection) = begun(&mut peer, &first, 3);
     first.set_writable(false);
