@@ -188,12 +188,11 @@ impl Server {
         let reply = self.replies.get(&number);
         let fate = reply.map_or(Fate::Cut, |own| own.fate);
         match result {
+            // Changed bytes may be the reply to another request than the one they were planned for.
+            Ok(_) if self.is_wild => {}
             Ok(value) => {
                 let reply = reply.expect("it is answered");
-                assert!(
-                    self.is_wild
-                        || (fate == Fate::Whole && value == Value::Bytes(reply.value.clone()))
-                );
+                assert!(fate == Fate::Whole && value == Value::Bytes(reply.value.clone()));
             }
             Err(error) => {
                 assert!(self.is_wild || fate != Fate::Whole, "{number}: {error}");

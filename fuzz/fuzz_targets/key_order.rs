@@ -28,7 +28,10 @@ fn order_of(kind: u8, left: &[u8], right: &[u8]) -> Option<Ordering> {
     let kinds = (left.peek().ok()?, right.peek().ok()?);
     Some(match kinds {
         (Kind::Uint | Kind::Int, Kind::Uint | Kind::Int) => {
-            let pair = (wide(left.read_integer().ok()?), wide(right.read_integer().ok()?));
+            let pair = (
+                wide(left.read_integer().ok()?),
+                wide(right.read_integer().ok()?),
+            );
             if compares_as_double(kind) {
                 return (pair.0 as f64).partial_cmp(&(pair.1 as f64));
             }
@@ -38,7 +41,10 @@ fn order_of(kind: u8, left: &[u8], right: &[u8]) -> Option<Ordering> {
             let pair = (left.read_f64().ok()?, right.read_f64().ok()?);
             return pair.0.partial_cmp(&pair.1);
         }
-        (Kind::Str, Kind::Str) => left.read_str_bytes().ok()?.cmp(right.read_str_bytes().ok()?),
+        (Kind::Str, Kind::Str) => left
+            .read_str_bytes()
+            .ok()?
+            .cmp(right.read_str_bytes().ok()?),
         (Kind::Bin, Kind::Bin) => left.read_bin().ok()?.cmp(right.read_bin().ok()?),
         (Kind::Bool, Kind::Bool) => left.read_bool().ok()?.cmp(&right.read_bool().ok()?),
         _ => return None,

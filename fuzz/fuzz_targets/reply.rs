@@ -13,7 +13,10 @@ fuzz_target!(|bytes: &[u8]| {
     while let Ok(Some(frame)) = ReplyFrame::read(rest, LENGTH_MAX) {
         assert!(frame.size > 0 && frame.size <= rest.len());
         let again = ReplyFrame::read(&rest[..frame.size], LENGTH_MAX);
-        assert!(matches!(again, Ok(Some(_))), "a frame is whole without what follows");
+        assert!(
+            matches!(again, Ok(Some(_))),
+            "a frame is whole without what follows"
+        );
         if frame.error().is_some() {
             assert!(frame.error_code().is_some());
         }
