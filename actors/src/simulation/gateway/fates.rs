@@ -29,6 +29,10 @@ pub(super) struct Fates {
     /// By connection, its user and upstream, the last write that has come there. What one that hung
     /// finds in its sockets is older than what has gone elsewhere meanwhile.
     arrived: BTreeMap<(u64, &'static str, usize), u64>,
+    /// The same by connection, upstream and stream, of transactions that may come to their end at
+    /// an upstream that is being drained: ahead of what is held meanwhile, which is until the drain
+    /// is over if no other upstream takes changes.
+    arrived_to_end: BTreeMap<(u64, usize, u64), u64>,
     /// Connections of which an upstream has refused something: what they sent behind it may have
     /// been taken.
     excused: BTreeSet<u64>,
@@ -65,6 +69,7 @@ impl Fates {
             is_pinned,
             sent: Vec::new(),
             arrived: BTreeMap::new(),
+            arrived_to_end: BTreeMap::new(),
             excused: BTreeSet::new(),
             destinations: vec![(now, Destination::Nowhere)],
             changes: 0,
@@ -125,11 +130,19 @@ impl Fates {
         }
     }
 
-    /// A write has come to an upstream over a connection, and is taken. Those of one client keep
-    /// their order, and come as its user.
-    pub(super) fn on_write_arrived(&mut self, upstream: usize, own: &mut Connected, key: u64) {
+    /// A write has come to an upstream over a connection, in this stream, and is taken. Those of
+    /// one client keep their order, and come as its user.
+    pub(super) fn on_write_arrived(
+        &mut self,
+        upstream: usize,
+        own: &mut Connected,
+        stream: u64,
+        key: u64,
+    ) {
         let Sent {
-            connection, user, ..
+            connection,
+            user,
+            at,
         } = self.sent[key as usize];
         if own.user != user {
             let fault = format!("key {key} of {user} comes as {}", own.user);
@@ -140,15 +153,22 @@ impl Fates {
             let fault = format!("key {key} of {connection} comes over what was {before:?}'s");
             self.ledger.fault(fault);
         }
-        let last = self
+        let of_all = self
             .arrived
             .entry((connection, user, upstream))
             .or_default();
-        if *last > key && !self.excused.contains(&connection) {
+        let to_end = (connection, upstream, stream);
+        let of_stream = self.arrived_to_end.get(&to_end).copied();
+        let last = of_stream.unwrap_or_default().max(*of_all);
+        if last > key && !self.excused.contains(&connection) {
             let fault = format!("connection {connection}: key {key} comes behind key {last}");
             self.ledger.fault(fault);
         }
-        *last = key.max(*last);
+        if own.open.contains_key(&stream) && self.leaving_until[upstream] >= Some(at) {
+            self.arrived_to_end.insert(to_end, key.max(last));
+        } else {
+            *of_all = key.max(*of_all);
+        }
     }
 
     /// An upstream has done it, alone or as a transaction.

@@ -30,7 +30,8 @@
 //! 4. nothing is done by an upstream to which no requests went since it was sent, although it may
 //!    say that it takes changes, and requests stay where they go as long as that takes some;
 //! 5. writes of a connection, of one user each, come in the order in which they were sent, unless
-//!    an upstream has refused some of them;
+//!    an upstream has refused some of them; a transaction that may come to its end at an upstream
+//!    that is being drained does not wait for those that are held meanwhile;
 //! 6. requests are held for as long as they may be and no longer, and with a request timeout every
 //!    one is answered in time, whatever upstreams do;
 //! 7. an upstream has no more requests at a time than it may, and connections hold no more memory;
@@ -136,4 +137,11 @@ fn the_same_seed_gives_the_same_world_of_a_gateway() {
 #[test]
 fn what_an_upstream_that_hung_was_not_sent_is_not_sent_behind_what_comes_later() {
     assert_eq!(run(16_411_626_990_505_134_783).worlds, 1);
+}
+
+/// The statements of a transaction went on at the only upstream, which was being drained, ahead of
+/// writes that were held until the drain was over.
+#[test]
+fn a_transaction_comes_to_its_end_at_a_drained_upstream_ahead_of_what_is_held() {
+    assert_eq!(run(3_743_513_054_957_355_236).worlds, 1);
 }

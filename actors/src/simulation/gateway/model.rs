@@ -357,7 +357,7 @@ impl UpstreamModel {
         match body {
             Body::Replace(store) => {
                 let key = first_uint(store.tuple);
-                fates.on_write_arrived(self.index, own, key);
+                fates.on_write_arrived(self.index, own, stream, key);
                 match own.open.get_mut(&stream).filter(|_| stream != 0) {
                     Some(keys) => keys.push(key),
                     None => fates.execute(self.index, &[key], false),
@@ -390,7 +390,7 @@ impl UpstreamModel {
             }
             Body::Call(call) if call.name == "write" => {
                 let key = first_uint(call.args);
-                fates.on_write_arrived(self.index, own, key);
+                fates.on_write_arrived(self.index, own, stream, key);
                 if self.is_writable {
                     fates.execute(self.index, &[key], false);
                 }

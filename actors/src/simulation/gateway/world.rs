@@ -130,6 +130,9 @@ impl GatewayWorld {
             let now = clock::now();
             self.drains[upstream].ask(wanted, now);
             self.upstreams[upstream].reconsidered(now);
+            if wanted == UpstreamUse::Drained {
+                self.fates.leaving_until[upstream] = Some(now);
+            }
         }
         self.runtime.ask(target, Duration::ZERO, grace, MARGIN);
     }
