@@ -39,6 +39,38 @@ pub struct HeaderError {
 /// cut short. The connection may go on.
 #[inline]
 pub fn read_header(content: &[u8]) -> Result<(Header, &[u8]), HeaderError> {
+    read_usual(content).map_or_else(|| read_any(content), Ok)
+}
+
+/// The header as most clients write it, its type and then its sync and nothing else:
+/// `82 00 type 01 sync`.
+#[inline]
+fn read_usual(content: &[u8]) -> Option<(Header, &[u8])> {
+    let (&[0x82, 0x00, code @ 0..=0x7f, 0x01, marker], rest) = content.split_first_chunk()? else {
+        return None;
+    };
+    let (sync, body) = match marker {
+        0xce => {
+            let (sync, body) = rest.split_first_chunk()?;
+            (u64::from(u32::from_be_bytes(*sync)), body)
+        }
+        0xcf => {
+            let (sync, body) = rest.split_first_chunk()?;
+            (u64::from_be_bytes(*sync), body)
+        }
+        0..=0x7f => (u64::from(marker), rest),
+        _ => return None,
+    };
+    let header = Header {
+        request_type: u64::from(code),
+        sync,
+        ..Header::default()
+    };
+    Some((header, body))
+}
+
+/// A header of any form.
+fn read_any(content: &[u8]) -> Result<(Header, &[u8]), HeaderError> {
     let mut header = Header::default();
     let mut reader = Reader::new(content);
     match read_pairs(&mut reader, &mut header) {
@@ -94,6 +126,31 @@ fn declared_type(key: u64) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_header_is_read_as_any_other_one_however_it_is_cut() {
+        let syncs: [&[u8]; 8] = [
+            &[0],
+            &[0x7f],
+            &[0xcc, 200],
+            &[0xcd, 1, 2],
+            &[0xce, 1, 2, 3, 4],
+            &[0xcf, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[0xe0],
+            &[0xc0],
+        ];
+        for sync in syncs {
+            for head in [[0x82, 0, 64, 1], [0x82, 0, 0x80, 1], [0x82, 1, 64, 0]] {
+                let whole = [&head[..], sync, &[0x81, 0x20]].concat();
+                for cut in 0..=whole.len() {
+                    let content = &whole[..cut];
+                    assert_eq!(read_header(content), read_any(content), "{content:x?}");
+                }
+            }
+        }
+        let usual = [0x82, 0, 64, 1, 0xce, 0, 0, 0, 7, 0x80];
+        assert!(read_usual(&usual).is_some(), "and not always the long way");
+    }
 
     #[test]
     fn keys_come_in_any_order_and_width() {

@@ -296,10 +296,47 @@ impl<'a> Reader<'a> {
     #[inline]
     fn take_value<const CHECKED: bool>(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.at;
-        if self.skip_scalars(1) == 0 {
-            return self.skip_inside::<CHECKED>(0);
+        match self.end_of_plain() {
+            Some(end) => self.at = end,
+            None => return self.skip_inside::<CHECKED>(0),
         }
         Ok(&self.bytes[start..self.at])
+    }
+
+    /// Where a value ends that consists of scalars, short strings and small containers, as most do:
+    /// found in one loop. `None` for any other one, which is to be looked at with care.
+    ///
+    /// It is counted how many values are to come, and not in which container. So it stops where
+    /// there are as many containers as may be nested: fewer are not nested too deeply, however they
+    /// stand.
+    #[inline]
+    fn end_of_plain(&self) -> Option<usize> {
+        let (bytes, mut at, mut left, mut containers) = (self.bytes, self.at, 1, 0);
+        while left > 0 {
+            let marker = *bytes.get(at)?;
+            let size = SCALAR_SIZES[usize::from(marker)];
+            if size > 0 {
+                at += usize::from(size);
+                left -= 1;
+                continue;
+            }
+            match marker {
+                0x80..=0x8f => left = left + 2 * usize::from(marker & 0x0f) - 1,
+                0x90..=0x9f => left = left + usize::from(marker & 0x0f) - 1,
+                0xd9 => {
+                    at += 2 + usize::from(*bytes.get(at + 1)?);
+                    left -= 1;
+                    continue;
+                }
+                _ => return None,
+            }
+            at += 1;
+            containers += 1;
+            if containers > NESTING_DEPTH_MAX {
+                return None;
+            }
+        }
+        (at <= bytes.len()).then_some(at)
     }
 
     /// Takes values, which may be nested in one level less than this. A level more takes no memory
@@ -418,6 +455,23 @@ mod tests {
     }
 
     #[test]
+    fn containers_side_by_side_are_not_nested() {
+        let (many, last) = (vec![0x90; NESTING_DEPTH_MAX + 1], [0xc0]);
+        let head = [&[0xdc, 0][..], &[many.len() as u8 + 1]].concat();
+        let of_many = [&head[..], &many, &last].concat();
+        assert_eq!(Reader::new(&of_many).skip(), Ok(&of_many[..]));
+        // In small ones, side by side: a list of pairs, each a container.
+        let pair: &[u8] = &[0x92, 0x91, 7, 0xd9, 1, b'x'];
+        let of_pairs = [&[0x9f][..], &pair.repeat(15)].concat();
+        let of_all = [&[0x9f][..], &of_pairs.repeat(15)].concat();
+        assert_eq!(Reader::new(&of_all).skip(), Ok(&of_all[..]));
+        for cut in 0..of_pairs.len() {
+            let told = Reader::new(&of_pairs[..cut]).skip();
+            assert_eq!(told, Err(DecodeError::Truncated), "{cut}");
+        }
+    }
+
+    #[test]
     fn what_is_inside_extension_values_is_checked_if_asked_for() {
         // A UUID of 2 bytes, at the top, in an array and as a key of a map.
         for bytes in [
@@ -485,6 +539,10 @@ mod tests {
             let (mut reader, left) = (Reader::new(&bytes), NESTING_DEPTH_MAX - levels);
             let skipped = reader.skip_inside::<false>(levels).map(<[u8]>::len);
             proptest::prop_assert_eq!(skipped, size_of(&bytes, left));
+            proptest::prop_assert_eq!(reader.position(), skipped.unwrap_or(0));
+            let mut reader = Reader::new(&bytes);
+            let skipped = reader.skip().map(<[u8]>::len);
+            proptest::prop_assert_eq!(skipped, size_of(&bytes, NESTING_DEPTH_MAX));
             proptest::prop_assert_eq!(reader.position(), skipped.unwrap_or(0));
         }
     }
