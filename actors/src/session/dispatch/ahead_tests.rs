@@ -4,6 +4,8 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use vestibule_wire::client::ReplyFrame;
+use vestibule_wire::groups::chunk::{self, First};
+use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::keys;
 
 use super::tests::{large_catalog, written};
@@ -49,25 +51,31 @@ fn answered(dispatcher: &mut Dispatcher<'_>) -> Vec<u64> {
     syncs
 }
 
+/// Takes requests of which the first is a SELECT of many steps; the syncs of what is answered
+/// before it is.
+fn passing(dispatcher: &mut Dispatcher<'_>, requests: &[Vec<u8>]) -> Vec<u64> {
+    let shared = dispatcher.shared;
+    shared.publish_catalog(7, Arc::new(large_catalog()));
+    shared.serving.ready(dispatcher.now);
+    let greeting = dispatcher.session.output().len();
+    dispatcher.session.output().drain(..greeting);
+    take_bytes(dispatcher, &requests.concat());
+    assert!(dispatcher.session.scan().is_some(), "it takes many steps");
+    // A turn has time for some of them.
+    for _ in requests {
+        dispatcher.worker.turns.begin();
+        take_inbox(dispatcher);
+    }
+    answered(dispatcher)
+}
+
 /// The syncs of what is answered before the first SELECT of many steps is, and of all that is
 /// answered in the end.
 fn order(requests: &[RequestBuilder]) -> (Vec<u64>, Vec<u64>) {
     let mut orders = (Vec::new(), Vec::new());
+    let requests: Vec<_> = requests.iter().map(RequestBuilder::bytes).collect();
     written(|dispatcher| {
-        let shared = dispatcher.shared;
-        shared.publish_catalog(7, Arc::new(large_catalog()));
-        shared.serving.ready(dispatcher.now);
-        let greeting = dispatcher.session.output().len();
-        dispatcher.session.output().drain(..greeting);
-        let bytes: Vec<u8> = requests.iter().flat_map(RequestBuilder::bytes).collect();
-        take_bytes(dispatcher, &bytes);
-        assert!(dispatcher.session.scan().is_some(), "it takes many steps");
-        // A turn has time for some of them.
-        for _ in requests {
-            dispatcher.worker.turns.begin();
-            take_inbox(dispatcher);
-        }
-        orders.0 = answered(dispatcher);
+        orders.0 = passing(dispatcher, &requests);
         orders.1.clone_from(&orders.0);
         while dispatcher.session.scan().is_some() || dispatcher.session.has_inbox() {
             dispatcher.worker.turns.begin();
@@ -114,6 +122,22 @@ fn nothing_passes_what_changes_the_rest_or_cannot_be_read() {
         let requests = [many(1, 7), few(3, 8), barrier, few(4, 8), few(5, 0)];
         assert_eq!(order(&requests), (vec![3], vec![3, 1, 2, 4, 5]));
     }
+}
+
+#[test]
+fn nothing_passes_a_piece_of_a_request_in_chunks() {
+    written(|dispatcher| {
+        dispatcher.session.agree_to_chunks(Agreement::default());
+        let first = First {
+            group: Group::Write,
+            total: 100_000,
+        };
+        let piece = [chunk::data(1, Some(first), 1).as_bytes(), b"x"].concat();
+        let [scan, before, behind, outside] =
+            [many(1, 7), few(3, 8), few(4, 8), few(5, 0)].map(|request| request.bytes());
+        let requests = [scan, before, piece, behind, outside];
+        assert_eq!(passing(dispatcher, &requests), [3]);
+    });
 }
 
 #[test]
