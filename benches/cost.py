@@ -2,7 +2,7 @@
 """What a request costs, in instructions and allocations: counted by valgrind, not timed.
 
   benches/cost.py             # counts, and tells what is more or less than what is kept
-  benches/cost.py --keep      # counts, and keeps it
+  benches/cost.py --keep      # counts, and keeps it; what was not counted stays as it was
   benches/cost.py --check     # counts, and fails if a request has become dearer (tests/run)
 
 A request comes through a pipe in memory to its session, by its worker to Tx, and through the
@@ -31,10 +31,15 @@ from picture import MEASURED
 
 KEPT = MEASURED / "cost.json"
 # What a request is called here, and what the program calls it.
-OPS = {op: ("engine", op) for op in compare.OPS if op != compare.FSYNC}
-OPS |= {f"gateway {op}": ("gateway", op) for op in ("replace", "select")}
+SMALL = {op: ("engine", op) for op in compare.OPS if op != compare.FSYNC}
+SMALL |= {f"gateway {op}": ("gateway", op) for op in ("replace", "select")}
+# Values of 1 MB, whole and in chunks.
+LARGE = {op: ("engine", op)
+         for op in ("download", "download-chunks", "upload", "upload-chunks")}
+OPS = SMALL | LARGE
 # Requests that are sent at a time, and how many are sent in the two runs.
 DEPTHS, RUNS = (1, 16), (2048, 6144)
+LARGE_DEPTHS, LARGE_RUNS = (1,), (16, 80)
 TOLERANCE, TOLERANCE_OF_OTHERS = 0.04, 0.25
 CALLGRIND = ("--tool=callgrind", "--callgrind-out-file=/dev/null")
 DHAT = ("--tool=dhat", "--dhat-out-file=/dev/null")
@@ -65,9 +70,9 @@ def total(tool, pattern, program, *arguments):
 
 
 def each(tool, pattern, program, op, depth):
-    short, long = (total(tool, pattern, program, *OPS[op], depth, requests)
-                   for requests in RUNS)
-    return (long - short) / (RUNS[1] - RUNS[0])
+    runs = LARGE_RUNS if op in LARGE else RUNS
+    short, long = (total(tool, pattern, program, *OPS[op], depth, requests) for requests in runs)
+    return (long - short) / (runs[1] - runs[0])
 
 
 def count(program, op, depth):
@@ -80,7 +85,7 @@ def count_all(program, ops, own, tolerance):
     """Costs by operation and depth; `own` are those to compare with."""
     costs = {}
     for op in ops:
-        for depth in DEPTHS:
+        for depth in LARGE_DEPTHS if op in LARGE else DEPTHS:
             name = f"{op} x{depth}"
             cost = count(program, op, depth)
             for _ in range(2):

@@ -21,7 +21,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is held of replies in chunks: the window of the Rust client, and no bound of messages that
 /// a measurement could meet.
-pub(crate) const AGREED: Agreement = Agreement {
+pub const AGREED: Agreement = Agreement {
     window: 256 * 1024,
     messages_max: 4096,
 };

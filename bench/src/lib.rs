@@ -54,6 +54,8 @@ mod transport;
 use std::io::{Write, stdout};
 
 pub use args::{BenchArgs, Beside, Direction, Mode, Op, Switch};
+pub use bulk::{Arrived, Incoming};
+pub use client::AGREED;
 pub use error::BenchError;
 pub use requests::Requests;
 pub use transport::Target;

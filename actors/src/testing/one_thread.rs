@@ -193,6 +193,18 @@ impl PipePeer {
             self.end.receive_into(received);
         }
     }
+
+    /// Waits for bytes, and returns what has come, which may end within a frame.
+    pub async fn receive_some(&self) -> Vec<u8> {
+        loop {
+            actix_rt::task::yield_now().await;
+            (self.meanwhile)();
+            let received = self.end.receive();
+            if !received.is_empty() {
+                return received;
+            }
+        }
+    }
 }
 
 /// How many whole frames these bytes are.

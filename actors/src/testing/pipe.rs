@@ -4,13 +4,14 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use bytes::{Buf as _, BytesMut};
 use tokio::io::ReadBuf;
 
 use crate::connection::transport::Transport;
 
 #[derive(Debug, Default)]
 struct PipeBuffers {
-    to_server: Vec<u8>,
+    to_server: BytesMut,
     to_client: Vec<u8>,
     /// Bytes that `to_client` holds at most.
     room: usize,
@@ -33,7 +34,7 @@ impl PipeBuffers {
             return Poll::Pending;
         }
         buffer.put_slice(&self.to_server[..size]);
-        self.to_server.drain(..size);
+        self.to_server.advance(size);
         Poll::Ready(Ok(()))
     }
 

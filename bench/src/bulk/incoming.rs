@@ -42,15 +42,25 @@ impl Assembly for Beginning {
 
 /// What has come.
 #[derive(Debug)]
-pub(super) enum Arrived<'a> {
+pub enum Arrived<'a> {
     /// A small reply.
     Reply(ReplyFrame<'a>),
     /// The end of a large one.
-    Large { code: u32, sync: u64 },
+    Large {
+        /// 0, or that of the error.
+        code: u32,
+        /// The sync of its request.
+        sync: u64,
+    },
     /// To be sent to the server.
     Answer(Head),
     /// The server takes more of a request in chunks.
-    Credit { number: u32, limit: u32 },
+    Credit {
+        /// The number of the message.
+        number: u32,
+        /// How many of its bytes may be sent.
+        limit: u32,
+    },
 }
 
 /// A large reply that is under way.
@@ -70,7 +80,7 @@ struct HalfPiece {
 
 /// The replies of one connection that are not whole yet.
 #[derive(Debug, Default)]
-pub(super) struct Incoming {
+pub struct Incoming {
     chunks: Option<Receiver<Beginning>>,
     piece: Option<HalfPiece>,
     skipped: Option<Skipped>,
@@ -79,12 +89,19 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn take_chunks(&mut self) {
+    /// The server may send chunks from now on, which was told [`AGREED`].
+    pub fn take_chunks(&mut self) {
         self.chunks = Some(Receiver::assembling(AGREED));
     }
 
-    /// Takes what it can of the bytes, and says how many that are.
-    pub(super) fn take(
+    /// Takes what it can of the bytes, and says how many that are: of what it leaves, less than the
+    /// header of a frame or a small reply, more has to come.
+    ///
+    /// # Errors
+    ///
+    /// What no server sends that keeps the rules, a value that the server gives up, and what `each`
+    /// returns.
+    pub fn take(
         &mut self,
         bytes: &[u8],
         mut each: impl FnMut(Arrived<'_>) -> Result<(), BenchError>,

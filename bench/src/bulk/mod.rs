@@ -40,6 +40,7 @@ use crate::error::BenchError;
 use crate::meter::{Figures, Meter};
 use crate::process::Process;
 use crate::stream::SHARED_BUFFER_SIZE;
+pub use incoming::{Arrived, Incoming};
 use link::{BulkCounts, Link};
 use outcome::Besides;
 pub(crate) use outcome::BulkOutcome;
