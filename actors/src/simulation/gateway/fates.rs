@@ -29,10 +29,6 @@ pub(super) struct Fates {
     /// By connection, its user and upstream, the last write that has come there. What one that hung
     /// finds in its sockets is older than what has gone elsewhere meanwhile.
     arrived: BTreeMap<(u64, &'static str, usize), u64>,
-    /// The same by connection, upstream and stream, of transactions that may come to their end at
-    /// an upstream that is being drained: ahead of what is held meanwhile, which is until the drain
-    /// is over if no other upstream takes changes.
-    arrived_to_end: BTreeMap<(u64, usize, u64), u64>,
     /// Connections of which an upstream has refused something: what they sent behind it may have
     /// been taken.
     excused: BTreeSet<u64>,
@@ -69,7 +65,6 @@ impl Fates {
             is_pinned,
             sent: Vec::new(),
             arrived: BTreeMap::new(),
-            arrived_to_end: BTreeMap::new(),
             excused: BTreeSet::new(),
             destinations: vec![(now, Destination::Nowhere)],
             changes: 0,
@@ -153,21 +148,21 @@ impl Fates {
             let fault = format!("key {key} of {connection} comes over what was {before:?}'s");
             self.ledger.fault(fault);
         }
-        let of_all = self
+        let last = self
             .arrived
             .entry((connection, user, upstream))
             .or_default();
-        let to_end = (connection, upstream, stream);
-        let of_stream = self.arrived_to_end.get(&to_end).copied();
-        let last = of_stream.unwrap_or_default().max(*of_all);
-        if last > key && !self.excused.contains(&connection) {
-            let fault = format!("connection {connection}: key {key} comes behind key {last}");
+        let of_stream = own.open.get(&stream).and_then(|keys| keys.last());
+        let before = of_stream.copied().unwrap_or_default().max(*last);
+        if before > key && !self.excused.contains(&connection) {
+            let fault = format!("connection {connection}: key {key} comes behind key {before}");
             self.ledger.fault(fault);
         }
-        if own.open.contains_key(&stream) && self.leaving_until[upstream] >= Some(at) {
-            self.arrived_to_end.insert(to_end, key.max(last));
-        } else {
-            *of_all = key.max(*of_all);
+        // A transaction may come to its end at an upstream that is being drained: ahead of what is
+        // held meanwhile, which is until the drain is over if no other upstream takes changes.
+        let is_ahead = own.open.contains_key(&stream) && self.leaving_until[upstream] >= Some(at);
+        if !is_ahead {
+            *last = key.max(*last);
         }
     }
 

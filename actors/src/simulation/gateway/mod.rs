@@ -145,3 +145,10 @@ fn what_an_upstream_that_hung_was_not_sent_is_not_sent_behind_what_comes_later()
 fn a_transaction_comes_to_its_end_at_a_drained_upstream_ahead_of_what_is_held() {
     assert_eq!(run(3_743_513_054_957_355_236).worlds, 1);
 }
+
+/// The same, where the other transaction that came behind it had the same number upstream, over
+/// another connection.
+#[test]
+fn a_transaction_at_a_drained_upstream_is_ahead_of_one_of_its_client_that_is_held() {
+    assert_eq!(run(38_310_762_118_753_438).worlds, 1);
+}
