@@ -58,6 +58,8 @@ pub(crate) struct InFlightRequest {
     pub(crate) is_waited_for: bool,
     /// A replica may answer it.
     pub(crate) is_replica_read: bool,
+    /// Once it is done, its client has a session upstream of its own, and no replica answers it.
+    pub(crate) is_setting: bool,
 }
 
 impl InFlightRequest {

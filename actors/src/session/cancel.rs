@@ -216,6 +216,7 @@ mod tests {
             credit: Credit::Shared,
             is_waited_for: false,
             is_replica_read: false,
+            is_setting: false,
         };
         let id = RequestId {
             index: 0,

@@ -152,14 +152,25 @@ impl ConnectionQueues {
         clients: &Clients,
     ) {
         let queue = self.queues.entry(key.connection).or_default();
-        self.len += own.len();
-        own.into_iter()
-            .rev()
-            .for_each(|own| queue.requests.push_front(own));
         queue.slow.get_or_insert(SlowClient {
             under_way,
             largest: UPSTREAM_REPLY_LARGE,
         });
+        self.push_all_first(key, own, clients);
+    }
+
+    /// These wait, which came before what is here of their connection.
+    pub(super) fn push_all_first(
+        &mut self,
+        key: ClientStream,
+        own: Vec<UnsentRequest>,
+        clients: &Clients,
+    ) {
+        let queue = self.queues.entry(key.connection).or_default();
+        self.len += own.len();
+        own.into_iter()
+            .rev()
+            .for_each(|own| queue.requests.push_front(own));
         self.look(key.connection, clients);
     }
 

@@ -51,12 +51,25 @@ pub(crate) enum StatementRefusal {
     Ambiguous,
 }
 
+/// The text of a PREPARE that is on its way, and what it is charged.
+#[derive(Debug)]
+pub(crate) struct PreparingText {
+    pub(crate) text: Bytes,
+    _charge: MemoryCharge,
+}
+
 impl StatementRefusal {
     /// As Tarantool tells that it has no room for one.
     pub(crate) fn error(self) -> Error {
         let text = format!("Failed to prepare SQL statement: {self}");
         Error::new(ErrorCode::SQL_PREPARE, text)
     }
+}
+
+/// As Tarantool says that a session has no statement of this number.
+pub(crate) fn unknown_statement(id: u32) -> Error {
+    let text = format!("Prepared statement with id {id} does not exist");
+    Error::new(ErrorCode::WRONG_QUERY_ID, text)
 }
 
 /// What one client holds.
@@ -154,6 +167,53 @@ impl ClientStatements {
         self.0.borrow().find(text)
     }
 
+    /// A PREPARE of a client is sent: its text is kept until that is answered. `under_way` are the
+    /// texts of its others that are not. What it holds already takes no room twice.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it, beside all that.
+    pub(crate) fn keep_preparing<'a>(
+        &self,
+        connection: u64,
+        text: &[u8],
+        under_way: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<PreparingText, StatementRefusal> {
+        let table = self.0.borrow();
+        let mut charge = MemoryCharge::new(table.memory.clone());
+        let found = table.find(text);
+        let own = table.clients.get(&connection);
+        let holds = |found: &Rc<StatementText>| {
+            let mut held = own.into_iter().flat_map(|own| own.by_id.values());
+            held.any(|own| Rc::ptr_eq(&own.text, found))
+        };
+        if !found.as_ref().is_some_and(holds) {
+            let size = ENTRY_SIZE + text.len();
+            let others = under_way.filter(|own| *own != text);
+            let others: usize = others.map(|own| ENTRY_SIZE + own.len()).sum();
+            if own.map_or(0, |own| own.bytes) + others + size > STATEMENTS_BYTES_MAX {
+                return Err(StatementRefusal::TooLarge);
+            }
+            if !table.memory.may_keep(size) {
+                return Err(StatementRefusal::NoMemory);
+            }
+            charge.set(size);
+        }
+        Ok(PreparingText {
+            text: found.map_or_else(|| Bytes::copy_from_slice(text), |own| own.text.clone()),
+            _charge: charge,
+        })
+    }
+
+    /// The same of one of ours: it is that of somebody who holds it, or of no use any more.
+    pub(crate) fn keep_preparing_ours(&self, text: &[u8]) -> Option<PreparingText> {
+        let table = self.0.borrow();
+        table.find(text).map(|own| PreparingText {
+            text: own.text.clone(),
+            _charge: MemoryCharge::new(table.memory.clone()),
+        })
+    }
+
     /// A client is told that a statement is prepared by this number; `since` is the number of its
     /// request.
     ///
@@ -206,14 +266,16 @@ impl ClientStatements {
     }
 
     /// A client has unprepared a statement, by the request of this number; what it has prepared
-    /// since stays.
-    pub(crate) fn let_go(&self, connection: u64, id: u32, number: u64) {
+    /// since stays. False if it held none by that number.
+    pub(crate) fn let_go(&self, connection: u64, id: u32, number: u64) -> bool {
         let table = &mut *self.0.borrow_mut();
         let Some(own) = table.clients.get_mut(&connection) else {
-            return;
+            return false;
         };
-        if own.by_id.get(&id).is_none_or(|held| held.since > number) {
-            return;
+        match own.by_id.get(&id) {
+            None => return false,
+            Some(held) if held.since > number => return true,
+            Some(_) => {}
         }
         if let Some(held) = own.by_id.remove(&id) {
             own.bytes -= ENTRY_SIZE + held.text.text.len();
@@ -223,6 +285,7 @@ impl ClientStatements {
             }
             table.drop_text(held.text);
         }
+        true
     }
 
     /// A client is gone. Whether it held something.

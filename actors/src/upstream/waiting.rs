@@ -195,15 +195,30 @@ impl UnsentRequests {
         again: Option<(Forward, Bytes)>,
         clients: &Clients,
     ) {
-        let others = std::mem::take(&mut self.others).into_iter();
-        let is_its = |own: &UnsentRequest| own.forward.key.connection == key.connection;
-        let (mut own, others): (Vec<_>, Vec<_>) = others.partition(is_its);
-        self.others = others.into();
+        let mut own = self.take_others_of(key.connection);
         if let Some((forward, body)) = again {
             self.bytes += body.len();
             own.insert(0, UnsentRequest::before_all(forward, body));
         }
         self.queues.slow_down(key, under_way, own, clients);
+    }
+
+    fn take_others_of(&mut self, connection: u64) -> Vec<UnsentRequest> {
+        let others = std::mem::take(&mut self.others).into_iter();
+        let is_its = |own: &UnsentRequest| own.forward.key.connection == connection;
+        let (own, others): (Vec<_>, Vec<_>) = others.partition(is_its);
+        self.others = others.into();
+        own
+    }
+
+    /// One that was sent, and is not done, waits once more: before all that its connection has sent
+    /// behind it, whatever that waits for.
+    pub(crate) fn push_first(&mut self, request: KeptRequest, clients: &Clients) {
+        let KeptRequest { forward, body, .. } = request;
+        let mut own = self.take_others_of(forward.key.connection);
+        self.bytes += body.len();
+        own.insert(0, UnsentRequest::before_all(forward, body));
+        self.queues.push_all_first(forward.key, own, clients);
     }
 
     /// A read whose reply its client had no room for waits once more, before what its client has

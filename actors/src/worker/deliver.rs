@@ -106,6 +106,8 @@ impl Worker {
                     && let Some(code) = error_code(frame)
                 {
                     self.note_error(&mut own, &request, (code, frame));
+                } else if request.is_setting {
+                    own.on_set();
                 }
                 own.lend_output(|| state.buffers.spare());
                 let group = request.group();

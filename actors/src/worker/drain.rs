@@ -320,6 +320,7 @@ mod tests {
                 credit: Credit::Shared,
                 is_waited_for: false,
                 is_replica_read: false,
+                is_setting: false,
                 is_writer: true,
                 begin: None,
                 effect,

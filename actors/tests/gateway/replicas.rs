@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vestibule_actors::Gateway;
+use vestibule_actors::limits::SESSION_SETTINGS_BYTES_MAX;
 use vestibule_actors::testing::{Peer, RequestBuilder, TestServer};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -249,6 +250,28 @@ fn what_a_client_with_a_connection_of_its_own_sends_waits_for_none_of_its_select
         assert_eq!(peer.receive().code, 0);
     }
     assert!(set.all[1].try_asked().is_none());
+}
+
+#[test]
+fn replicas_answer_a_client_again_whose_setting_was_refused() {
+    let set = Set::start(1);
+    let mut peer = set.server.connect();
+    let setting = |value: &str| {
+        let text = format!("set session a = '{value}'");
+        RequestBuilder::new(RequestType::Execute, 1).text(keys::SQL_TEXT, &text)
+    };
+    set.wait_for_replica(&mut peer);
+    let too_large = "x".repeat(SESSION_SETTINGS_BYTES_MAX);
+    assert_eq!(peer.ask(&setting(&too_large)).error_code(), Some(2));
+    set.wait_for_replica(&mut peer);
+    // This one has a connection of its own by then, for as long as that is there.
+    peer.send(&setting("1"));
+    let (at, asked) = set.asked();
+    asked.fail(1, REFUSED);
+    assert_eq!((at, peer.receive().error_code()), (0, Some(1)));
+    set.no_replica_answers(&mut peer, 1);
+    set.all[0].end(asked.connection);
+    set.wait_for_replica(&mut peer);
 }
 
 #[test]

@@ -143,7 +143,11 @@ fn clients_share_a_statement_and_each_lets_go_for_itself() {
         (2, true)
     );
     // It is another one's by now.
-    let told = one.ask(&unprepare(7));
+    one.send(&unprepare(7));
+    let asked = upstream.asked();
+    assert_eq!(of(&asked), (PING, &[0x80][..]));
+    asked.reply(&[0x80]);
+    let told = one.receive();
     assert_eq!(told.error_code(), Some(211));
     assert!(told.error_mentions("Prepared statement with id 7 does not exist"));
     goes_by_number(&mut other, &upstream, 7);

@@ -38,8 +38,9 @@ impl ConnectionState {
         self.counts.replica_reads += 1;
     }
 
-    /// The request at hand sets something in its session upstream.
-    pub(crate) fn on_setting(&mut self) {
+    /// A request of it has set something in its session upstream: that is its own from here on, and
+    /// what it sends behind its SELECTs need not wait for replicas.
+    pub(crate) fn on_set(&mut self) {
         self.counts.read_alone();
     }
 

@@ -22,6 +22,7 @@ fn request(sync: u64) -> InFlightRequest {
         credit: Credit::Shared,
         is_waited_for: false,
         is_replica_read: false,
+        is_setting: false,
     }
 }
 

@@ -33,7 +33,6 @@ impl Dispatcher<'_> {
             self.reject_as_judged(request, ErrorCode::LOADING);
             return;
         }
-        self.note_setting(request);
         let replica_read = self.replica_read(request, class);
         if replica_read == ReplicaRead::No && self.session.counts().replica_reads > 0 {
             // They are not to see what is sent behind them.
@@ -71,6 +70,7 @@ impl Dispatcher<'_> {
             credit,
             is_waited_for: false,
             is_replica_read: replica_read != ReplicaRead::No,
+            is_setting: self.is_setting(request),
         };
         // A credit was there.
         let Some(id) = self.worker.in_flight.insert(in_flight, deadline) else {

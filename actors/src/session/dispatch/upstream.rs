@@ -135,16 +135,13 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Who sets something has a session upstream of its own, and replicas answer none of its
-    /// SELECTs: what it sends behind those need not wait for them.
+    /// Whether a request sets something in its session upstream, where that matters for reads of
+    /// replicas.
     #[inline]
-    pub(super) fn note_setting(&mut self, request: &DecodedRequest<'_>) {
+    pub(super) fn is_setting(&self, request: &DecodedRequest<'_>) -> bool {
         let gateway = self.shared.gateway.as_deref();
-        if gateway.is_some_and(|own| own.config.reads_replicas())
-            && SessionRequest::of(request.code, request.raw).is_set()
-        {
-            self.session.on_setting();
-        }
+        gateway.is_some_and(|own| own.config.reads_replicas())
+            && SessionRequest::of(request.code, request.raw) == SessionRequest::Set
     }
 
     /// Whether a replica may answer a request: a SELECT outside of streams, of a space whose rows

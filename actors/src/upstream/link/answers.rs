@@ -102,7 +102,7 @@ impl<S: Sink> Answers<'_, S> {
 
     /// A request is owed no more, whose reply has this number of bytes.
     #[inline]
-    fn give_back(&mut self, sync: u64, own: &OwedRequest, kept: usize, bytes: usize) {
+    pub(super) fn give_back(&mut self, sync: u64, own: &OwedRequest, kept: usize, bytes: usize) {
         self.credits.give_back(own.kind);
         self.credits.all().let_go(kept);
         if own.kind == Kind::Call {

@@ -5,26 +5,29 @@
 //!   EXECUTE of a held number ─┬─ its text is prepared here ─▶ by the upstream's number ── 211 ─┐
 //!                             └─ it is not ─▶ a PREPARE of ours, and by its text  ◀────────────┘
 //!   UNPREPARE of a held number ─▶ PING, which has the same answer, in its place
+//!             of what others hold ─▶ PING, and its client is told 211 in its place
 //!   nobody holds a text, none of it is under way ─▶ an UNPREPARE of ours
 //! ```
 //!
 //! Tarantool may give memory up that it still works with if a statement is unprepared in the very
 //! session that executes it. So none is while others hold it, or something of it is under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::keys::{CODE_ERROR, RequestType};
+use vestibule_wire::{Error, ErrorCode};
 
 use super::answers::{Answers, Sink};
 use crate::cells::claims::RequestId;
 use crate::upstream::kept::ForwardBody;
 use crate::upstream::owed::OwedRequest;
 use crate::upstream::sql_request::{StatementStep, prepared_id, text_of, with_id, with_text};
-use crate::upstream::statements::{ClientStatements, StatementRefusal, StatementText};
+use crate::upstream::statements::{
+    ClientStatements, PreparingText, StatementRefusal, StatementText, unknown_statement,
+};
 use crate::upstream::waiting::Forward;
 
 /// The body of PING.
@@ -47,9 +50,20 @@ enum Known {
 /// A PREPARE that is sent.
 #[derive(Debug)]
 struct Preparing {
-    text: Bytes,
+    connection: u64,
+    /// Nothing, and what its client is told for that, if there is no room for it.
+    text: Result<PreparingText, StatementRefusal>,
     /// Something was unprepared behind it: it may have been this.
     is_outdated: bool,
+}
+
+/// An EXECUTE by number that is sent.
+#[derive(Debug, Clone, Copy)]
+struct Executing {
+    /// The upstream's number.
+    id: u32,
+    /// The upstream has told that number over this link, for what the client holds.
+    is_told: bool,
 }
 
 /// The prepared statements of one link.
@@ -63,7 +77,9 @@ pub(crate) struct LinkStatements {
     /// By the syncs that they were sent with.
     preparing: HashMap<u64, Preparing>,
     /// EXECUTEs by number that are sent, by their syncs.
-    executing: HashMap<u64, u32>,
+    executing: HashMap<u64, Executing>,
+    /// UNPREPAREs for which PING was sent, by their syncs: of what clients hold.
+    unpreparing: HashSet<u64>,
     /// How many texts were gone when this looked last.
     seen: u64,
     /// Texts that nobody holds, of which something is under way.
@@ -135,14 +151,18 @@ impl LinkStatements {
         };
         // Another one may have its number from here on.
         self.sweep();
-        let told = match (id, to) {
-            (Some(id), Some(to)) => {
+        // What is held is charged for by itself.
+        let text = own.text.map(|own| own.text);
+        let told = match (id, to, &text) {
+            (Some(id), Some(to), Ok(text)) => {
                 let connection = to.key.connection;
-                self.clients.hold(connection, id, &own.text, to.number)
+                self.clients.hold(connection, id, text, to.number)
             }
+            (Some(_), Some(_), Err(refusal)) => Err(*refusal),
             _ => Ok(()),
         };
-        match (self.clients.find(&own.text), id) {
+        let text = text.ok().and_then(|text| self.clients.find(&text));
+        match (text, id) {
             (Some(text), Some(id)) if !own.is_outdated => self.learn(&text, id),
             (Some(text), _) => {
                 let known = self.known.get(&text.number);
@@ -163,12 +183,26 @@ impl LinkStatements {
     pub(super) fn over(&mut self, sync: u64) {
         self.executing.remove(&sync);
         self.preparing.remove(&sync);
+        self.unpreparing.remove(&sync);
     }
 
-    /// Takes out the numbers of what is to be unprepared.
+    /// Whether something by this number of the upstream's is under way.
+    fn is_executed(&self, id: u32) -> bool {
+        self.executing.values().any(|own| own.id == id)
+    }
+
+    /// Takes out the numbers of what is to be unprepared, and may be now.
     pub(crate) fn take_released(&mut self) -> Vec<u32> {
         self.sweep();
-        std::mem::take(&mut self.to_release)
+        if self.to_release.is_empty() {
+            return Vec::new();
+        }
+        let mut all = std::mem::take(&mut self.to_release);
+        // What somebody holds again goes when nobody does.
+        all.retain(|id| !self.has(*id));
+        let (later, now) = all.into_iter().partition(|id| self.is_executed(*id));
+        self.to_release = later;
+        now
     }
 
     /// Looks which texts nobody holds any more.
@@ -184,7 +218,7 @@ impl LinkStatements {
         }
         for number in std::mem::take(&mut self.left) {
             match self.known.get(&number) {
-                Some(Known::As(id)) if self.executing.values().any(|own| own == id) => {
+                Some(Known::As(id)) if self.is_executed(*id) => {
                     self.left.push(number);
                 }
                 Some(Known::As(id)) => {
@@ -220,19 +254,15 @@ impl LinkStatements {
             StatementStep::Nothing => {}
             StatementStep::Prepare => {
                 if let Some(text) = text_of(body.bytes()) {
-                    let preparing = Preparing {
-                        text: Bytes::copy_from_slice(text),
-                        is_outdated: false,
-                    };
-                    self.preparing.insert(sync, preparing);
+                    self.begin_preparing(forward, sync, text);
                 }
             }
             StatementStep::Execute(id) => {
                 let own = held(self, id).map(|text| self.execute(&text).ok_or(text));
                 match own {
-                    None => drop(self.executing.insert(sync, id)),
+                    None => self.begin_executing(sync, id, false),
                     Some(Ok(here)) => {
-                        self.executing.insert(sync, here);
+                        self.begin_executing(sync, here, true);
                         if here != id {
                             let body = with_id(body.bytes(), here);
                             return (forward.code, ForwardBody::Own(body.into()));
@@ -244,10 +274,20 @@ impl LinkStatements {
                     }
                 }
             }
-            StatementStep::Unprepare(id) if held(self, id).is_some() => return ping(),
-            // Of ours, or of a client that does not hold it.
+            StatementStep::Unprepare(id) if held(self, id).is_some() || self.has(id) => {
+                self.unpreparing.insert(sync);
+                return ping();
+            }
+            // Of ours, or of what clients do not hold.
             StatementStep::Unprepare(id) | StatementStep::Release(id) => {
-                if self.has(id) || self.executing.values().any(|other| *other == id) {
+                if self.has(id) {
+                    return ping();
+                }
+                if self.is_executed(id) {
+                    // When that is over.
+                    if !self.to_release.contains(&id) {
+                        self.to_release.push(id);
+                    }
                     return ping();
                 }
                 let all = self.preparing.values_mut();
@@ -255,6 +295,30 @@ impl LinkStatements {
             }
         }
         (forward.code, body)
+    }
+
+    fn begin_preparing(&mut self, forward: &Forward, sync: u64, text: &[u8]) {
+        let (clients, connection) = (&self.clients, forward.key.connection);
+        let text = if forward.is_ours() {
+            let kept = clients.keep_preparing_ours(text);
+            // Nobody is told.
+            kept.ok_or(StatementRefusal::NoMemory)
+        } else {
+            let its = self.preparing.values();
+            let its = its.filter(|own| own.connection == connection);
+            let its = its.filter_map(|own| Some(&*own.text.as_ref().ok()?.text));
+            clients.keep_preparing(connection, text, its)
+        };
+        let preparing = Preparing {
+            connection,
+            text,
+            is_outdated: false,
+        };
+        self.preparing.insert(sync, preparing);
+    }
+
+    fn begin_executing(&mut self, sync: u64, id: u32, is_told: bool) {
+        self.executing.insert(sync, Executing { id, is_told });
     }
 
     /// By what number a text is executed here; `None` if by itself, and it is prepared for the next
@@ -299,7 +363,7 @@ impl<S: Sink> Answers<'_, S> {
                 let client = (is_waited_for && is_there()).then_some(to);
                 let told = self.statements.prepared(frame.sync, id, client);
                 if let Err(refusal) = told {
-                    self.refuse_statement(to, frame, refusal);
+                    self.refuse_statement(to, frame, &refusal.error());
                     return false;
                 }
             }
@@ -307,21 +371,21 @@ impl<S: Sink> Answers<'_, S> {
                 return !self.execute_again(to, frame);
             }
             StatementStep::Unprepare(id) if is_done => {
-                let clients = &self.statements.clients;
-                clients.let_go(to.key.connection, id, to.number);
+                let own = &self.statements;
+                let had = own.clients.let_go(to.key.connection, id, to.number);
+                if !had && is_waited_for && own.unpreparing.contains(&frame.sync) {
+                    // It was others' to unprepare.
+                    self.refuse_statement(to, frame, &unknown_statement(id));
+                    return false;
+                }
             }
             _ => {}
         }
         true
     }
 
-    fn refuse_statement(
-        &mut self,
-        to: &OwedRequest,
-        frame: &ReplyFrame<'_>,
-        refusal: StatementRefusal,
-    ) {
-        let (error, mut body) = (refusal.error(), Vec::new());
+    fn refuse_statement(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>, error: &Error) {
+        let mut body = Vec::new();
         error.write_body(&mut body);
         let told = ReplyFrame {
             code: CODE_ERROR | u32::from(error.code().0),
@@ -332,19 +396,37 @@ impl<S: Sink> Answers<'_, S> {
     }
 
     /// The upstream does not know what it has told before: code that was called has unprepared it.
-    /// It was not executed, and is by its text. False if the client is told.
+    /// It was not executed, and is by its text, unless the upstream has something of its connection
+    /// already that was sent behind it. False if the client is told.
     fn execute_again(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) -> bool {
-        let Some(id) = self.statements.executing.remove(&frame.sync) else {
+        let executing = self.statements.executing.remove(&frame.sync);
+        let Some(Executing { id, .. }) = executing.filter(|own| own.is_told) else {
             return false;
         };
-        if !self.statements.has(id) {
-            return false;
-        }
         self.statements.unlearn(id);
-        let may = self.sink.is_waited_for(to.id) && self.owed.has_body(frame.sync);
+        let is_behind = |own: &OwedRequest| {
+            let is_its = own.key.connection == to.key.connection && !own.is_ours();
+            is_its && own.number > to.number
+        };
+        let may = self.sink.is_waited_for(to.id)
+            && self.owed.has_body(frame.sync)
+            && !self.owed.iter().any(is_behind);
         if may {
-            self.put_off(frame.sync, frame.size);
+            self.ask_again(frame.sync, frame.size);
         }
         may
+    }
+
+    fn ask_again(&mut self, sync: u64, bytes: usize) {
+        let Some(own) = self.owed.remove(sync, true) else {
+            return;
+        };
+        let (forward, kept) = (own.forward, own.kept);
+        if let Some(request) = own.keep()
+            && self.claims.requeue(forward.id)
+        {
+            self.waiting.push_first(request, self.clients);
+        }
+        self.give_back(sync, &forward, kept, bytes);
     }
 }

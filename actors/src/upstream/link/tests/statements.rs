@@ -1,6 +1,8 @@
 //! Prepared statements over links.
 
 use super::*;
+use crate::limits::STATEMENTS_BYTES_MAX;
+use crate::memory::Memory;
 use crate::upstream::sql_request::{StatementStep, prepare, unprepare};
 use crate::upstream::statements::ClientStatements;
 
@@ -64,7 +66,8 @@ impl Model {
     /// The only one that is written next.
     fn sent_one(&mut self) -> (u64, u64, Vec<u8>) {
         let mut all = self.sent();
-        assert_eq!(all.len(), 1, "{all:?}");
+        let types: Vec<_> = all.iter().map(|own| own.1).collect();
+        assert_eq!(types.len(), 1, "{types:?}");
         all.remove(0)
     }
 
@@ -77,16 +80,35 @@ impl Model {
         assert_eq!(self.told.all.pop().unwrap().2, prepared(id));
     }
 
+    /// Nothing more goes until all is written.
+    fn fill_socket(&mut self) {
+        self.submit(9, Kind::Other, &vec![0xc0; LINK_AHEAD_MAX]);
+    }
+
+    fn ask_to_unprepare(&mut self, session: u32, id: u8) -> u64 {
+        self.ask(session, RequestType::Prepare, &unprepare(id.into()));
+        let (sync, request, body) = self.sent_one();
+        assert_eq!((request, &*body), (PING, &[0x80][..]));
+        sync
+    }
+
     fn execute(&mut self, session: u32, id: u8) -> Vec<(u64, u64, Vec<u8>)> {
         self.ask(session, RequestType::Execute, &by_id(id));
         self.sent()
     }
 
     fn unprepare(&mut self, session: u32, id: u8) {
-        self.ask(session, RequestType::Prepare, &unprepare(id.into()));
-        let (sync, request, body) = self.sent_one();
-        assert_eq!((request, &*body), (PING, &[0x80][..]));
+        let sync = self.ask_to_unprepare(session, id);
         self.reply(sync, 0, &[0x80]);
+        assert_eq!(self.told.all.pop().unwrap().1, 0);
+    }
+
+    /// A PREPARE of this text, which this upstream answers; what its client is told.
+    fn prepare_is_told(&mut self, session: u32, text: &[u8], id: u8) -> u32 {
+        self.ask(session, RequestType::Prepare, &prepare(text));
+        let sync = self.sent_one().0;
+        self.reply(sync, 0, &prepared(id));
+        self.told.all.pop().unwrap().1
     }
 }
 
@@ -226,9 +248,169 @@ fn what_others_hold_is_not_unprepared() {
     let clients = Rc::default();
     let mut own = link(&clients);
     own.prepare(1, TEXT, 5);
-    own.unprepare(2, 5);
+    let sync = own.ask_to_unprepare(2, 5);
+    own.reply(sync, 0, &[0x80]);
+    assert_eq!(own.told.all.pop().unwrap().1, CODE_ERROR | 211);
     assert_eq!(own.link.statements().len(), 1);
     assert_eq!(own.execute(1, 5)[0].2, by_id(5));
+}
+
+#[test]
+fn who_unprepares_what_it_holds_when_that_is_answered_is_not_refused() {
+    let clients = Rc::default();
+    let mut own = link(&clients);
+    own.prepare(1, TEXT, 5);
+    own.ask(2, RequestType::Prepare, &prepare(TEXT));
+    let preparing = own.sent_one().0;
+    // It knows the number: numbers of one text are the same.
+    let [first, second] = [(); 2].map(|()| own.ask_to_unprepare(2, 5));
+    for (sync, body) in [(preparing, prepared(5)), (first, vec![0x80])] {
+        own.reply(sync, 0, &body);
+        assert_eq!(own.told.all.pop().unwrap().1, 0);
+    }
+    assert!(clients.get(key(2, 0).connection, 5).is_none());
+    own.reply(second, 0, &[0x80]);
+    assert_eq!(own.told.all.pop().unwrap().1, CODE_ERROR | 211);
+}
+
+#[test]
+fn what_somebody_executes_who_has_not_prepared_it_is_unprepared_when_that_is_over() {
+    let clients = Rc::default();
+    let mut own = link(&clients);
+    let executed = own.execute(2, 5)[0].0;
+    own.ask(1, RequestType::Prepare, &prepare(TEXT));
+    let preparing = own.sent_one().0;
+    own.clients.forget(1, key(1, 0).connection);
+    own.reply(preparing, 0, &prepared(5));
+    assert_eq!(own.sent(), [], "it is executed");
+    // What code has prepared may be unprepared by anybody, but not now.
+    let sync = own.ask_to_unprepare(3, 5);
+    own.reply(sync, 0, &[0x80]);
+    assert_eq!(own.sent(), [], "it is executed still");
+    own.reply(executed, 0, &[0x80]);
+    assert_eq!(own.sent_one().2, unprepare(5));
+    assert_eq!(own.sent(), [], "once is enough");
+}
+
+#[test]
+fn what_is_prepared_again_before_it_is_let_go_stays() {
+    let clients = Rc::default();
+    let mut own = link(&clients);
+    let executed = own.execute(2, 5)[0].0;
+    let sync = own.ask_to_unprepare(3, 5);
+    own.reply(sync, 0, &[0x80]);
+    own.prepare(1, TEXT, 5);
+    own.reply(executed, 0, &[0x80]);
+    assert_eq!(own.sent(), []);
+    assert_eq!(own.execute(1, 5)[0].2, by_id(5));
+}
+
+#[test]
+fn the_texts_that_clients_prepare_are_charged_while_they_are_on_their_way() {
+    let memory = Arc::new(Memory::new(16 * STATEMENTS_BYTES_MAX));
+    let clients = Rc::new(ClientStatements::new(memory.clone()));
+    let mut own = link(&clients);
+    let text = vec![b' '; STATEMENTS_BYTES_MAX / 2];
+    let [first, second] = [1, 2].map(|session| {
+        own.ask(session, RequestType::Prepare, &prepare(&text));
+        own.sent_one().0
+    });
+    assert!(memory.used() > STATEMENTS_BYTES_MAX);
+    own.reply(first, CODE_ERROR | 1, &[0x80]);
+    assert!((STATEMENTS_BYTES_MAX / 2..STATEMENTS_BYTES_MAX).contains(&memory.used()));
+    // Whether or not its client is there.
+    clients.forget(key(2, 0).connection);
+    assert!(memory.used() > 0);
+    own.reply(second, 0, &prepared(5));
+    assert!(memory.used() < STATEMENTS_BYTES_MAX, "it is held");
+    own.told.all.clear();
+    assert_eq!(
+        own.prepare_is_told(2, &text, 5),
+        0,
+        "it takes no room twice"
+    );
+    clients.forget(key(2, 0).connection);
+    own.ask(1, RequestType::Prepare, &prepare(&text));
+    own.sent_one();
+    assert!(memory.used() > 0);
+    own.link.end();
+    assert_eq!(memory.used(), 0);
+}
+
+#[test]
+fn a_text_without_room_is_not_kept_and_its_client_is_told() {
+    let memory = Arc::new(Memory::new(16 * STATEMENTS_BYTES_MAX));
+    let clients = Rc::new(ClientStatements::new(memory.clone()));
+    let mut own = link(&clients);
+    let large = vec![b' '; STATEMENTS_BYTES_MAX];
+    let small = &large[..STATEMENTS_BYTES_MAX / 2 + 1];
+    own.ask(1, RequestType::Prepare, &prepare(&large));
+    let sync = own.sent_one().0;
+    assert_eq!(memory.used(), 0);
+    own.reply(sync, 0, &prepared(5));
+    assert_eq!(own.told.all.pop().unwrap().1, CODE_ERROR | 210);
+    assert_eq!(own.sent_one().2, unprepare(5));
+    // What is under way counts, of each connection.
+    own.ask(1, RequestType::Prepare, &prepare(small));
+    let first = own.sent_one().0;
+    let other: Vec<u8> = small.iter().map(|_| b';').collect();
+    assert_eq!(own.prepare_is_told(1, &other, 6), CODE_ERROR | 210);
+    assert_eq!(own.sent_one().2, unprepare(6));
+    assert_eq!(own.prepare_is_told(2, &other, 6), 0);
+    own.reply(first, 0, &prepared(5));
+    assert_eq!(own.told.all.pop().unwrap().1, 0);
+    memory.set_max(0);
+    assert_eq!(own.prepare_is_told(3, TEXT, 7), CODE_ERROR | 210);
+    assert_eq!(own.sent_one().2, unprepare(7));
+    assert_eq!(own.prepare_is_told(2, &other, 6), 0, "it has it already");
+}
+
+#[test]
+fn what_has_to_be_executed_again_is_not_overtaken() {
+    let clients = Rc::default();
+    let mut own = link(&clients);
+    let unknown = CODE_ERROR | 211;
+    own.prepare(1, TEXT, 5);
+    let first = own.execute(1, 5)[0].0;
+    own.ask(1, RequestType::Eval, &[0x80]);
+    let behind = own.sent_one().0;
+    own.reply(first, unknown, &[0x80]);
+    assert_eq!(own.told.all.pop().unwrap().1, unknown, "that may be done");
+    assert_eq!(own.sent(), []);
+    own.reply(behind, 0, &[0x80]);
+    own.told.all.clear();
+    // From here on it goes by its text, until it is prepared again.
+    let sent = own.execute(1, 5);
+    sent.iter()
+        .for_each(|sent| own.reply(sent.0, 0, &prepared(5)));
+    own.told.all.clear();
+    // What waits goes behind it, and what others have sent is nothing to it.
+    let first = own.execute(1, 5)[0].0;
+    let other = own.execute(2, 5)[0].0;
+    own.fill_socket();
+    own.ask(1, RequestType::Ping, &[0x80]);
+    own.reply(first, unknown, &[0x80]);
+    own.reply(other, unknown, &[0x80]);
+    assert_eq!(own.told.all.len(), 1, "the other one does not hold it");
+    own.written();
+    let types: Vec<_> = own.sent().iter().map(|own| own.1).collect();
+    assert_eq!(types, [PREPARE, EXECUTE, PING]);
+}
+
+#[test]
+fn all_that_were_sent_by_a_number_that_is_unknown_are_executed_again() {
+    let clients = Rc::default();
+    let mut own = link(&clients);
+    own.prepare(1, TEXT, 5);
+    own.prepare(2, TEXT, 5);
+    let sent = [1, 2].map(|session| own.execute(session, 5)[0].0);
+    for sync in sent {
+        own.reply(sync, CODE_ERROR | 211, &[0x80]);
+    }
+    assert!(own.told.all.is_empty());
+    let by_text = by_text(TEXT);
+    let again = own.sent().into_iter();
+    assert_eq!(again.filter(|own| own.2 == by_text).count(), 2);
 }
 
 #[test]
