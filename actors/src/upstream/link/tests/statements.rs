@@ -42,6 +42,10 @@ impl Model {
         let connection = key(session, 0).connection;
         (self.clients).set(session, connection, Arc::default());
         let id = self.claims.queue(self.next);
+        let kind = match code {
+            RequestType::Ping => Kind::Other,
+            _ => Kind::Call,
+        };
         let forward = Forward {
             id,
             number: u64::from(self.next),
@@ -49,7 +53,7 @@ impl Model {
             code: code as u16,
             repeat: Repeat::Call,
             statement: StatementStep::of(code as u16, body),
-            ..forward(session, u64::from(self.next), Kind::Call)
+            ..forward(session, u64::from(self.next), kind)
         };
         self.next += 1;
         (self.link).submit(forward, ForwardBody::Part(body), &self.claims);
