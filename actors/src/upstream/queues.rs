@@ -159,7 +159,7 @@ impl ConnectionQueues {
         self.push_all_first(key, own, clients);
     }
 
-    /// These wait, which came before what is here of their connection.
+    /// Requests that came before what is here of their connection wait as well.
     pub(super) fn push_all_first(
         &mut self,
         key: ClientStream,
