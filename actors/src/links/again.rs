@@ -447,7 +447,7 @@ impl Links {
     }
 }
 
-fn is_queued(worker: &WorkerCell, id: RequestId) -> bool {
+pub(super) fn is_queued(worker: &WorkerCell, id: RequestId) -> bool {
     let claims = &worker.shared.counters[worker.index].claims;
     claims.phase(id) == Some(RequestPhase::Queued)
 }

@@ -155,6 +155,8 @@ impl Links {
             lost,
             committing,
         } = cell.link.borrow_mut().end();
+        let of_lost = lost.iter().map(|own| own.key).chain(committing.clone());
+        let of_lost = of_lost.collect();
         let mut aborted = Vec::new();
         let why = match cell.cut_off.get() {
             Some(DRAINED) => aborted_by_drain(name),
@@ -178,6 +180,7 @@ impl Links {
                 let error = not_there(&worker, &reason);
                 self.tell_over(&worker, Vec::new(), sent, error.clone(), &reason);
                 self.send_again(&worker, cell, again, &error);
+                self.answer_parked(&worker, &of_lost);
                 self.settle(&worker);
             }
         }
@@ -253,6 +256,7 @@ impl Links {
                 false => (link.take_back(), link.leave_all(claims)),
             }
         };
+        let of_lost = lost.iter().map(|own| own.key).collect();
         if !lost.is_empty() {
             let mut aborted = Vec::new();
             let callers = &mut self.state.borrow_mut().callers;
@@ -264,6 +268,7 @@ impl Links {
             let error = not_there(worker, "requests go to another upstream by now");
             self.send_again(worker, cell, unsent, &error);
         }
+        self.answer_parked(worker, &of_lost);
         is_some
     }
 

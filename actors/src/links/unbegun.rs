@@ -8,8 +8,11 @@
 //!   not sent again ────────┘   up to COMMIT, ROLLBACK or the next BEGIN
 //! ```
 
+use std::collections::BTreeSet;
+
 use vestibule_wire::Error;
 
+use super::again::is_queued;
 use super::callers::{SessionCaller, SessionCallers, session_of};
 use super::entries::meaning;
 use super::hub::{Hub, Links};
@@ -17,6 +20,7 @@ use super::told::Told;
 use crate::cells::claims::Claims;
 use crate::connection::orphaned::{OrphanFate, aborted_by};
 use crate::messages::tx::{Cancel, TransactionEffect};
+use crate::resources::WorkerCell;
 use crate::resources::outgoing::UnsentBegin;
 use crate::upstream::{ClientStream, Forward, StreamStep};
 
@@ -43,6 +47,28 @@ impl Hub {
 }
 
 impl Links {
+    /// The transactions of these streams, which were open, are not there any more: what waits here
+    /// of them is answered now. Later it might be done alone, for the client may have ended by then
+    /// what it takes for a transaction.
+    pub(super) fn answer_parked(&self, worker: &WorkerCell, lost: &BTreeSet<ClientStream>) {
+        if lost.is_empty() || self.again.borrow().parked.is_empty() {
+            return;
+        }
+        let callers = &mut self.state.borrow_mut().callers;
+        let parked = &mut self.again.borrow_mut().parked;
+        let taken = parked.take_answered(worker.shared.clock.now(), |own| {
+            let is_of_lost = lost.contains(&own.key) && is_queued(worker, own.id);
+            is_of_lost.then(|| callers.answer_lost(own)).flatten()
+        });
+        let answers = taken.into_iter();
+        let told = Told {
+            answers: answers.map(|(own, is)| (own.id, own.sync, is)).collect(),
+            aborted: Vec::new(),
+        };
+        let claims = &worker.shared.counters[worker.index].claims;
+        told.send(worker, claims, &self.mailbox);
+    }
+
     /// No link has the BEGIN: what waits of its transaction is answered, and so is what comes of
     /// it.
     fn give_up_unbegun(&self, hub: &mut Hub, begin: UnsentBegin, told: &mut Told) {

@@ -137,6 +137,29 @@ impl Parked {
         (taken.to_vec(), end.is_some())
     }
 
+    /// Takes out those for which there is an answer, and returns that with each; they are asked in
+    /// their order.
+    pub(crate) fn take_answered<A>(
+        &mut self,
+        now: Instant,
+        mut answer: impl FnMut(&Forward) -> Option<A>,
+    ) -> Vec<(Forward, A)> {
+        let (counters, bytes) = (&self.counters, &mut self.bytes);
+        let mut taken = Vec::new();
+        self.requests.retain(|_, own| {
+            let forward = own.request.forward;
+            let Some(answer) = answer(&forward) else {
+                return true;
+            };
+            *bytes -= own.request.body.len();
+            counters.count_waited(own.since, now);
+            taken.push((forward, answer));
+            false
+        });
+        self.tell_count();
+        taken
+    }
+
     /// Takes out all of them, in their order. What goes on waiting is pushed again, and then it is
     /// [counted](Self::count_gone) how long the others did.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = ParkedRequest> + use<> {
