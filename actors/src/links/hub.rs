@@ -1,7 +1,7 @@
 //! The links of a worker: to which upstream, for which user, and what becomes of those that end.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ use crate::memory::Memory;
 use crate::messages::worker::LinkOver;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    ClientStatements, Clients, Credits, Destination, EndedLink, Forward, ForwardBody, GatewayCell,
-    Incarnation, LinkClient, LinkCounters, LinkFault, LinkMode, ReadRole, ReadSet, Refusal,
-    UserCredits,
+    ClientStatements, ClientStream, Clients, Credits, Destination, EndedLink, Forward, ForwardBody,
+    GatewayCell, Incarnation, LinkClient, LinkCounters, LinkFault, LinkMode, LostStream, ReadRole,
+    ReadSet, Refusal, UserCredits,
 };
 
 /// The links of one worker.
@@ -155,8 +155,7 @@ impl Links {
             lost,
             committing,
         } = cell.link.borrow_mut().end();
-        let of_lost = lost.iter().map(|own| own.key).chain(committing.clone());
-        let of_lost = of_lost.collect();
+        let of_lost = streams_of(&lost, &committing);
         let mut aborted = Vec::new();
         let why = match cell.cut_off.get() {
             Some(DRAINED) => aborted_by_drain(name),
@@ -256,7 +255,7 @@ impl Links {
                 false => (link.take_back(), link.leave_all(claims)),
             }
         };
-        let of_lost = lost.iter().map(|own| own.key).collect();
+        let of_lost = streams_of(&lost, &[]);
         if !lost.is_empty() {
             let mut aborted = Vec::new();
             let callers = &mut self.state.borrow_mut().callers;
@@ -346,6 +345,12 @@ impl Links {
             self.tell_over(worker, vec![id], Vec::new(), error, "");
         }
     }
+}
+
+/// The streams of transactions that are lost, or whose COMMIT is.
+fn streams_of(lost: &[LostStream], committing: &[ClientStream]) -> BTreeSet<ClientStream> {
+    let lost = lost.iter().map(|own| own.key);
+    lost.chain(committing.iter().copied()).collect()
 }
 
 /// How many of these requests, which were sent over a link that is lost, may have happened or not.

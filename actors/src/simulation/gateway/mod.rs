@@ -153,8 +153,8 @@ fn a_transaction_at_a_drained_upstream_is_ahead_of_one_of_its_client_that_is_hel
     assert_eq!(run(38_310_762_118_753_438).worlds, 1);
 }
 
-/// A drain without grace ended a transaction. Statements of it were held, and its COMMIT, which came
-/// later, was answered ahead of them: they were done by the next upstream, each alone.
+/// A drain without grace ended a transaction. Statements of it were held, and its COMMIT, which
+/// came later, was answered ahead of them: they were done by the next upstream, each alone.
 #[test]
 fn what_is_held_of_a_transaction_that_a_drain_has_ended_is_never_done_alone() {
     assert_eq!(run(11_944_418_997_989_490_709).worlds, 1);
