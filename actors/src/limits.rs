@@ -148,8 +148,7 @@ pub(crate) const STALL_CALM_PERIODS: u32 = 20;
 pub(crate) const SEGMENT_SIZE: usize = 64 << 10;
 /// Segments that are kept for those who need some next: as much as the largest reply takes.
 pub(crate) const SEGMENTS_KEPT_MAX: usize = 2048;
-/// Mappings of segments that there may be, of which the system has no more than 65,530 for a
-/// process unless it is told otherwise; segments beyond them are allocated.
+/// Segments that are mapped (a system's default is 65,530 mappings); others are allocated.
 pub(crate) const SEGMENTS_MAPPED_MAX: usize = 48 << 10;
 /// How often the segments that were not needed meanwhile are given back to the system.
 pub(crate) const SEGMENTS_TRIM_PERIOD: Duration = Duration::from_millis(250);
@@ -175,7 +174,7 @@ pub(crate) const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
 pub(crate) const BESIDE_CHUNKS_MAX: usize = 32 << 20;
 /// Largest write that the kernel is not to join others with, which it takes without counting them.
 pub(crate) const WRITTEN_APART_MAX: usize = 64 << 10;
-/// Bytes of answers to pings, and of others that go ahead, beside which further pings are taken
+/// Bytes of answers to pings and others that go ahead, beside which further pings are taken
 /// although other requests wait: 64 KiB, and all that is ready of other replies for a fast socket.
 pub(crate) const OUTPUT_CONTROL_MAX: usize = AHEAD_MAX + CHUNK_PAYLOAD_MAX + (64 << 10);
 /// Bytes that are written for one connection before others get their turn.
@@ -192,6 +191,10 @@ pub(crate) const SESSION_TURN_WORK_PER_LOOK: u32 = 64;
 pub(crate) const LOGIN_WORK: u32 = 16;
 /// What a SELECT from the view takes about, if it is small: in pings.
 pub(crate) const VIEW_SELECT_WORK: u32 = 8;
+/// Requests that are looked at ahead for SELECTs that the view hears of together.
+pub(crate) const FORESEEN_MAX: usize = 16;
+/// Bursts that a view is not told of after one that it had no use for.
+pub(crate) const BURSTS_UNFORESEEN: u32 = 63;
 /// Bytes taken from a socket in one read.
 #[doc(hidden)]
 pub const READ_SIZE: usize = 64 << 10;
@@ -475,26 +478,23 @@ pub(crate) const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
 const _: () = assert!(TRANSITION_WAITS_PER_CONNECTION_MAX < TRANSITION_CALLERS_MAX);
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= WORKER_REQUESTS_MAX);
 const _: () = assert!(CONNECTION_BYTES_MAX <= WORKER_BYTES_MAX);
-const _: () = assert!(WORKER_USERS_RESERVE < WORKER_RESERVE);
+const _: () = assert!(WORKER_USERS_RESERVE < WORKER_RESERVE && UPSTREAM_REPLY_LARGE <= READ_SIZE);
 const _: () = assert!(RESERVE_REQUESTS_MAX <= CONNECTION_REQUESTS_MAX);
-const _: () = assert!(MEMORY_SMALL < INBOX_WAITING_MAX);
+const _: () = assert!(MEMORY_SMALL < INBOX_WAITING_MAX && READ_SIZE <= INBOX_WAITING_MAX);
 const _: () = assert!(ACCEPT_PAUSE_MIN.as_nanos() < ACCEPT_PAUSE_MAX.as_nanos());
 const _: () = assert!(ADMINISTRATORS_DEFAULT > 0 && CROWDED_SHARE > 1);
 const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);
-const _: () = assert!(TIMER_SLOTS.is_multiple_of(64));
 const _: () = assert!(RESERVATIONS_PER_CONNECTION_MAX < RESERVATIONS_MAX_DEFAULT);
 const _: () = assert!(TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT <= TRANSACTIONS_PER_CONNECTION_MAX);
 const _: () = assert!(TRANSACTIONS_PER_CONNECTION_MAX <= TRANSACTIONS_MAX_DEFAULT);
 const _: () = assert!(CONNECTION_BYTES_MAX <= WAIT_BYTES_MAX && WAITS_MAX_DEFAULT <= WAITS_MAX);
 const _: () = assert!(USER_AT_ADDRESS_SHARE_DEFAULT < USER_SHARE_DEFAULT);
 const _: () = assert!(USER_AT_ADDRESS_SHARE_DEFAULT < ADDRESS_SHARE_DEFAULT);
-const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX && OUTPUT_PAUSE <= CONNECTION_REPLY_BYTES_MAX);
 const _: () = assert!(CONNECTION_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(OUTPUT_MAX_LEAST <= OUTPUT_MAX && TURN_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(MEMORY_SMALL <= SEGMENT_SIZE && SEGMENT_SIZE <= TURN_SMALL_BYTES_MAX);
 const _: () = assert!(SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE <= FLUSH_BYTES_MAX);
-const _: () = assert!(FLUSH_BYTES_MAX < OUTPUT_CONTROL_MAX);
+const _: () = assert!(FLUSH_BYTES_MAX < OUTPUT_CONTROL_MAX && TIMER_SLOTS.is_multiple_of(64));
 const _: () = assert!(SEGMENT_SIZE.is_multiple_of(4096) && SEGMENT_SIZE <= BUFFER_KEEP_MAX);
 const _: () = assert!(TURN_REQUESTS_COSTLY < TURN_REQUESTS_MAX);
-const _: () = assert!(UPSTREAM_REPLY_LARGE <= READ_SIZE);

@@ -29,6 +29,12 @@ pub(crate) const VIEW_STEP_TUPLES_MAX: usize = 1000;
 /// worth a version, which Tx would have to copy for. Others hold no lock while they walk.
 pub(crate) const VIEW_LOCKED_TUPLES_MAX: u64 = 32;
 
+/// Look-ups that go down their trees together: more of them wait for memory no shorter.
+pub(crate) const LOOK_UPS_TOGETHER_MAX: usize = 16;
+/// Tuples of an index of which look-ups go down together. What is smaller is in the processor's
+/// caches for the most part.
+pub(crate) const LOOK_UPS_TOGETHER_TUPLES_MIN: usize = 400_000;
+
 /// Bytes of nodes and tuples that all kept versions of the image may have to themselves, what was
 /// copied, replaced and dropped since the oldest of them began. Beyond, the oldest is taken back: a
 /// scan starts over, a transaction that only reads is aborted.

@@ -60,6 +60,17 @@ pub trait ReadView: Send + Sync + 'static {
         body: &mut ReplyBody<'_>,
     ) -> Result<ViewStep, Error>;
 
+    /// Hears which SELECTs are about to be asked for, in their order, so that what their look-ups
+    /// wait for in memory can come for all of them at once. They may not be asked for after all,
+    /// or by somebody who may not read that. Nothing is answered, and nothing needs to be done;
+    /// who takes no more of them than `selects` is asked for costs their caller nothing more.
+    ///
+    /// True if it was worth it, as far as that is known: if not, it is not called for a while.
+    fn foresee(&self, selects: &mut dyn Iterator<Item = Select<'_>>) -> bool {
+        let _ = selects;
+        false
+    }
+
     /// The number of the journal's last record whose changes are seen here, 0 before the first.
     /// `None` for an engine that does not number what it writes.
     fn last_record(&self) -> Option<u64> {

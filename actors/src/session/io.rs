@@ -31,6 +31,7 @@ use crate::messages::SessionId;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::session::ahead::take_ahead;
 use crate::session::dispatch::Dispatcher;
+use crate::session::foreseen::foresee;
 
 /// Reads and takes frames while there are some; ready when the peer is gone. The end of its input
 /// is not: what came before it is answered first.
@@ -304,7 +305,7 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
 
 /// Takes frames while they may be taken; returns how many bytes they were.
 fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
-    let mut at = 0;
+    let (mut at, mut foreseen) = (0, 0);
     while at < bytes.len()
         && dispatcher.session.may_take_frame()
         && dispatcher.worker.turns.has_time()
@@ -312,6 +313,9 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
         match read_prefix(&bytes[at..], dispatcher.shared.config.packet_size_max) {
             Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
                 dispatcher.worker.turns.spend(1);
+                if at >= foreseen {
+                    foreseen = at + foresee(dispatcher, &bytes[at..]);
+                }
                 let content = &bytes[at + prefix.size..at + prefix.frame_size()];
                 if Chunk::is_one(content) && dispatcher.session.incoming().is_some() {
                     if let Err(error) = dispatcher.take_chunk(content) {

@@ -57,6 +57,16 @@ pub(crate) enum KeyRange {
     Bounded(DirectedRange),
 }
 
+impl KeyRange {
+    /// The key that a walk starts at, if there is one.
+    pub(crate) fn into_start(self) -> Option<Key> {
+        match self {
+            Self::Point(key) => Some(key),
+            Self::Bounded(range) => range.into_start(),
+        }
+    }
+}
+
 /// Two bounds and a direction.
 #[derive(Debug)]
 pub(crate) struct DirectedRange {
@@ -304,6 +314,18 @@ impl DirectedRange {
 
     pub(crate) fn is_everything(&self) -> bool {
         (&self.lower, &self.upper) == (&Bound::Unbounded, &Bound::Unbounded)
+    }
+
+    /// The key that it starts at, if there is one.
+    fn into_start(self) -> Option<Key> {
+        let start = match self.is_reverse {
+            false => self.lower,
+            true => self.upper,
+        };
+        match start {
+            Bound::Included(key) | Bound::Excluded(key) => Some(key),
+            Bound::Unbounded => None,
+        }
     }
 
     pub(crate) fn bounds(&self) -> (Bound<&Key>, Bound<&Key>) {

@@ -17,7 +17,8 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::errors;
 use crate::limits::{
-    REPLY_SIZE_MAX, VIEW_LOCKED_TUPLES_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX,
+    LOOK_UPS_TOGETHER_MAX, LOOK_UPS_TOGETHER_TUPLES_MIN, REPLY_SIZE_MAX, VIEW_LOCKED_TUPLES_MAX,
+    VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX,
 };
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
@@ -25,7 +26,7 @@ use crate::query::scan::{KeyRange, Plan, check_iterator};
 use crate::store::image::{Image, Space};
 use crate::store::shared_image::{HalfApplied, SharedImage};
 use crate::store::snapshot::MergedRange;
-use crate::store::tree::Tree;
+use crate::store::tree::{Together, Tree};
 use crate::store::versions::Version;
 
 /// A window on the image.
@@ -50,12 +51,41 @@ impl ReadView for ImageView {
         self.begin(select, caller, scan, body)
     }
 
+    fn foresee(&self, selects: &mut dyn Iterator<Item = Select<'_>>) -> bool {
+        self.look_up_together(selects, LOOK_UPS_TOGETHER_TUPLES_MIN) > 0
+    }
+
     fn last_record(&self) -> Option<u64> {
         self.0.read_whole().ok().map(|image| image.sequence)
     }
 }
 
 impl ImageView {
+    /// Goes down to where those SELECTs begin that read an index of `tuples_min` tuples or more,
+    /// all at once, if they are several; tells how many found the key that they begin at.
+    pub(crate) fn look_up_together(
+        &self,
+        selects: &mut dyn Iterator<Item = Select<'_>>,
+        tuples_min: usize,
+    ) -> usize {
+        let Ok(image) = self.0.read_whole() else {
+            return 0;
+        };
+        let mut together = Together::default();
+        for (looked_at, select) in selects.take(LOOK_UPS_TOGETHER_MAX).enumerate() {
+            if let Some((tree, key)) = start_of(&image, &select, tuples_min) {
+                together.add(tree, key);
+            } else if looked_at == 0 {
+                // Those that follow are most often of the same space.
+                return 0;
+            }
+        }
+        if together.len() < 2 {
+            return 0;
+        }
+        together.go()
+    }
+
     fn begin(
         &self,
         select: &Select<'_>,
@@ -124,6 +154,21 @@ fn walk(
         body,
     };
     step.run()
+}
+
+/// Where a SELECT begins, and in which tree, if that has `tuples_min` tuples or more.
+fn start_of<'a>(
+    image: &'a Image,
+    select: &Select<'_>,
+    tuples_min: usize,
+) -> Option<(&'a Tree, Key)> {
+    let space = image.resolve(select.space).ok()?;
+    let plan = Plan::new(&space.def, select).ok()?;
+    let tree = space.tree(plan.index.id)?;
+    if tree.len() < tuples_min {
+        return None;
+    }
+    plan.range.into_start().map(|key| (tree, key))
 }
 
 fn tree<'a>(space: &'a Space, plan: &Plan<'_>) -> &'a Tree {

@@ -10,6 +10,7 @@ use vestibule_wire::request::{Body, IdOrName, Select};
 
 use super::{Rig, by, pack, printed};
 use crate::limits::VERSIONS_KEPT_BYTES_MAX;
+use crate::query::view::ImageView;
 
 fn rig() -> Rig {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
@@ -327,4 +328,52 @@ fn it_tells_the_number_of_the_last_record_of_what_it_shows() {
     rig.commit();
     rig.reopen();
     assert_eq!(last(&rig), Some(before + 1), "after a restart as before");
+}
+
+#[test]
+fn look_ups_of_a_burst_go_down_together_where_the_index_is_large() {
+    let rig = rig();
+    let view = ImageView(rig.engine.shared_image());
+    let keys: Vec<_> = (4990..5010).map(|id| pack(&(id,))).collect();
+    let selects = |iterator| {
+        let of = move |key| Select {
+            iterator,
+            ..by(key)
+        };
+        keys.iter().map(Vec::as_slice).map(of)
+    };
+    let together = |selects: &mut dyn Iterator<Item = Select<'_>>, tuples_min| {
+        view.look_up_together(selects, tuples_min)
+    };
+    const EQ: u64 = 0;
+    const GE: u64 = 5;
+    const LT: u64 = 3;
+    assert_eq!(
+        together(&mut selects(EQ), 5000),
+        10,
+        "ten of sixteen are there"
+    );
+    assert_eq!(together(&mut selects(GE), 5000), 10);
+    assert_eq!(together(&mut selects(LT), 5000), 10);
+    assert_eq!(together(&mut selects(EQ), 5001), 0, "it is too small");
+    assert_eq!(
+        together(&mut selects(EQ).take(1), 5000),
+        0,
+        "one alone waits as ever"
+    );
+    let all = || std::iter::repeat_n(by(&[0x90]), 3);
+    assert_eq!(together(&mut all(), 5000), 0, "it begins at no key");
+    let elsewhere = Select {
+        space: IdOrName::Id(999),
+        ..by(&keys[0])
+    };
+    let mut mixed = selects(EQ).chain([elsewhere]);
+    assert_eq!(together(&mut mixed, 5000), 10);
+    let mut mixed = [elsewhere].into_iter().chain(selects(EQ));
+    assert_eq!(
+        together(&mut mixed, 5000),
+        0,
+        "those behind it are most often like it"
+    );
+    assert!(!view.foresee(&mut selects(EQ)), "no use for so few tuples");
 }

@@ -23,6 +23,7 @@
 //! | `build` | a tree from sorted keys |
 //! | `range` | the tuples between two bounds |
 //! | `tally` | what a tree takes |
+//! | `together` | look-ups that wait for memory at the same time |
 
 mod build;
 mod keys;
@@ -31,6 +32,7 @@ mod range;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::ops::Bound;
 
@@ -39,6 +41,7 @@ use node::{Added, Node};
 pub(crate) use range::Range;
 use tally::LEAF;
 pub(crate) use tally::Tally;
+pub(crate) use together::Together;
 
 use crate::model::key::Key;
 use crate::model::tuple::Tuple;

@@ -116,6 +116,13 @@ impl Leaf {
         self.tuples[at].as_ref()
     }
 
+    /// The tuple with this key.
+    #[inline]
+    pub(super) fn get(&self, key: KeyView<'_>) -> Option<&Tuple> {
+        let (at, is_there) = self.keys.find(key);
+        if is_there { self.tuple(at) } else { None }
+    }
+
     fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
         let (at, is_there) = self.keys.find(key.view());
         if is_there {
@@ -328,10 +335,7 @@ impl Node {
         loop {
             match node {
                 Self::Inner(inner) => node = inner.child(inner.child_for(key)),
-                Self::Leaf(leaf) => {
-                    let (at, is_there) = leaf.keys.find(key);
-                    return if is_there { leaf.tuple(at) } else { None };
-                }
+                Self::Leaf(leaf) => return leaf.get(key),
             }
         }
     }

@@ -3,7 +3,8 @@ use std::ops::Bound;
 
 use proptest::prelude::*;
 
-use super::Tree;
+use super::{Together, Tree};
+use crate::limits::LOOK_UPS_TOGETHER_MAX;
 use crate::model::key::Key;
 use crate::model::tuple::Tuple;
 
@@ -264,4 +265,45 @@ fn a_tree_that_was_built_in_order_is_like_one_that_grew() {
         }
         check_range(&tree, &model, &Bound::Unbounded, &Bound::Unbounded);
     }
+}
+
+#[test]
+fn look_ups_that_go_down_together_find_what_each_finds_by_itself() {
+    let of = |number: u64| Key::from_bytes(&number.to_be_bytes());
+    let mut trees = [const { Vec::new() }; 3];
+    for (tree, rows) in trees.iter_mut().zip([0, 20, 20_000]) {
+        tree.extend((0..rows).map(|number| number * 2));
+    }
+    let trees = trees.map(|numbers| {
+        let mut tree = Tree::default();
+        for number in numbers {
+            tree.insert(of(number), Tuple::from(&[7u8][..]));
+        }
+        tree
+    });
+    let mut together = Together::default();
+    for number in [0, 7, 38, 100, 39_998] {
+        trees.iter().for_each(|tree| together.add(tree, of(number)));
+    }
+    assert_eq!(together.len(), 15);
+    let found = |number| {
+        trees
+            .iter()
+            .filter(|tree| tree.get(&of(number)).is_some())
+            .count()
+    };
+    let singly: usize = [0, 7, 38, 100, 39_998].into_iter().map(found).sum();
+    assert_eq!((together.go(), singly), (6, 6));
+}
+
+#[test]
+fn look_ups_beyond_the_bound_do_not_go_down() {
+    let mut tree = Tree::default();
+    let key = Key::from_bytes(&[1]);
+    tree.insert(key.clone(), Tuple::from(&[7u8][..]));
+    let mut together = Together::default();
+    for _ in 0..LOOK_UPS_TOGETHER_MAX + 3 {
+        together.add(&tree, key.clone());
+    }
+    assert_eq!(together.go(), LOOK_UPS_TOGETHER_MAX);
 }
