@@ -123,10 +123,13 @@ impl LinkCell {
         self.wake();
     }
 
-    /// Whether requests go to its upstream over other links, since that was lost and found again.
+    /// Whether requests go to its upstream over other links: since that was lost and found again,
+    /// or since requests went elsewhere meanwhile.
     pub(super) fn is_behind(&self, destination: Destination) -> bool {
-        let is_its =
-            |own: Incarnation| own.upstream == self.incarnation.upstream && own != self.incarnation;
+        let is_its = |own: Incarnation| {
+            let is_other = own != self.incarnation || self.is_retired.get();
+            own.upstream == self.incarnation.upstream && is_other
+        };
         let is_for_all = self.reads != ReadRole::Replica;
         is_for_all && matches!(destination, Destination::To(target) if is_its(target))
     }

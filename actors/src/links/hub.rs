@@ -208,7 +208,7 @@ impl Links {
             for cell in links {
                 if cell.is_behind(destination) {
                     // Other links lead there from now on, which are not to be ahead of it.
-                    cell.cut_off_unsent("its upstream was lost and found again");
+                    cell.cut_off_unsent("requests come back to its upstream");
                 }
                 self.take_unsent(worker, &cell, destination);
                 cell.wake();

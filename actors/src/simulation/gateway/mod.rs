@@ -139,6 +139,12 @@ fn what_an_upstream_that_hung_was_not_sent_is_not_sent_behind_what_comes_later()
     assert_eq!(run(16_411_626_990_505_134_783).worlds, 1);
 }
 
+/// The same, where the upstream was well, and requests had gone to another one for a moment.
+#[test]
+fn what_a_socket_has_not_taken_is_not_sent_behind_what_comes_when_requests_come_back() {
+    assert_eq!(run(16_152_496_105_237_894_315).worlds, 1);
+}
+
 /// The statements of a transaction went on at the only upstream, which was being drained, ahead of
 /// writes that were held until the drain was over.
 #[test]
