@@ -275,7 +275,7 @@ impl SessionCaller {
 }
 
 /// Who calls, by the session's number.
-#[derive(Default)]
+#[cfg_attr(test, derive(Default))]
 pub(super) struct SessionCallers {
     all: Vec<Option<SessionCaller>>,
     clients: Rc<Clients>,

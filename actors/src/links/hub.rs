@@ -378,7 +378,7 @@ impl Hub {
             let credits = Credits::of_one(workers, keeps, own.clone());
             Rc::new(credits)
         };
-        let clients = Rc::<Clients>::default();
+        let clients = Rc::new(Clients::new(memory.clone()));
         Self {
             last: 0,
             callers: SessionCallers::new(clients.clone(), gateway.config.mode),

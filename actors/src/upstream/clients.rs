@@ -8,12 +8,16 @@ use std::time::Instant;
 
 use super::reads::{ReadMarks, ReadPlace};
 use super::streams::ClientStream;
-use crate::limits::CONNECTION_REPLY_BYTES_MAX;
-use crate::memory::OutputGauge;
+use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
+use crate::memory::{Memory, OutputGauge};
 
 /// The clients of one worker.
-#[derive(Debug, Default)]
-pub(crate) struct Clients(RefCell<Vec<Option<ClientLoad>>>);
+#[derive(Debug)]
+pub(crate) struct Clients {
+    loads: RefCell<Vec<Option<ClientLoad>>>,
+    /// What is kept for all clients until they read.
+    pub(super) memory: Arc<Memory>,
+}
 
 #[derive(Debug)]
 struct ClientLoad {
@@ -27,10 +31,26 @@ struct ClientLoad {
     marks: ReadMarks,
 }
 
+#[cfg(test)]
+impl Default for Clients {
+    /// Whose replies may take any.
+    fn default() -> Self {
+        Self::new(Arc::new(Memory::new(usize::MAX)))
+    }
+}
+
 impl Clients {
+    /// None yet, whose replies take this memory.
+    pub(crate) fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            loads: RefCell::default(),
+            memory,
+        }
+    }
+
     /// From here on, this connection has that session.
     pub(crate) fn set(&self, session: u32, connection: u64, gauge: Arc<OutputGauge>) {
-        let (mut all, index) = (self.0.borrow_mut(), session as usize);
+        let (mut all, index) = (self.loads.borrow_mut(), session as usize);
         if all.len() <= index {
             all.resize_with(index + 1, || None);
         }
@@ -45,13 +65,13 @@ impl Clients {
 
     /// A connection has ended. Another one may have its session already.
     pub(crate) fn forget(&self, session: u32, connection: u64) {
-        if let Some(own) = self.0.borrow_mut().get_mut(session as usize) {
+        if let Some(own) = self.loads.borrow_mut().get_mut(session as usize) {
             let _ = own.take_if(|own| own.connection == connection);
         }
     }
 
     fn with<T>(&self, key: ClientStream, ask: impl FnOnce(&mut ClientLoad) -> T) -> Option<T> {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.loads.borrow_mut();
         let own = all.get_mut(key.session as usize)?.as_mut()?;
         (own.connection == key.connection).then(|| ask(own))
     }
@@ -68,9 +88,20 @@ impl Clients {
     #[inline]
     pub(super) fn has_room(&self, key: ClientStream) -> bool {
         let output = self.with(key, |own| own.gauge.output());
-        output.is_none_or(|output| output < CONNECTION_REPLY_BYTES_MAX)
+        // It is 0 if it is little, and most are asked with that.
+        output.is_none_or(|output| output == 0 || output < self.room())
             // Nobody waits for who is gone.
             || self.output(key).is_none()
+    }
+
+    /// Bytes that may wait for a client to read them before more is asked for it: few while memory
+    /// is scarce, for nobody knows how large a reply will be, and then its session takes no more
+    /// of its requests either.
+    pub(super) fn room(&self) -> usize {
+        match self.memory.is_scarce() {
+            true => MEMORY_SMALL,
+            false => CONNECTION_REPLY_BYTES_MAX,
+        }
     }
 
     /// The worker is to tell when a client has read. It may have before that: look again.

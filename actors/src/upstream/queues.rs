@@ -14,7 +14,7 @@ use super::clients::Clients;
 use super::credits::{Kind, UserCredits};
 use super::streams::ClientStream;
 use super::waiting::{Forward, UnsentRequest};
-use crate::limits::{CONNECTION_REPLY_BYTES_MAX, UPSTREAM_REPLY_LARGE};
+use crate::limits::UPSTREAM_REPLY_LARGE;
 
 /// The number of the first request of a queue, and its connection.
 type ReadyQueue = (u64, u64);
@@ -48,12 +48,12 @@ struct SlowClient {
 }
 
 impl SlowClient {
-    /// Whether one more may be sent, beside this output.
-    fn may_send(&self, output: usize) -> bool {
+    /// Whether one more may be sent, beside this output, of which there may be so much.
+    fn may_send(&self, output: usize, room: usize) -> bool {
         let expected = (self.under_way + 1).saturating_mul(self.largest);
-        let fits = output.saturating_add(expected) <= CONNECTION_REPLY_BYTES_MAX;
+        let fits = output.saturating_add(expected) <= room;
         // One is let through whatever its size.
-        fits || self.under_way == 0 && output < CONNECTION_REPLY_BYTES_MAX
+        fits || self.under_way == 0 && output < room
     }
 }
 
@@ -68,7 +68,10 @@ impl ConnectionQueue {
             .requests
             .front()
             .is_some_and(|own| own.forward.is_ours());
-        let may = || clients.output(key).is_none_or(|own| slow.may_send(own));
+        let may = || {
+            let output = clients.output(key);
+            output.is_none_or(|own| slow.may_send(own, clients.room()))
+        };
         if is_ours || may() {
             return true;
         }

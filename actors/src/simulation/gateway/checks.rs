@@ -22,6 +22,9 @@ impl GatewayWorld {
     pub(super) fn look(&mut self, slice: Duration) {
         let now = clock::now();
         self.check_destination(now);
+        if !self.runtime.shared.memory.is_scarce() {
+            self.fates.sent_beside = 0;
+        }
         for upstream in &mut self.upstreams {
             upstream.act(now, &mut self.fates);
         }
@@ -149,7 +152,10 @@ impl GatewayWorld {
                 .fault(format!("requests are held for {held:?}, of {hold:?}"));
         }
         let of_each = CONNECTION_REPLY_BYTES_MAX + UPSTREAM_REQUESTS_MAX * UPSTREAM_REPLY_LARGE;
-        let most = memory_bound(&self.runtime.settings()).min(13 * of_each);
+        let settings = self.runtime.settings();
+        // Replies that are sent already are taken, and buffers double.
+        let beside = 2 * self.fates.sent_beside;
+        let most = (memory_bound(&settings) + beside).min(13 * of_each);
         let used = self.runtime.shared.memory.used();
         self.stats.memory = self.stats.memory.max(used);
         if used > most {

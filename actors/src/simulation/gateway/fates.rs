@@ -7,7 +7,8 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::Body;
 
 use super::accounts::Accounts;
-use super::connected::Connected;
+use super::connected::{Answer, Connected};
+use crate::limits::UPSTREAM_REPLY_LARGE;
 use crate::simulation::client::Client;
 use crate::simulation::ledger::Ledger;
 use crate::upstream::Destination;
@@ -45,6 +46,9 @@ pub(super) struct Fates {
     now: Instant,
     pub(super) refused: usize,
     pub(super) replies: usize,
+    /// Bytes of replies that were sent since memory is scarce, but for large ones, which are
+    /// refused when there is none.
+    pub(super) sent_beside: usize,
     /// Connections that upstreams have lost at a COMMIT or ROLLBACK: before it, and behind it.
     pub(super) lost_at_ends: [usize; 2],
 }
@@ -71,6 +75,7 @@ impl Fates {
             now,
             refused: 0,
             replies: 0,
+            sent_beside: 0,
             lost_at_ends: [0; 2],
         }
     }
@@ -106,6 +111,16 @@ impl Fates {
             user: client.user,
         };
         self.sent.resize(self.ledger.key_count(), sent);
+    }
+
+    /// An upstream answers a request.
+    pub(super) fn count_reply(&mut self, answer: &Answer) {
+        self.replies += 1;
+        if let Answer::Body(body) = answer
+            && body.len() < UPSTREAM_REPLY_LARGE
+        {
+            self.sent_beside += body.len();
+        }
     }
 
     /// An upstream has refused a request.

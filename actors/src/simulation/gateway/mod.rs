@@ -145,6 +145,20 @@ fn what_a_socket_has_not_taken_is_not_sent_behind_what_comes_when_requests_come_
     assert_eq!(run(16_152_496_105_237_894_315).worlds, 1);
 }
 
+/// What upstreams had on their way when memory became scarce came beyond its bound.
+#[test]
+fn replies_beyond_the_bound_of_memory_are_those_that_were_on_their_way() {
+    for seed in [
+        15_784_491_248_478_061_358,
+        5_966_027_983_183_876_115,
+        10_647_637_390_212_041_492,
+        5_947_638_445_597_189_466,
+        5_379_775_657_753_083_857,
+    ] {
+        assert_eq!(run(seed).worlds, 1);
+    }
+}
+
 /// The statements of a transaction went on at the only upstream, which was being drained, ahead of
 /// writes that were held until the drain was over.
 #[test]

@@ -416,7 +416,7 @@ impl UpstreamModel {
                 // From the middle of it: it may have written.
                 Late::Step(header, _) => (header, Answer::Error(ErrorCode::READONLY)),
             };
-            fates.replies += 1;
+            fates.count_reply(&answer);
             let index = self.index;
             (fates.ledger).note(|| format!("upstream {index} answers {header:x?}"));
             own.answered = Some(header.sync);

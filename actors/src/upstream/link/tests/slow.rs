@@ -1,8 +1,8 @@
 //! Clients that do not read, and others on the same link.
 
 use super::*;
-use crate::limits::CONNECTION_REPLY_BYTES_MAX;
-use crate::memory::{ConnectionCharge, Memory};
+use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
+use crate::memory::{ConnectionCharge, Memory, MemoryCharge};
 use crate::segments::Held;
 
 /// The sessions of the model's requests are their connections.
@@ -73,6 +73,32 @@ fn what_a_client_sends_that_does_not_read_waits_and_lets_others_pass() {
     assert_eq!(told, order);
     own.submit(1, Kind::Other, &[]);
     assert_eq!(own.written().len(), 1, "it is as any other by now");
+}
+
+/// Nobody knows how large the replies will be to what is sent.
+#[test]
+fn who_has_replies_to_read_while_memory_is_scarce_is_asked_for_no_more() {
+    let mut own = Model::greeted();
+    let memory = own.clients.memory.clone();
+    memory.set_max(64 * MEMORY_SMALL);
+    let mut others = MemoryCharge::new(memory);
+    others.set(49 * MEMORY_SMALL);
+    let (mut slow, _quick) = (own.client(1), own.client(2));
+    slow.set(Held::buffers(MEMORY_SMALL), MEMORY_SMALL);
+    own.submit(1, Kind::Other, &[]);
+    own.submit(2, Kind::Other, &[]);
+    own.link.pump(&own.claims);
+    assert_eq!(own.written().len(), 1, "the other client's");
+    own.read(1, &mut slow, MEMORY_SMALL + 1);
+    assert!(own.written().is_empty(), "it has read too little");
+    own.read(1, &mut slow, 0);
+    assert_eq!(own.written().len(), 1, "it has read");
+    slow.set(Held::buffers(MEMORY_SMALL), MEMORY_SMALL);
+    own.submit(1, Kind::Other, &[]);
+    assert!(own.written().is_empty(), "it has replies to read again");
+    others.set(0);
+    own.read(1, &mut slow, MEMORY_SMALL);
+    assert_eq!(own.written().len(), 1, "there is memory by now");
 }
 
 #[test]
