@@ -440,6 +440,23 @@ fn a_held_request_is_listed_and_can_be_killed() {
 }
 
 #[test]
+fn nothing_is_done_of_a_transaction_whose_held_begin_is_killed() {
+    let harness = holding(Duration::ZERO);
+    declare_solo(&harness);
+    let mut peer = harness.connect();
+    peer.send(&RequestBuilder::new(RequestType::Begin, 1).stream(7));
+    peer.send(&RequestBuilder::replace(2, 2).stream(7));
+    let row = wait_for_row(&harness, "held");
+    assert_eq!(kill(&harness, row.connection, Some(1)).requests, 1);
+    assert_eq!(peer.receive().error_code(), KILLED);
+    assert_eq!(harness.connect().call("vestibule.assist", NO_ARGS).code, 0);
+    assert_eq!(peer.receive().error_code(), Some(97));
+    let commit = RequestBuilder::new(RequestType::Commit, 3).stream(7);
+    assert_eq!(peer.ask(&commit).error_code(), Some(97));
+    assert_eq!(harness.script().executed(), []);
+}
+
+#[test]
 fn the_time_of_a_held_request_counts_from_its_arrival() {
     let harness = holding(Duration::ZERO);
     let _blocking = block(&harness, 1);

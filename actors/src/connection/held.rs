@@ -1,4 +1,12 @@
 //! Requests of one connection that the solo policy `hold` keeps until Tx hears again.
+//!
+//! ```text
+//!   BEGIN taken out ────────────────────────▶ its mark stays in its place: in its turn, what is
+//!                                             behind it learns that there is no transaction
+//!   COMMIT, ROLLBACK taken out, and something
+//!   of its stream is in front of it ────────▶ its mark stays: it ends in its turn what it ended
+//!                     ... and that is the mark of its BEGIN ─▶ both go
+//! ```
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -28,6 +36,30 @@ pub(crate) struct HeldRequest {
     /// The epoch in which it arrived: what a demotion forbids from then on, it may not do later.
     pub(crate) epoch: u64,
     pub(crate) content: Bytes,
+    /// The client is told already what becomes of it, and a mark of it is held in its place: of
+    /// what that is, what is behind it in its stream learns in its turn.
+    pub(crate) is_marked: bool,
+}
+
+impl HeldRequest {
+    fn is_begin(&self) -> bool {
+        self.request_type == RequestType::Begin
+    }
+
+    fn is_end(&self) -> bool {
+        matches!(
+            self.request_type,
+            RequestType::Commit | RequestType::Rollback
+        )
+    }
+
+    fn mark(&self) -> Self {
+        Self {
+            content: Bytes::new(),
+            is_marked: true,
+            ..*self
+        }
+    }
 }
 
 impl HeldRequests {
@@ -73,19 +105,44 @@ impl HeldRequests {
         self.frames.push_front(first);
     }
 
-    /// Takes out those that are meant, in their order.
+    /// Takes out those that are meant, in their order. Marks stay of what matters to those behind.
     pub(crate) fn take_where(
         &mut self,
         is_meant: impl Fn(&HeldRequest) -> bool,
     ) -> Vec<HeldRequest> {
-        if !self.frames.iter().any(&is_meant) {
+        let is_meant = |own: &HeldRequest| !own.is_marked && is_meant(own);
+        if !self.frames.iter().any(is_meant) {
             return Vec::new();
         }
-        let frames = std::mem::take(&mut self.frames);
-        let (taken, kept): (Vec<_>, Vec<_>) = frames.into_iter().partition(is_meant);
-        self.frames = kept.into();
+        let mut taken = Vec::new();
+        for mut own in std::mem::take(&mut self.frames) {
+            if !is_meant(&own) {
+                self.frames.push_back(own);
+                continue;
+            }
+            if self.leaves_mark(&own) {
+                self.frames.push_back(own.mark());
+                own.is_marked = true;
+            }
+            taken.push(own);
+        }
         self.bytes = self.frames.iter().map(|own| own.content.len()).sum();
         taken
+    }
+
+    /// Whether a mark of one that is taken out from behind all of these stays. The end of a
+    /// transaction of which nothing but the mark of its BEGIN is left takes that with it.
+    fn leaves_mark(&mut self, taken: &HeldRequest) -> bool {
+        if taken.stream == 0 || !taken.is_end() {
+            return taken.stream != 0 && taken.is_begin();
+        }
+        let is_its = |own: &HeldRequest| own.stream == taken.stream;
+        let last = self.frames.iter().rposition(is_its);
+        let begin = last.filter(|at| self.frames[*at].is_marked && self.frames[*at].is_begin());
+        begin
+            .into_iter()
+            .for_each(|at| drop(self.frames.remove(at)));
+        self.frames.iter().any(is_its)
     }
 }
 
@@ -111,6 +168,7 @@ mod tests {
             request_type: RequestType::Replace,
             epoch: 1,
             content: Bytes::from_static(content),
+            is_marked: false,
         }
     }
 
@@ -141,5 +199,39 @@ mod tests {
         assert_eq!(held.pop().map(|own| own.sync), Some(1));
         assert_eq!(held.pop().map(|own| own.sync), Some(3));
         assert!(held.pop().is_none() && held.is_empty());
+    }
+    #[test]
+    fn marks_stay_of_a_begin_and_of_an_end_that_has_something_in_front_of_it() {
+        use RequestType::{Begin, Commit, Replace, Rollback};
+        // What is held in a stream; which of that is taken; and what stays, marks in brackets.
+        let stays = |held: &[RequestType], taken: &[usize]| {
+            let mut own = HeldRequests::default();
+            for (at, request_type) in held.iter().enumerate() {
+                let one = HeldRequest {
+                    sync: at as u64,
+                    stream: 7,
+                    request_type: *request_type,
+                    ..request(b"1")
+                };
+                assert!(own.push(one, limits(9, 99)));
+            }
+            let gone = own.take_where(|own| taken.contains(&(own.sync as usize)));
+            assert_eq!(gone.len(), taken.len());
+            assert!(own.take_where(|own| own.is_marked).is_empty());
+            let whole = own.iter().filter(|own| !own.is_marked);
+            assert_eq!(whole.count(), own.bytes());
+            let all = own.iter().map(|own| match own.is_marked {
+                true => format!("[{}]", own.sync),
+                false => own.sync.to_string(),
+            });
+            all.collect::<Vec<_>>().join(" ")
+        };
+        let whole = [Begin, Replace, Commit];
+        assert_eq!(stays(&whole, &[0]), "[0] 1 2");
+        assert_eq!(stays(&whole, &[0, 1]), "[0] 2");
+        assert_eq!(stays(&whole, &[0, 2]), "[0] 1 [2]");
+        assert_eq!(stays(&whole, &[0, 1, 2]), "");
+        assert_eq!(stays(&[Commit, Begin, Rollback], &[1, 2]), "0 [2]");
+        assert_eq!(stays(&[Commit, Replace], &[0, 1]), "");
     }
 }

@@ -223,6 +223,14 @@ impl Client {
         self.waiting.keys().nth(index).copied()
     }
 
+    /// A BEGIN that has no answer, if there is one.
+    pub(super) fn waiting_begin(&self) -> Option<u64> {
+        let is_begin = |own: &&Asked| matches!(own.what, What::Begin(_));
+        let waiting = self.waiting.iter();
+        let mut begins = waiting.filter(|(_, own)| is_begin(own));
+        begins.next().map(|(sync, _)| *sync)
+    }
+
     /// Reads no more for now: what it waits for, and all that it asks later, it hears late.
     pub(super) fn read_late(&mut self) {
         (self.is_reading, self.is_narrow) = (false, true);

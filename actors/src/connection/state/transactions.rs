@@ -127,6 +127,12 @@ impl ConnectionState {
         }
     }
 
+    /// A BEGIN was held, and is not done: nothing that its client has sent behind it is.
+    pub(crate) fn orphan_begin(&mut self, stream: u64) {
+        let error = aborted_by("its BEGIN, which was not done");
+        self.orphaned.add(stream, OrphanFate::Aborted(error));
+    }
+
     /// Tx died with a COMMIT that it had begun, which was answered with this error.
     pub(crate) fn orphan_commit(&mut self, stream: u64, error: Error) {
         self.orphaned.add(stream, OrphanFate::Unknown(error));

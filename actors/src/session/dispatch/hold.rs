@@ -44,6 +44,7 @@ impl Dispatcher<'_> {
             request_type: request.request_type,
             epoch: self.admitted.epoch(),
             content: Bytes::copy_from_slice(request.content),
+            is_marked: false,
         };
         let until = self.held_until(&held).map(|(at, _)| at);
         let is_kept = self.session.hold(held, self.worker.settings.hold);
@@ -91,6 +92,10 @@ impl Dispatcher<'_> {
             && self.worker.turns.has_time()
             && let Some(request) = held.pop()
         {
+            if request.is_marked {
+                self.pass_mark(&request);
+                continue;
+            }
             self.arrived = request.since;
             self.held_epoch = Some(request.epoch);
             self.worker.turns.spend(1);
@@ -106,6 +111,19 @@ impl Dispatcher<'_> {
         }
         self.is_releasing = false;
         self.keep_held(held);
+    }
+
+    /// What was told before to the client of one that was taken out becomes so in its turn: what
+    /// is behind its BEGIN is not done without that, and its COMMIT or ROLLBACK ends what it ended.
+    fn pass_mark(&mut self, mark: &HeldRequest) {
+        let stream = mark.stream;
+        if mark.request_type != RequestType::Begin {
+            // That is what its client was told of.
+            let _ = self.session.answer_orphaned(stream, mark.request_type);
+            self.end_given_up(mark, aborted_by("its end, which was not done"), true);
+        } else if self.session.transaction(stream).is_none() {
+            self.session.orphan_begin(stream);
+        }
     }
 
     /// Keeps what is still held, if anything is.
@@ -172,6 +190,7 @@ impl Dispatcher<'_> {
     pub(crate) fn plan_look(&mut self) {
         let held = self.session.held();
         let held = held
+            .filter(|own| !own.is_marked)
             .filter_map(|own| self.held_until(own))
             .map(|(at, _)| at);
         let awaited = self.session.awaited().filter_map(|own| own.deadline);
@@ -249,6 +268,14 @@ impl Dispatcher<'_> {
     /// it is answered, as elsewhere; `ends_transaction`: so does what keeps a statement from
     /// happening.
     fn give_up(&mut self, held: &HeldRequest, error: &Error, ended: Error, ends_transaction: bool) {
+        if !held.is_marked {
+            self.end_given_up(held, ended, ends_transaction);
+        }
+        self.refuse(held.sync, error);
+    }
+
+    /// Ends the transaction of one that does not happen.
+    fn end_given_up(&mut self, held: &HeldRequest, ended: Error, ends_transaction: bool) {
         let is_end = matches!(
             held.request_type,
             RequestType::Commit | RequestType::Rollback
@@ -273,6 +300,5 @@ impl Dispatcher<'_> {
                 transaction,
             }]);
         }
-        self.refuse(held.sync, error);
     }
 }

@@ -66,18 +66,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use self::stats::GatewayStats;
+use self::storm::Mix;
+use super::client::Told;
 use super::random::Random;
 use super::{lockstep, number};
 
 /// Worlds that are simulated if nothing else is said.
 const WORLDS: usize = 200;
 
+/// Worlds in which BEGINs are killed more often.
+const KILLED_BEGINS_WORLDS: u64 = 12;
+
 /// Worlds at a time.
 const THREADS: usize = 2;
 
 fn run(seed: u64) -> GatewayStats {
+    run_with(seed, Mix::Nothing)
+}
+
+fn run_with(seed: u64, mix: Mix) -> GatewayStats {
     let system = actix_rt::System::with_tokio_rt(lockstep::paused_runtime);
-    let storm = || system.block_on(storm::storm(seed));
+    let storm = || system.block_on(storm::storm(seed, mix));
     catch_unwind(AssertUnwindSafe(storm)).unwrap_or_else(|panic| {
         eprintln!("the same again: VESTIBULE_SIMULATION_SEED={seed}");
         resume_unwind(panic)
@@ -178,4 +187,23 @@ fn a_transaction_at_a_drained_upstream_is_ahead_of_one_of_its_client_that_is_hel
 #[test]
 fn what_is_held_of_a_transaction_that_a_drain_has_ended_is_never_done_alone() {
     assert_eq!(run(11_944_418_997_989_490_709).worlds, 1);
+}
+
+/// In other worlds few kills meet a BEGIN that waits with more behind it.
+#[test]
+fn nothing_is_done_of_transactions_whose_begin_is_killed() {
+    let mut total = GatewayStats::default();
+    for seed in 1..=KILLED_BEGINS_WORLDS {
+        total.add(&run_with(seed, Mix::KilledBegins));
+    }
+    let killed = total.told.get(&Told::Refused(32));
+    assert!(killed.is_some_and(|own| *own > total.worlds), "{killed:?}");
+}
+
+/// BEGINs that sessions held were killed; what they held behind them was done alone.
+#[test]
+fn nothing_is_done_of_transactions_whose_begin_is_killed_where_sessions_hold_it() {
+    for seed in [14_419_974_215_868_869_001, 18_388_882_634_748_479_711] {
+        assert_eq!(run(seed).worlds, 1);
+    }
 }

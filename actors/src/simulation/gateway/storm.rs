@@ -21,8 +21,16 @@ const CLIENTS_MAX: usize = 12;
 /// Times that something happens in a world.
 const ROUNDS: usize = 150;
 
+/// What happens in a world, beside what happens in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mix {
+    Nothing,
+    /// Whole transactions, and kills of their BEGINs.
+    KilledBegins,
+}
+
 /// Runs a world of this seed to its end.
-pub(super) async fn storm(seed: u64) -> GatewayStats {
+pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
     let mut world = GatewayWorld::new(seed).await;
     let now = clock::now();
     for upstream in &mut world.upstreams {
@@ -32,7 +40,11 @@ pub(super) async fn storm(seed: u64) -> GatewayStats {
     world.pass(Duration::from_millis(50)).await;
     for _ in 0..ROUNDS {
         for _ in 0..world.random.below(12) {
-            something_happens(&mut world).await;
+            if mix == Mix::KilledBegins && world.has_streams && world.random.once_in(3) {
+                begin_or_kill(&mut world);
+            } else {
+                something_happens(&mut world).await;
+            }
         }
         let longest = if world.random.once_in(20) { 250 } else { 12 };
         let time = world.random.millis(1..longest);
@@ -149,6 +161,33 @@ fn a_client_acts(world: &mut GatewayWorld) {
             }
         }
         _ => {}
+    }
+    world.fates.note_sent(&world.runtime.clients[index]);
+}
+
+/// A client sends a whole transaction, or kills the BEGIN of one, its own or another's, that has no
+/// answer: mostly one that waits for an upstream.
+fn begin_or_kill(world: &mut GatewayWorld) {
+    let Some(index) = any(world) else { return };
+    let due = due(world);
+    let (statements, is_kill) = (1 + world.random.below(3), world.random.once_in(2));
+    let begins = world.runtime.clients.iter();
+    let begins = begins.filter_map(|own| Some((own.connection, own.waiting_begin()?)));
+    let begins: Vec<_> = begins.collect();
+    let client = &mut world.runtime.clients[index];
+    if client.is_mute || client.is_logging_in() {
+        return;
+    }
+    let ledger = &mut world.fates.ledger;
+    if !is_kill {
+        client.pipeline((statements, true), ledger, due);
+    } else if !begins.is_empty() {
+        let (connection, sync) = begins[world.random.index(begins.len())];
+        let mut args = vec![0x92];
+        write_uint(&mut args, connection);
+        write_uint(&mut args, sync);
+        let kill = |sync| RequestBuilder::call(sync, "vestibule.kill", &args);
+        client.ask(ledger, What::Nothing, None, kill);
     }
     world.fates.note_sent(&world.runtime.clients[index]);
 }
