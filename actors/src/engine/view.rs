@@ -62,10 +62,11 @@ pub trait ReadView: Send + Sync + 'static {
 
     /// Hears which SELECTs are about to be asked for, in their order, so that what their look-ups
     /// wait for in memory can come for all of them at once. They may not be asked for after all,
-    /// or by somebody who may not read that. Nothing is answered, and nothing needs to be done;
-    /// who takes no more of them than `selects` is asked for costs their caller nothing more.
+    /// or by somebody who may not read that. Nothing is answered, and nothing needs to be done.
+    /// Each is decoded when it is taken from `selects`, sixteen at most: before a lock is.
     ///
-    /// True if it was worth it, as far as that is known: if not, it is not called for a while.
+    /// True if it was worth it, as far as that is known: if not, the session thread that has
+    /// called does so for none of the next 63 bursts.
     fn foresee(&self, selects: &mut dyn Iterator<Item = Select<'_>>) -> bool {
         let _ = selects;
         false

@@ -14,7 +14,7 @@ use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::request::{self, Body, Select};
 
-use crate::limits::FORESEEN_MAX;
+use crate::limits::{FORESEEN_MAX, MEMORY_SMALL};
 use crate::session::dispatch::Dispatcher;
 
 /// Tells the view of the SELECTs among the next requests, and has the turn pay for it; how many
@@ -33,11 +33,12 @@ pub(super) fn foresee(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
     let Some(view) = worker.published.foreseeing_view() else {
         return bytes.len();
     };
-    if !view.foresee(&mut burst) {
+    let was_worth_it = view.foresee(&mut burst) && burst.at > 0;
+    worker.turns.spend((FORESEEN_MAX - burst.left) as u32);
+    if !was_worth_it {
         worker.published.rest_from_foreseeing();
         return bytes.len();
     }
-    worker.turns.spend((FORESEEN_MAX - burst.left) as u32);
     burst.at
 }
 
@@ -73,7 +74,12 @@ impl<'b> Iterator for Burst<'b> {
 
     fn next(&mut self) -> Option<Select<'b>> {
         loop {
-            let Ok((header, raw)) = read_header(self.next_frame()?) else {
+            let content = self.next_frame()?;
+            // What is large takes its time, and is rarely a SELECT.
+            if content.len() > MEMORY_SMALL {
+                continue;
+            }
+            let Ok((header, raw)) = read_header(content) else {
                 continue;
             };
             if header.request_type == RequestType::Select as u64
@@ -96,7 +102,7 @@ mod tests {
             bytes,
             at: 0,
             left: FORESEEN_MAX,
-            packet_size_max: 1000,
+            packet_size_max: 100_000,
         };
         let last = |select: Select<'_>| select.key.last().copied();
         let keys = burst.by_ref().filter_map(last).collect();
@@ -112,14 +118,25 @@ mod tests {
         let ping = RequestBuilder::new(RequestType::Ping, 1).bytes();
         let replace = RequestBuilder::replace(1, 1).bytes();
         let no_key = RequestBuilder::new(RequestType::Select, 1).bytes();
-        let bytes = [select(7), ping, replace, select(8), no_key, select(9)].concat();
+        let large = RequestBuilder::select(1, 1).pair(0x70, &vec![0xc0; MEMORY_SMALL]);
+        let large = large.bytes();
+        let bytes = [
+            select(7),
+            ping,
+            replace,
+            large,
+            select(8),
+            no_key,
+            select(9),
+        ]
+        .concat();
         assert_eq!(told(&bytes), (vec![7, 8, 9], bytes.len()));
     }
 
     #[test]
     fn a_frame_that_is_not_whole_damaged_or_too_long_is_where_it_ends() {
         let whole = [select(7), select(8)].concat();
-        for end in [&select(9)[..10], &[0xc1; 20], &[0xce, 0, 0, 0x10, 0, 0x82]] {
+        for end in [&select(9)[..10], &[0xc1; 20], &[0xce, 0, 2, 0, 0, 0x82]] {
             let bytes = [&whole, end].concat();
             assert_eq!(told(&bytes), (vec![7, 8], whole.len()), "{end:x?}");
         }

@@ -189,7 +189,8 @@ impl ClientStatements {
         };
         if !found.as_ref().is_some_and(holds) {
             let size = ENTRY_SIZE + text.len();
-            let others = under_way.filter(|own| *own != text);
+            let is_held = |own: &[u8]| table.find(own).as_ref().is_some_and(holds);
+            let others = under_way.filter(|own| *own != text && !is_held(own));
             let others: usize = others.map(|own| ENTRY_SIZE + own.len()).sum();
             if own.map_or(0, |own| own.bytes) + others + size > STATEMENTS_BYTES_MAX {
                 return Err(StatementRefusal::TooLarge);

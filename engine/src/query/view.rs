@@ -10,6 +10,8 @@
 //! costs Tx a copy of every node that it changes meanwhile, once; it is taken back if that becomes
 //! too much. Rights are looked at when a scan begins.
 
+use std::array;
+
 use vestibule_actors::engine::{Caller, ReadView, ReplyBody, Scan, ViewStep};
 use vestibule_wire::reply::Rows;
 use vestibule_wire::request::Select;
@@ -68,12 +70,14 @@ impl ImageView {
         selects: &mut dyn Iterator<Item = Select<'_>>,
         tuples_min: usize,
     ) -> usize {
+        // Decoded before the image is locked.
+        let selects: [_; LOOK_UPS_TOGETHER_MAX] = array::from_fn(|_| selects.next());
         let Ok(image) = self.0.read_whole() else {
             return 0;
         };
         let mut together = Together::default();
-        for (looked_at, select) in selects.take(LOOK_UPS_TOGETHER_MAX).enumerate() {
-            if let Some((tree, key)) = start_of(&image, &select, tuples_min) {
+        for (looked_at, select) in selects.iter().flatten().enumerate() {
+            if let Some((tree, key)) = start_of(&image, select, tuples_min) {
                 together.add(tree, key);
             } else if looked_at == 0 {
                 // Those that follow are most often of the same space.

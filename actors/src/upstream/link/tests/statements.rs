@@ -333,6 +333,11 @@ fn the_texts_that_clients_prepare_are_charged_while_they_are_on_their_way() {
         0,
         "it takes no room twice"
     );
+    own.ask(2, RequestType::Prepare, &prepare(&text));
+    let (again, ..) = own.sent_one();
+    let other = vec![b'y'; STATEMENTS_BYTES_MAX / 4];
+    assert_eq!(own.prepare_is_told(2, &other, 6), 0, "nor on its way");
+    own.reply(again, 0, &prepared(5));
     clients.forget(key(2, 0).connection);
     own.ask(1, RequestType::Prepare, &prepare(&text));
     own.sent_one();
