@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::keys;
-use crate::msgpack::{DecodeError, Kind, Reader};
+use crate::msgpack::{DecodeError, Kind, Reader, split_wide_uint};
 
 /// Keys from here on are extensions and are skipped with any value.
 const KEY_EXTENSION_MIN: u64 = 0x65;
@@ -50,16 +50,8 @@ fn read_usual(content: &[u8]) -> Option<(Header, &[u8])> {
         return None;
     };
     let (sync, body) = match marker {
-        0xce => {
-            let (sync, body) = rest.split_first_chunk()?;
-            (u64::from(u32::from_be_bytes(*sync)), body)
-        }
-        0xcf => {
-            let (sync, body) = rest.split_first_chunk()?;
-            (u64::from_be_bytes(*sync), body)
-        }
         0..=0x7f => (u64::from(marker), rest),
-        _ => return None,
+        _ => split_wide_uint(marker, rest)?,
     };
     let header = Header {
         request_type: u64::from(code),

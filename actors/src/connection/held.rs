@@ -42,11 +42,12 @@ pub(crate) struct HeldRequest {
 }
 
 impl HeldRequest {
-    fn is_begin(&self) -> bool {
+    pub(crate) fn is_begin(&self) -> bool {
         self.request_type == RequestType::Begin
     }
 
-    fn is_end(&self) -> bool {
+    /// COMMIT or ROLLBACK.
+    pub(crate) fn is_end(&self) -> bool {
         matches!(
             self.request_type,
             RequestType::Commit | RequestType::Rollback
@@ -138,10 +139,12 @@ impl HeldRequests {
         }
         let is_its = |own: &HeldRequest| own.stream == taken.stream;
         let last = self.frames.iter().rposition(is_its);
-        let begin = last.filter(|at| self.frames[*at].is_marked && self.frames[*at].is_begin());
-        begin
-            .into_iter()
-            .for_each(|at| drop(self.frames.remove(at)));
+        if let Some(at) = last
+            && self.frames[at].is_marked
+            && self.frames[at].is_begin()
+        {
+            self.frames.remove(at);
+        }
         self.frames.iter().any(is_its)
     }
 }
@@ -200,6 +203,7 @@ mod tests {
         assert_eq!(held.pop().map(|own| own.sync), Some(3));
         assert!(held.pop().is_none() && held.is_empty());
     }
+
     #[test]
     fn marks_stay_of_a_begin_and_of_an_end_that_has_something_in_front_of_it() {
         use RequestType::{Begin, Commit, Replace, Rollback};

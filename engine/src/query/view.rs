@@ -71,6 +71,7 @@ impl ImageView {
         tuples_min: usize,
     ) -> usize {
         // Decoded before the image is locked.
+        let mut selects = selects.fuse();
         let selects: [_; LOOK_UPS_TOGETHER_MAX] = array::from_fn(|_| selects.next());
         let Ok(image) = self.0.read_whole() else {
             return 0;

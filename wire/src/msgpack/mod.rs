@@ -13,6 +13,7 @@ mod value;
 mod writer;
 
 pub use extension::PackedDecimal;
+pub(crate) use reader::split_wide_uint;
 pub use reader::{DecodeError, Reader};
 pub use value::{Integer, Kind};
 pub use writer::{

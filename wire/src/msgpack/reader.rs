@@ -407,5 +407,22 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// An unsigned integer of four or eight bytes behind its marker, and what is behind that; `None` of
+/// any other one.
+#[inline]
+pub(crate) fn split_wide_uint(marker: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
+    Some(match marker {
+        0xce => {
+            let (value, rest) = bytes.split_first_chunk()?;
+            (u64::from(u32::from_be_bytes(*value)), rest)
+        }
+        0xcf => {
+            let (value, rest) = bytes.split_first_chunk()?;
+            (u64::from_be_bytes(*value), rest)
+        }
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests;

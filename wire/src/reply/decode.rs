@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorCode};
 use crate::frame::PREFIX_SIZE;
 use crate::keys::{self, CODE_CHUNK, CODE_ERROR, CODE_EVENT, RequestType};
-use crate::msgpack::Reader;
+use crate::msgpack::{Reader, split_wide_uint};
 use crate::request::{self, Body, Id};
 
 /// One frame of a server: a reply, a chunk of one, or an event. Borrowed from the bytes received.
@@ -83,17 +83,7 @@ impl<'a> ReplyFrame<'a> {
         if head[..3] != [0x83, 0x00, 0xce] || head[7..9] != [0x01, 0xcf] || head[17] != 0x05 {
             return None;
         }
-        let (schema_version, body) = match head[18] {
-            0xce => {
-                let (version, body) = rest.split_first_chunk()?;
-                (u64::from(u32::from_be_bytes(*version)), body)
-            }
-            0xcf => {
-                let (version, body) = rest.split_first_chunk()?;
-                (u64::from_be_bytes(*version), body)
-            }
-            _ => return None,
-        };
+        let (schema_version, body) = split_wide_uint(head[18], rest)?;
         Some(Self {
             code: u32::from_be_bytes(*head[3..].first_chunk()?),
             sync: u64::from_be_bytes(*head[9..].first_chunk()?),

@@ -117,7 +117,7 @@ impl Dispatcher<'_> {
     /// is behind its BEGIN is not done without that, and its COMMIT or ROLLBACK ends what it ended.
     fn pass_mark(&mut self, mark: &HeldRequest) {
         let stream = mark.stream;
-        if mark.request_type != RequestType::Begin {
+        if !mark.is_begin() {
             // That is what its client was told of.
             let _ = self.session.answer_orphaned(stream, mark.request_type);
             self.end_given_up(mark, aborted_by("its end, which was not done"), true);
@@ -276,10 +276,7 @@ impl Dispatcher<'_> {
 
     /// Ends the transaction of one that does not happen.
     fn end_given_up(&mut self, held: &HeldRequest, ended: Error, ends_transaction: bool) {
-        let is_end = matches!(
-            held.request_type,
-            RequestType::Commit | RequestType::Rollback
-        );
+        let is_end = held.is_end();
         let open = self.session.transaction(held.stream);
         let begin = open.map(|own| own.begin);
         if let Some(begin) = begin
