@@ -98,9 +98,10 @@ def count_all(program, ops, own, tolerance):
 
 
 def is_dearer(cost, own, tolerance):
-    # Replies come in more or fewer pieces: what is less than one in five requests is no difference.
+    # Replies come in more or fewer pieces: what is less than one in five requests is no difference,
+    # nor is what is a small part of many allocations (a value of 1 MB in pieces: 10.61 to 10.94).
     return (own is None or cost["instructions"] > own["instructions"] * (1 + tolerance)
-            or cost["allocations"] > own["allocations"] + 0.2)
+            or cost["allocations"] > own["allocations"] + max(0.2, tolerance * own["allocations"]))
 
 
 def judge(costs, kept, tolerance):
