@@ -193,8 +193,8 @@ pub(crate) const LOGIN_WORK: u32 = 16;
 pub(crate) const VIEW_SELECT_WORK: u32 = 8;
 /// Requests that are looked at ahead for SELECTs that the view hears of together.
 pub(crate) const FORESEEN_MAX: usize = 16;
-/// Bursts that a view is not told of after one that it had no use for.
-pub(crate) const BURSTS_UNFORESEEN: u32 = 63;
+/// Bursts of a connection that a view is not told of after one that it had no use for.
+pub(crate) const BURSTS_UNFORESEEN: u8 = 63;
 /// Bytes taken from a socket in one read.
 #[doc(hidden)]
 pub const READ_SIZE: usize = 64 << 10;

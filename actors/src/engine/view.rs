@@ -65,8 +65,8 @@ pub trait ReadView: Send + Sync + 'static {
     /// or by somebody who may not read that. Nothing is answered, and nothing needs to be done.
     /// Each is decoded when it is taken from `selects`, sixteen at most: before a lock is.
     ///
-    /// True if it was worth it, as far as that is known: if not, the session thread that has
-    /// called does so for none of the next 63 bursts.
+    /// True if it was worth it, as far as that is known: if not, it is not told of the next 63
+    /// bursts of that connection.
     fn foresee(&self, selects: &mut dyn Iterator<Item = Select<'_>>) -> bool {
         let _ = selects;
         false

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::engine::ReadView;
 use crate::engine::catalog::Catalog;
-use crate::limits::BURSTS_UNFORESEEN;
 use crate::shared::Shared;
 
 /// The catalog and the read view, as of the last look.
@@ -17,8 +16,6 @@ pub(crate) struct Published {
     guest_power: Option<Option<String>>,
     view: Option<Arc<dyn ReadView>>,
     view_version: u64,
-    /// How many more bursts are not told to the view, which had no use for one.
-    unforeseen: u32,
 }
 
 impl Published {
@@ -56,22 +53,6 @@ impl Published {
     #[inline]
     pub(crate) fn view(&self) -> Option<&Arc<dyn ReadView>> {
         self.view.as_ref()
-    }
-
-    /// The read view, if it is to hear of the burst that is here.
-    pub(crate) fn foreseeing_view(&mut self) -> Option<&Arc<dyn ReadView>> {
-        match self.unforeseen.checked_sub(1) {
-            Some(left) => {
-                self.unforeseen = left;
-                None
-            }
-            None => self.view.as_ref(),
-        }
-    }
-
-    /// The view has no use for bursts like this one.
-    pub(crate) fn rest_from_foreseeing(&mut self) {
-        self.unforeseen = BURSTS_UNFORESEEN;
     }
 
     /// Which view that is.

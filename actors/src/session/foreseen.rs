@@ -29,14 +29,18 @@ pub(super) fn foresee(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
     if burst.is_one() {
         return bytes.len();
     }
-    let worker = &mut *dispatcher.worker;
-    let Some(view) = worker.published.foreseeing_view() else {
+    let (worker, session) = (&mut *dispatcher.worker, &mut *dispatcher.session);
+    let Some(view) = worker
+        .published
+        .view()
+        .filter(|_| session.takes_foresight())
+    else {
         return bytes.len();
     };
     let was_worth_it = view.foresee(&mut burst) && burst.at > 0;
     worker.turns.spend((FORESEEN_MAX - burst.left) as u32);
     if !was_worth_it {
-        worker.published.rest_from_foreseeing();
+        session.rest_from_foreseeing();
         return bytes.len();
     }
     burst.at

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::ReadBuf;
 use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::reply::{ReplyHeader, wrap_results};
 use vestibule_wire::{Error, ErrorCode, limits};
@@ -28,14 +27,14 @@ use super::counts::InFlightCounts;
 use super::held::HeldRequests;
 use super::identity::Identity;
 use super::inbox::Inbox;
-use super::incoming::{Filled, Incoming};
+use super::incoming::Incoming;
 use super::intake::Intake;
 use super::login::{LoginCheck, LoginWait};
 use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
 use super::scan::ParkedScan;
 use super::timeouts::ConnectionTimeouts;
-use super::transport::{Transport, poll_read_into};
+use super::transport::Transport;
 use super::watches::Watches;
 use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
@@ -85,6 +84,8 @@ pub(crate) struct ConnectionState {
     /// A login that somebody else decides, whose frame was left.
     login: Option<Box<LoginCheck>>,
     counts: InFlightCounts,
+    /// How many more of its bursts the view is not told of, for it had no use for one.
+    unforeseen: u8,
     /// The last turn was over before the work was.
     is_late: bool,
     /// Until when others go first, for the last turn took much.
@@ -150,6 +151,7 @@ impl ConnectionState {
             login_wait: None,
             login: None,
             counts: InFlightCounts::up_to(bounds.requests),
+            unforeseen: 0,
             is_late: false,
             resting: None,
             stalled: None,
@@ -168,41 +170,6 @@ impl ConnectionState {
             request_timeout: None,
             settings_version: 0,
         }
-    }
-
-    /// Reads what the client has sent.
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.stream.poll_read(cx, buffer)
-    }
-
-    /// Reads more of a large request, straight to where it is gathered, at most `most` bytes, for
-    /// which there is room.
-    pub(crate) fn poll_read_into(
-        &mut self,
-        cx: &mut Context<'_>,
-        inbox: &mut Inbox,
-        most: usize,
-    ) -> Poll<io::Result<usize>> {
-        poll_read_into(&mut *self.stream, cx, inbox.buffer(), most)
-    }
-
-    /// Reads more of a piece of a request in chunks, straight to where that is put together.
-    pub(crate) fn poll_read_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        let stream = &mut *self.stream;
-        let read = |bytes: &mut Vec<u8>, most| poll_read_into(stream, cx, bytes, most);
-        match &mut self.incoming {
-            Some(incoming) => incoming.fill(read),
-            None => Poll::Ready(Ok(Filled::default())),
-        }
-    }
-
-    /// Bytes that have come of a piece whose rest is read straight to its request.
-    pub(crate) fn half_piece(&self) -> Option<usize> {
-        self.incoming.as_ref().and_then(|own| own.half_piece())
     }
 
     /// Whether the client takes bytes again after a flush that it blocked.

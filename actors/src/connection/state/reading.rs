@@ -1,16 +1,72 @@
 //! Reading, and taking frames: what moves the intake.
 
+use std::io;
+use std::task::{Context, Poll};
 use std::time::Instant;
+
+use tokio::io::ReadBuf;
 
 use super::ConnectionState;
 use crate::cells::traffic::Counter;
 use crate::clock::Clock;
+use crate::connection::inbox::Inbox;
+use crate::connection::incoming::Filled;
 use crate::connection::intake::Closing;
+use crate::connection::transport::poll_read_into;
 use crate::hooks::CloseReason;
-use crate::limits::{INBOX_CHUNKS_MAX, INBOX_WAITING_MAX};
+use crate::limits::{BURSTS_UNFORESEEN, INBOX_CHUNKS_MAX, INBOX_WAITING_MAX};
 use crate::resources::credits::{CreditQueue, Grant};
 
 impl ConnectionState {
+    /// Reads what the client has sent.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream.poll_read(cx, buffer)
+    }
+
+    /// Reads more of a large request, straight to where it is gathered, at most `most` bytes, for
+    /// which there is room.
+    pub(crate) fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: &mut Inbox,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        poll_read_into(&mut *self.stream, cx, inbox.buffer(), most)
+    }
+
+    /// Reads more of a piece of a request in chunks, straight to where that is put together.
+    pub(crate) fn poll_read_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let stream = &mut *self.stream;
+        let read = |bytes: &mut Vec<u8>, most| poll_read_into(stream, cx, bytes, most);
+        match &mut self.incoming {
+            Some(incoming) => incoming.fill(read),
+            None => Poll::Ready(Ok(Filled::default())),
+        }
+    }
+
+    /// Bytes that have come of a piece whose rest is read straight to its request.
+    pub(crate) fn half_piece(&self) -> Option<usize> {
+        self.incoming.as_ref().and_then(|own| own.half_piece())
+    }
+
+    /// Whether the view is to hear of the burst that is here.
+    #[inline]
+    pub(crate) fn takes_foresight(&mut self) -> bool {
+        let left = self.unforeseen.checked_sub(1);
+        self.unforeseen = left.unwrap_or(0);
+        left.is_none()
+    }
+
+    /// The view had no use for a burst of it: the next ones are not worth the work. It is counted
+    /// here, so that nobody pays for what others send.
+    pub(crate) fn rest_from_foreseeing(&mut self) {
+        self.unforeseen = BURSTS_UNFORESEEN;
+    }
+
     /// Whether the next frame may be taken now.
     #[inline]
     pub(crate) fn may_take_frame(&self) -> bool {

@@ -472,6 +472,8 @@ fn check_stream(request_type: RequestType, stream: u64) -> Result<(), Error> {
 #[cfg(test)]
 mod ahead_tests;
 #[cfg(test)]
+mod foreseen_tests;
+#[cfg(test)]
 mod piece_tests;
 #[cfg(test)]
 mod tests;

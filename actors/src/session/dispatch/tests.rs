@@ -76,12 +76,22 @@ pub(super) fn connect(stream: Box<dyn Transport>) -> (WorkerCell, Rc<ConnectionC
         shared.memory.clone(),
         clock,
     );
-    let worker = WorkerCell::new(0, shared.clone(), peers, state);
-    let slot = shared.slots.find(ListenerKind::Clients, true).unwrap();
-    let slot = shared.slots.take(slot);
-    let peer = PeerAddress::from(SocketAddr::from(([127, 0, 0, 1], 1024)));
-    let cell = new_cell(&worker, 0, slot, peer.into(), stream, [0; 32]);
+    let worker = WorkerCell::new(0, shared, peers, state);
+    let cell = connect_to(&worker, 0, stream);
     (worker, cell)
+}
+
+/// One more connection of a worker, the session of which has this number.
+pub(super) fn connect_to(
+    worker: &WorkerCell,
+    index: u32,
+    stream: Box<dyn Transport>,
+) -> Rc<ConnectionCell> {
+    let slots = &worker.shared.slots;
+    let slot = slots.find(ListenerKind::Clients, true).unwrap();
+    let slot = slots.take(slot);
+    let peer = PeerAddress::from(SocketAddr::from(([127, 0, 0, 1], 1024)));
+    new_cell(worker, index, slot, peer.into(), stream, [0; 32])
 }
 
 const PING: DecodedRequest<'static> = DecodedRequest {
