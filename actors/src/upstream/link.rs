@@ -18,6 +18,7 @@ use vestibule_wire::client::{MalformedReply, RequestHeader};
 
 use self::answers::Answers;
 pub(crate) use self::answers::{ReadRole, RefusedRequest, Sink};
+pub(crate) use self::ended::EndedLink;
 pub(crate) use self::statements::LinkStatements;
 use super::clients::Clients;
 use super::credits::{Credits, Kind, UserCredits};
@@ -121,6 +122,11 @@ impl<L> UpstreamLink<L> {
     /// What it has to do with reads of replicas.
     pub(crate) fn reads(&self) -> ReadRole {
         self.reads
+    }
+
+    /// What the clients of its worker cost.
+    pub(crate) fn clients(&self) -> &Rc<Clients> {
+        &self.clients
     }
 
     /// Whether it is greeted and logged in.
@@ -479,20 +485,9 @@ impl<L> UpstreamLink<L> {
     }
 }
 
-/// What comes of a link that has ended.
-#[derive(Debug, Default)]
-pub(crate) struct EndedLink {
-    /// Requests that were not sent, and those that may be sent twice.
-    pub(crate) again: Vec<KeptRequest>,
-    /// Requests that were sent, and may not be sent again.
-    pub(crate) sent: Vec<RequestId>,
-    /// Streams in which a transaction may have been open.
-    pub(crate) lost: Vec<LostStream>,
-    /// Streams whose COMMIT was sent and not answered.
-    pub(crate) committing: Vec<ClientStream>,
-}
-
 mod answers;
+mod ended;
+mod executing;
 mod statements;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@
 //! | `session_request` | requests that change what an upstream keeps by session |
 //! | `session_settings` | what a client has set there, so that it can be set again |
 //! | `statements` | statements that clients have prepared, by their texts |
+//! | `preparing` | texts of PREPAREs that are on their way |
 //! | `sql_request` | what requests do with those |
 //! | `sight` | what is seen of them, on any thread |
 //! | `replicas` | which of them may answer SELECTs beside it, and as of when |
@@ -59,6 +60,7 @@ mod outbox;
 mod owed;
 mod pace;
 mod parked;
+mod preparing;
 mod queues;
 mod reads;
 mod replicas;

@@ -17,12 +17,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::preparing::{PreparingTexts, size_of};
 use super::session_request::sets;
 use crate::limits::{STATEMENTS_BYTES_MAX, STATEMENTS_MAX};
 use crate::memory::{Memory, MemoryCharge};
-
-/// What each takes at least, beside its text.
-const ENTRY_SIZE: usize = 128;
 
 /// How many texts that nobody holds any more are told one by one; who was away for longer looks
 /// through all that it has.
@@ -51,11 +49,21 @@ pub(crate) enum StatementRefusal {
     Ambiguous,
 }
 
-/// The text of a PREPARE that is on its way, and what it is charged.
+/// The text of a PREPARE that is on its way; it is not any more when this is dropped.
 #[derive(Debug)]
 pub(crate) struct PreparingText {
     pub(crate) text: Bytes,
-    _charge: MemoryCharge,
+    /// Whose it is, if it is not one of ours.
+    of: Option<(Rc<ClientStatements>, u64)>,
+}
+
+impl Drop for PreparingText {
+    fn drop(&mut self) {
+        if let Some((clients, connection)) = &self.of {
+            let preparing = &mut clients.0.borrow_mut().preparing;
+            preparing.end(*connection, &self.text);
+        }
+    }
 }
 
 impl StatementRefusal {
@@ -96,6 +104,8 @@ struct StatementTable {
     memory: Arc<Memory>,
     /// By the number of the connection, which is never used again.
     clients: HashMap<u64, HeldStatements>,
+    /// What clients have asked for, over all links.
+    preparing: PreparingTexts,
     /// What somebody holds, and what nobody does and is not dropped yet.
     texts: HashMap<Bytes, Weak<StatementText>>,
     sweep_at: usize,
@@ -145,6 +155,7 @@ impl ClientStatements {
     /// None yet; what they take is charged here.
     pub(crate) fn new(memory: Arc<Memory>) -> Self {
         Self(RefCell::new(StatementTable {
+            preparing: PreparingTexts::new(memory.clone()),
             memory,
             clients: HashMap::new(),
             texts: HashMap::new(),
@@ -167,52 +178,46 @@ impl ClientStatements {
         self.0.borrow().find(text)
     }
 
-    /// A PREPARE of a client is sent: its text is kept until that is answered. `under_way` are the
-    /// texts of its others that are not. What it holds already takes no room twice.
+    /// A PREPARE of a client is sent: its text is kept until that is answered. What it holds
+    /// already, or has asked for, takes no room twice.
     ///
     /// # Errors
     ///
     /// There is no room for it, beside all that.
-    pub(crate) fn keep_preparing<'a>(
-        &self,
+    pub(crate) fn keep_preparing(
+        self: &Rc<Self>,
         connection: u64,
         text: &[u8],
-        under_way: impl Iterator<Item = &'a [u8]>,
     ) -> Result<PreparingText, StatementRefusal> {
-        let table = self.0.borrow();
-        let mut charge = MemoryCharge::new(table.memory.clone());
+        let table = &mut *self.0.borrow_mut();
+        let of = Some((self.clone(), connection));
+        if let Some(text) = table.preparing.join(connection, text) {
+            return Ok(PreparingText { text, of });
+        }
         let found = table.find(text);
         let own = table.clients.get(&connection);
-        let holds = |found: &Rc<StatementText>| {
+        let is_held = found.as_ref().is_some_and(|found| {
             let mut held = own.into_iter().flat_map(|own| own.by_id.values());
             held.any(|own| Rc::ptr_eq(&own.text, found))
-        };
-        if !found.as_ref().is_some_and(holds) {
-            let size = ENTRY_SIZE + text.len();
-            let is_held = |own: &[u8]| table.find(own).as_ref().is_some_and(holds);
-            let others = under_way.filter(|own| *own != text && !is_held(own));
-            let others: usize = others.map(|own| ENTRY_SIZE + own.len()).sum();
-            if own.map_or(0, |own| own.bytes) + others + size > STATEMENTS_BYTES_MAX {
+        });
+        if !is_held {
+            let others = own.map_or(0, |own| own.bytes) + table.preparing.bytes_of(connection);
+            if others + size_of(text) > STATEMENTS_BYTES_MAX {
                 return Err(StatementRefusal::TooLarge);
             }
-            if !table.memory.may_keep(size) {
+            if !table.memory.may_keep(size_of(text)) {
                 return Err(StatementRefusal::NoMemory);
             }
-            charge.set(size);
         }
-        Ok(PreparingText {
-            text: found.map_or_else(|| Bytes::copy_from_slice(text), |own| own.text.clone()),
-            _charge: charge,
-        })
+        let text = found.map_or_else(|| Bytes::copy_from_slice(text), |own| own.text.clone());
+        table.preparing.begin(connection, text.clone(), is_held);
+        Ok(PreparingText { text, of })
     }
 
     /// The same of one of ours: it is that of somebody who holds it, or of no use any more.
     pub(crate) fn keep_preparing_ours(&self, text: &[u8]) -> Option<PreparingText> {
-        let table = self.0.borrow();
-        table.find(text).map(|own| PreparingText {
-            text: own.text.clone(),
-            _charge: MemoryCharge::new(table.memory.clone()),
-        })
+        let text = self.find(text)?.text.clone();
+        Some(PreparingText { text, of: None })
     }
 
     /// A client is told that a statement is prepared by this number; `since` is the number of its
@@ -238,7 +243,7 @@ impl ClientStatements {
             held.since = since;
             return Ok(());
         }
-        let size = ENTRY_SIZE + text.len();
+        let size = size_of(text);
         let (count, bytes) = table
             .clients
             .get(&connection)
@@ -252,6 +257,7 @@ impl ClientStatements {
         if !table.memory.may_keep(size) {
             return Err(StatementRefusal::NoMemory);
         }
+        table.preparing.set_held(connection, text, true);
         let text = table.text_of(text);
         let memory = &table.memory;
         let own = table.clients.entry(connection);
@@ -279,8 +285,9 @@ impl ClientStatements {
             Some(_) => {}
         }
         if let Some(held) = own.by_id.remove(&id) {
-            own.bytes -= ENTRY_SIZE + held.text.text.len();
+            own.bytes -= size_of(&held.text.text);
             own.charge.set(own.bytes);
+            (table.preparing).set_held(connection, &held.text.text, false);
             if own.by_id.is_empty() {
                 table.clients.remove(&connection);
             }
@@ -298,6 +305,7 @@ impl ClientStatements {
         for held in own.by_id.into_values() {
             table.drop_text(held.text);
         }
+        table.preparing.on_gone(connection);
         true
     }
 
@@ -335,6 +343,7 @@ impl Default for ClientStatements {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::preparing::ENTRY_SIZE;
 
     fn text(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())

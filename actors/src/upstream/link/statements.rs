@@ -12,7 +12,7 @@
 //! Tarantool may give memory up that it still works with if a statement is unprepared in the very
 //! session that executes it. So none is while others hold it, or something of it is under way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use vestibule_wire::keys::{CODE_ERROR, RequestType};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::answers::{Answers, Sink};
+use super::executing::{ExecutedStatements, Executing};
 use crate::cells::claims::RequestId;
 use crate::upstream::kept::ForwardBody;
 use crate::upstream::owed::OwedRequest;
@@ -50,20 +51,10 @@ enum Known {
 /// A PREPARE that is sent.
 #[derive(Debug)]
 struct Preparing {
-    connection: u64,
     /// Nothing, and what its client is told for that, if there is no room for it.
     text: Result<PreparingText, StatementRefusal>,
-    /// Something was unprepared behind it: it may have been this.
-    is_outdated: bool,
-}
-
-/// An EXECUTE by number that is sent.
-#[derive(Debug, Clone, Copy)]
-struct Executing {
-    /// The upstream's number.
-    id: u32,
-    /// The upstream has told that number over this link, for what the client holds.
-    is_told: bool,
+    /// How often something was unprepared before it. Behind it, that may have been this.
+    unprepared: u64,
 }
 
 /// The prepared statements of one link.
@@ -76,16 +67,19 @@ pub(crate) struct LinkStatements {
     by_id: HashMap<u32, u64>,
     /// By the syncs that they were sent with.
     preparing: HashMap<u64, Preparing>,
-    /// EXECUTEs by number that are sent, by their syncs.
-    executing: HashMap<u64, Executing>,
+    executing: ExecutedStatements,
+    /// How often something was unprepared.
+    unprepared: u64,
     /// UNPREPAREs for which PING was sent, by their syncs: of what clients hold.
     unpreparing: HashSet<u64>,
     /// How many texts were gone when this looked last.
     seen: u64,
-    /// Texts that nobody holds, of which something is under way.
-    left: Vec<u64>,
+    /// Texts that nobody holds and that are executed, by the upstream's numbers.
+    left: HashMap<u32, u64>,
     /// The upstream's numbers of what is to be unprepared.
-    to_release: Vec<u32>,
+    to_release: BTreeSet<u32>,
+    /// The same of what is executed: when that is over.
+    to_release_later: HashSet<u32>,
     /// A text that is to be prepared by one of ours.
     to_prepare: Option<Bytes>,
 }
@@ -151,8 +145,9 @@ impl LinkStatements {
         };
         // Another one may have its number from here on.
         self.sweep();
+        let is_outdated = own.unprepared != self.unprepared;
         // What is held is charged for by itself.
-        let text = own.text.map(|own| own.text);
+        let text = own.text.map(|own| own.text.clone());
         let told = match (id, to, &text) {
             (Some(id), Some(to), Ok(text)) => {
                 let connection = to.key.connection;
@@ -163,7 +158,7 @@ impl LinkStatements {
         };
         let text = text.ok().and_then(|text| self.clients.find(&text));
         match (text, id) {
-            (Some(text), Some(id)) if !own.is_outdated => self.learn(&text, id),
+            (Some(text), Some(id)) if !is_outdated => self.learn(&text, id),
             (Some(text), _) => {
                 let known = self.known.get(&text.number);
                 if known == Some(&Known::Asked) {
@@ -173,7 +168,7 @@ impl LinkStatements {
                     };
                 }
             }
-            (None, Some(id)) if !self.has(id) => self.to_release.push(id),
+            (None, Some(id)) if !self.has(id) => drop(self.to_release.insert(id)),
             (None, _) => {}
         }
         told
@@ -181,54 +176,63 @@ impl LinkStatements {
 
     /// A request is not owed any more.
     pub(super) fn over(&mut self, sync: u64) {
-        self.executing.remove(&sync);
         self.preparing.remove(&sync);
         self.unpreparing.remove(&sync);
+        let Some(id) = self.executing.end(sync) else {
+            return;
+        };
+        if let Some(number) = self.left.remove(&id) {
+            self.leave(number);
+        }
+        if self.to_release_later.remove(&id) {
+            self.to_release.insert(id);
+        }
     }
 
-    /// Whether something by this number of the upstream's is under way.
-    fn is_executed(&self, id: u32) -> bool {
-        self.executing.values().any(|own| own.id == id)
-    }
-
-    /// Takes out the numbers of what is to be unprepared, and may be now.
+    /// Takes out the numbers of what is to be unprepared, and may be now. Asked before each
+    /// request: it looks at nothing twice.
     pub(crate) fn take_released(&mut self) -> Vec<u32> {
         self.sweep();
-        if self.to_release.is_empty() {
-            return Vec::new();
+        let mut all = Vec::new();
+        while let Some(id) = self.to_release.pop_first() {
+            if self.has(id) {
+                // What somebody holds again goes when nobody does.
+            } else if self.executing.has(id) {
+                self.to_release_later.insert(id);
+            } else {
+                all.push(id);
+            }
         }
-        let mut all = std::mem::take(&mut self.to_release);
-        // What somebody holds again goes when nobody does.
-        all.retain(|id| !self.has(*id));
-        let (later, now) = all.into_iter().partition(|id| self.is_executed(*id));
-        self.to_release = later;
-        now
+        all
     }
 
     /// Looks which texts nobody holds any more.
     fn sweep(&mut self) {
         let gone = self.clients.gone_in_all();
-        if gone != self.seen {
-            let left = match self.clients.gone_since(self.seen) {
-                Some(numbers) => numbers,
-                None => self.clients.without_held(self.known.keys().copied()),
-            };
-            self.left.extend(left);
-            self.seen = gone;
+        if gone == self.seen {
+            return;
         }
-        for number in std::mem::take(&mut self.left) {
-            match self.known.get(&number) {
-                Some(Known::As(id)) if self.is_executed(*id) => {
-                    self.left.push(number);
-                }
-                Some(Known::As(id)) => {
-                    self.to_release.push(*id);
-                    self.by_id.remove(id);
-                    self.known.remove(&number);
-                }
-                Some(_) => drop(self.known.remove(&number)),
-                None => {}
+        let left = match self.clients.gone_since(self.seen) {
+            Some(numbers) => numbers,
+            None => self.clients.without_held(self.known.keys().copied()),
+        };
+        self.seen = gone;
+        left.into_iter().for_each(|number| self.leave(number));
+    }
+
+    /// Nobody holds a text any more.
+    fn leave(&mut self, number: u64) {
+        match self.known.get(&number) {
+            Some(Known::As(id)) if self.executing.has(*id) => {
+                self.left.insert(*id, number);
             }
+            Some(Known::As(id)) => {
+                self.to_release.insert(*id);
+                self.by_id.remove(id);
+                self.known.remove(&number);
+            }
+            Some(_) => drop(self.known.remove(&number)),
+            None => {}
         }
     }
 }
@@ -283,42 +287,31 @@ impl LinkStatements {
                 if self.has(id) {
                     return ping();
                 }
-                if self.is_executed(id) {
-                    // When that is over.
-                    if !self.to_release.contains(&id) {
-                        self.to_release.push(id);
-                    }
+                if self.executing.has(id) {
+                    self.to_release_later.insert(id);
                     return ping();
                 }
-                let all = self.preparing.values_mut();
-                all.for_each(|own| own.is_outdated = true);
+                self.unprepared += 1;
             }
         }
         (forward.code, body)
     }
 
     fn begin_preparing(&mut self, forward: &Forward, sync: u64, text: &[u8]) {
-        let (clients, connection) = (&self.clients, forward.key.connection);
+        let clients = &self.clients;
         let text = if forward.is_ours() {
             let kept = clients.keep_preparing_ours(text);
             // Nobody is told.
             kept.ok_or(StatementRefusal::NoMemory)
         } else {
-            let its = self.preparing.values();
-            let its = its.filter(|own| own.connection == connection);
-            let its = its.filter_map(|own| Some(&*own.text.as_ref().ok()?.text));
-            clients.keep_preparing(connection, text, its)
+            clients.keep_preparing(forward.key.connection, text)
         };
-        let preparing = Preparing {
-            connection,
-            text,
-            is_outdated: false,
-        };
-        self.preparing.insert(sync, preparing);
+        let unprepared = self.unprepared;
+        self.preparing.insert(sync, Preparing { text, unprepared });
     }
 
     fn begin_executing(&mut self, sync: u64, id: u32, is_told: bool) {
-        self.executing.insert(sync, Executing { id, is_told });
+        self.executing.begin(sync, Executing { id, is_told });
     }
 
     /// By what number a text is executed here; `None` if by itself, and it is prepared for the next
@@ -399,7 +392,7 @@ impl<S: Sink> Answers<'_, S> {
     /// It was not executed, and is by its text, unless the upstream has something of its connection
     /// already that was sent behind it. False if the client is told.
     fn execute_again(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) -> bool {
-        let executing = self.statements.executing.remove(&frame.sync);
+        let executing = self.statements.executing.get(frame.sync);
         let Some(Executing { id, .. }) = executing.filter(|own| own.is_told) else {
             return false;
         };

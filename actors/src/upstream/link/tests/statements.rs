@@ -1,7 +1,7 @@
 //! Prepared statements over links.
 
 use super::*;
-use crate::limits::STATEMENTS_BYTES_MAX;
+use crate::limits::{MEMORY_SMALL, STATEMENTS_BYTES_MAX};
 use crate::memory::Memory;
 use crate::upstream::sql_request::{StatementStep, prepare, unprepare};
 use crate::upstream::statements::ClientStatements;
@@ -343,6 +343,26 @@ fn the_texts_that_clients_prepare_are_charged_while_they_are_on_their_way() {
     own.sent_one();
     assert!(memory.used() > 0);
     own.link.end();
+    assert_eq!(memory.used(), 0);
+}
+
+#[test]
+fn small_texts_on_their_way_are_charged_by_what_they_take_together() {
+    let memory = Arc::new(Memory::new(16 * STATEMENTS_BYTES_MAX));
+    let clients = Rc::new(ClientStatements::new(memory.clone()));
+    let [mut own, mut other] = [(); 2].map(|()| link(&clients));
+    let text = |byte: u8| vec![byte; MEMORY_SMALL / 4];
+    for (session, byte) in (1..).zip(b'a'..=b'h') {
+        let link = match byte % 2 {
+            0 => &mut own,
+            _ => &mut other,
+        };
+        link.ask(session, RequestType::Prepare, &prepare(&text(byte)));
+        link.sent_one();
+    }
+    assert!(memory.used() > 2 * MEMORY_SMALL);
+    own.link.end();
+    other.link.end();
     assert_eq!(memory.used(), 0);
 }
 
