@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
+use crate::limits::MEMORY_SMALL;
 use crate::segments::{Held, Segments};
 
 /// The counter of a runtime.
@@ -284,6 +284,8 @@ pub(crate) fn give_way<I>(mut holders: Vec<(I, Holding)>, excess: usize) -> Vec<
 ///   session: set, then is it awaited? ──── yes, and there is room ─▶ Tx is told
 /// ```
 ///
+/// In a gateway links are in Tx's place.
+///
 /// The order of these, in each of the two, is what keeps a wake-up from being lost.
 #[derive(Debug, Default)]
 pub(crate) struct OutputGauge {
@@ -293,7 +295,8 @@ pub(crate) struct OutputGauge {
     /// Woken when there may be room for a push, if that is awaited.
     room: Notify,
     is_push_awaited: AtomicBool,
-    is_awaited: AtomicBool,
+    /// Below how many bytes there is the room that is awaited; 0 if none is.
+    awaited_below: AtomicUsize,
     is_closed: AtomicBool,
 }
 
@@ -347,17 +350,17 @@ impl OutputGauge {
         }
     }
 
-    /// Tx wants to be told when there is room.
-    pub(crate) fn await_room(&self) {
-        self.is_awaited.store(true, Ordering::SeqCst);
+    /// Tx wants to be told when there is room, where the output may be so large: when half of that
+    /// is there, so that it is not asked for the next little.
+    pub(crate) fn await_room(&self, room: usize) {
+        self.awaited_below.fetch_max(room / 2 + 1, Ordering::SeqCst);
     }
 
     /// Whether Tx is to be told now that there is room: asked after each change, and true once.
     #[inline]
     pub(crate) fn take_room(&self) -> bool {
-        self.is_awaited.load(Ordering::SeqCst)
-            && self.output() <= CONNECTION_REPLY_BYTES_MAX / 2
-            && self.is_awaited.swap(false, Ordering::SeqCst)
+        let below = self.awaited_below.load(Ordering::SeqCst);
+        below > 0 && self.output() < below && self.awaited_below.swap(0, Ordering::SeqCst) > 0
     }
 
     /// Nobody reads what is written any more.

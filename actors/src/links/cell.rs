@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -15,8 +16,8 @@ use crate::connection::transport::Transport;
 use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    CatalogQuestion, ClientStream, Destination, GatewayCell, Incarnation, LinkClient, LinkFault,
-    LinkUser, Pumped, ReadRole, UpstreamLink,
+    CatalogQuestion, ClientStream, Clients, Destination, GatewayCell, Incarnation, LinkClient,
+    LinkFault, LinkUser, Pumped, ReadRole, UpstreamLink,
 };
 
 /// Why links end at the deadline of a drain.
@@ -46,6 +47,7 @@ pub(super) struct LinkCell {
     /// When it was ready to be used.
     pub(super) ready_at: Cell<Option<Instant>>,
     pub(super) link: RefCell<UpstreamLink<LargeAnswer>>,
+    pub(super) clients: Rc<Clients>,
     /// Questions for the catalog that are on their way.
     catalog: RefCell<HashMap<RequestId, CatalogQuestion>>,
     /// Settings that were answered, until that is noted.
@@ -81,6 +83,7 @@ impl LinkCell {
             reads: link.reads(),
             since: now,
             ready_at: Cell::new(None),
+            clients: link.clients().clone(),
             link: RefCell::new(link),
             catalog: RefCell::default(),
             told_settings: RefCell::default(),

@@ -7,7 +7,9 @@ use vestibule_wire::reply::{HEADER_SIZE, ReplyHeader};
 
 use super::cell::{LinkCell, ToldSetting};
 use crate::cells::claims::RequestId;
-use crate::limits::{CATALOG_REPLY_SIZE_MAX, TURN_SMALL_BYTES_MAX};
+use crate::limits::{
+    CATALOG_REPLY_SIZE_MAX, MEMORY_SMALL, READ_PER_POLL_MAX, TURN_SMALL_BYTES_MAX,
+};
 use crate::memory::MemoryCharge;
 use crate::messages::tx::{LargeReply, Push, Replies};
 use crate::resources::WorkerState;
@@ -56,11 +58,48 @@ pub(super) struct Deliveries<'a> {
 }
 
 impl Deliveries<'_> {
-    /// Sends what there is.
+    /// Sends what there is, which is charged until it stands in the outputs of its connections.
     pub(super) fn send(&mut self) {
-        if let Some(replies) = self.replies.take() {
+        if let Some(mut replies) = self.replies.take() {
+            let mut charge = MemoryCharge::new(self.shared.memory.clone());
+            charge.set(replies.bytes.len());
+            replies.charge = charge.take();
             self.mailbox.replies.do_send(replies);
         }
+    }
+
+    /// Whether there is no memory for a reply of this size that has come whole. Small ones need
+    /// none: as many as may be on their way at a time go beyond the bound.
+    #[inline]
+    fn lacks_memory(&self, size: usize) -> bool {
+        size >= MEMORY_SMALL && !self.shared.memory.may_gather(size)
+    }
+
+    /// The same of a push: they are as many as somebody's code likes, so that small ones need
+    /// memory as well where its client has replies to read. What has come with it is not counted
+    /// yet.
+    fn lacks_memory_for_push(&self, to: &OwedRequest, size: usize) -> bool {
+        let is_unread = || {
+            let output = self.link.clients.output(to.key);
+            output.is_some_and(|own| own > 0)
+        };
+        !self.shared.memory.may_gather(size + READ_PER_POLL_MAX)
+            && (size >= MEMORY_SMALL || is_unread())
+    }
+
+    /// There is no memory for the reply to a request, or for a push before it: its client is told.
+    /// The upstream has done what was asked, or is at it.
+    #[cold]
+    fn tell_no_memory(&mut self, to: &OwedRequest, size: usize) {
+        let reason = format!("there is no memory for the {size} bytes of the reply");
+        let code = ErrorCode::MEMORY_ISSUE;
+        let error = self.shared.outcome_unknown(code, &reason);
+        let header = ReplyHeader {
+            sync: to.sync,
+            schema_version: self.shared.schema_version(),
+        };
+        header.write_error(&mut self.replies().bytes, &error);
+        self.add_head(to);
     }
 
     fn replies(&mut self) -> &mut Replies {
@@ -138,9 +177,15 @@ impl Sink for Deliveries<'_> {
             if to.is_setting {
                 self.note_setting(to, frame.code == 0);
             }
+            if self.lacks_memory(frame.body.len()) {
+                return self.tell_no_memory(to, frame.body.len());
+            }
             header.pass_on(&mut self.replies().bytes, frame.code, frame.body);
             self.add_head(to);
         } else if self.is_waited_for(to.id) {
+            if self.lacks_memory_for_push(to, frame.body.len()) {
+                return self.tell_no_memory(to, frame.body.len());
+            }
             let mut push = Vec::with_capacity(HEADER_SIZE + frame.body.len());
             header.pass_on(&mut push, frame.code, frame.body);
             self.push(to, push);
@@ -193,18 +238,7 @@ impl Sink for Deliveries<'_> {
                 replies.large.push(LargeReply { head, frame });
                 self.add_head(to);
             }
-            LargeAnswer::TooLarge(size) => {
-                // The upstream has done what was asked, or is at it.
-                let reason = format!("there is no memory for the {size} bytes of the reply");
-                let code = ErrorCode::MEMORY_ISSUE;
-                let error = self.shared.outcome_unknown(code, &reason);
-                let header = ReplyHeader {
-                    sync: to.sync,
-                    schema_version: self.shared.schema_version(),
-                };
-                header.write_error(&mut self.replies().bytes, &error);
-                self.add_head(to);
-            }
+            LargeAnswer::TooLarge(size) => self.tell_no_memory(to, size),
         }
     }
 }

@@ -308,6 +308,14 @@ impl Links {
         }
     }
 
+    /// Has those go on who have waited for memory, if there is some again: nobody else would tell
+    /// their links.
+    pub(crate) fn look_at_memory(&self) {
+        let hub = self.state.borrow();
+        let waiting = hub.clients.take_short();
+        waiting.into_iter().for_each(|own| hub.has_read(own));
+    }
+
     /// Has the sockets take what was put into the links.
     pub(super) fn flush(&self) {
         let mut dirty = std::mem::take(&mut self.state.borrow_mut().dirty);

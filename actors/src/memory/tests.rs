@@ -1,6 +1,7 @@
 //! Shares, charges and room.
 
 use super::*;
+use crate::limits::CONNECTION_REPLY_BYTES_MAX;
 
 const MIB: usize = 1 << 20;
 
@@ -93,11 +94,17 @@ fn tx_is_told_once_of_the_room_that_it_awaits_and_not_before_there_is_enough() {
     let gauge = charge.gauge().clone();
     assert!(!gauge.take_room(), "nobody awaits it");
     charge.set(Held::buffers(0), CONNECTION_REPLY_BYTES_MAX);
-    gauge.await_room();
+    gauge.await_room(CONNECTION_REPLY_BYTES_MAX);
     assert!(!gauge.take_room());
     charge.set(Held::buffers(0), CONNECTION_REPLY_BYTES_MAX / 2);
     assert!(gauge.take_room());
     assert!(!gauge.take_room());
+    gauge.await_room(MEMORY_SMALL);
+    assert!(!gauge.take_room(), "that is much where there may be little");
+    charge.set(Held::buffers(0), MEMORY_SMALL);
+    assert!(!gauge.take_room());
+    charge.set(Held::buffers(0), 0);
+    assert!(gauge.take_room() && !gauge.take_room());
     assert!(!gauge.is_closed());
     drop(charge);
     assert!(gauge.is_closed());

@@ -60,7 +60,7 @@ impl<E: Engine> TxCore<E> {
         let delivered = &shared.counters[worker].replies_delivered;
         let mut held = replies.look(delivered.load(Ordering::SeqCst));
         if held >= CONNECTION_REPLY_BYTES_MAX {
-            replies.gauge().await_room();
+            replies.gauge().await_room(CONNECTION_REPLY_BYTES_MAX);
             // There may have come room before that.
             held = replies.look(delivered.load(Ordering::SeqCst));
             if held >= CONNECTION_REPLY_BYTES_MAX {

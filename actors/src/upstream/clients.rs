@@ -3,6 +3,7 @@
 //! sessions' numbers, for every request looks here.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,9 @@ use crate::memory::{Memory, OutputGauge};
 #[derive(Debug)]
 pub(crate) struct Clients {
     loads: RefCell<Vec<Option<ClientLoad>>>,
+    /// The connections of those that would have room, were memory not scarce: nothing that they do
+    /// themselves tells when it is not any more.
+    short: RefCell<BTreeSet<u64>>,
     /// What is kept for all clients until they read.
     pub(super) memory: Arc<Memory>,
 }
@@ -44,6 +48,7 @@ impl Clients {
     pub(crate) fn new(memory: Arc<Memory>) -> Self {
         Self {
             loads: RefCell::default(),
+            short: RefCell::default(),
             memory,
         }
     }
@@ -65,6 +70,7 @@ impl Clients {
 
     /// A connection has ended. Another one may have its session already.
     pub(crate) fn forget(&self, session: u32, connection: u64) {
+        self.short.borrow_mut().remove(&connection);
         if let Some(own) = self.loads.borrow_mut().get_mut(session as usize) {
             let _ = own.take_if(|own| own.connection == connection);
         }
@@ -77,7 +83,7 @@ impl Clients {
     }
 
     /// Bytes that wait for a client to read them; `None` if it is gone, and nothing is kept for it.
-    pub(super) fn output(&self, key: ClientStream) -> Option<usize> {
+    pub(crate) fn output(&self, key: ClientStream) -> Option<usize> {
         let output = self.with(key, |own| {
             (!own.gauge.is_closed()).then(|| own.gauge.output())
         });
@@ -104,9 +110,26 @@ impl Clients {
         }
     }
 
-    /// The worker is to tell when a client has read. It may have before that: look again.
-    pub(super) fn await_room(&self, key: ClientStream) {
-        self.with(key, |own| own.gauge.await_room());
+    /// The worker is to tell when a client has read, or when memory is not scarce any more. Either
+    /// may have been before that: look again, whether there is the room that is returned.
+    pub(super) fn await_room(&self, key: ClientStream) -> usize {
+        let room = self.room();
+        self.with(key, |own| {
+            own.gauge.await_room(room);
+            if room < CONNECTION_REPLY_BYTES_MAX {
+                self.short.borrow_mut().insert(key.connection);
+            }
+        });
+        room
+    }
+
+    /// The connections of those that have waited for memory, if there is some: look at them again.
+    pub(crate) fn take_short(&self) -> BTreeSet<u64> {
+        let mut short = self.short.borrow_mut();
+        if short.is_empty() || self.memory.is_scarce() {
+            return BTreeSet::new();
+        }
+        std::mem::take(&mut short)
     }
 
     /// Calls of a client that upstreams have on their way.

@@ -68,16 +68,15 @@ impl ConnectionQueue {
             .requests
             .front()
             .is_some_and(|own| own.forward.is_ours());
-        let may = || {
+        let may = |room| {
             let output = clients.output(key);
-            output.is_none_or(|own| slow.may_send(own, clients.room()))
+            output.is_none_or(|own| slow.may_send(own, room))
         };
-        if is_ours || may() {
+        if is_ours || may(clients.room()) {
             return true;
         }
-        clients.await_room(key);
-        // There may have come room before that.
-        may()
+        // There may have come room before it is awaited.
+        may(clients.await_room(key))
     }
 }
 

@@ -63,7 +63,14 @@ fn who_does_not_read_holds_little_gets_all_in_the_end_and_is_in_nobodys_way() {
 
 #[test]
 fn whoever_does_not_read_what_is_pushed_to_it_is_told_so_and_nobody_else_is() {
-    const PUSHES: usize = 60;
+    // What is gathered before it is passed on, and what comes whole.
+    for size in [MIB, 60 << 10, 12 << 10] {
+        push_to_who_does_not_read(size);
+    }
+}
+
+fn push_to_who_does_not_read(size: usize) {
+    let pushes = 60 * MIB / size;
     let upstream = FakeUpstream::start();
     let (max, limits) = (32 * MIB, ConnectionLimits::default());
     let config = config()
@@ -74,11 +81,11 @@ fn whoever_does_not_read_what_is_pushed_to_it_is_told_so_and_nobody_else_is() {
     let (mut greedy, mut other) = (server.connect(), server.connect());
     greedy.send(&eval(1, "push()"));
     let asked = upstream.asked();
-    let body = large(MIB);
-    for _ in 0..PUSHES {
-        asked.push(&body);
+    let body = large(size);
+    for _ in 0..60 {
+        (0..MIB / size).for_each(|_| asked.push(&body));
         pass(&mut other, &upstream, &eval(1, "return 1"));
-        assert!(used(&server) <= max);
+        assert!(used(&server) <= max, "{size}");
     }
     asked.reply(DONE);
     pass(&mut other, &upstream, &eval(2, "return 1"));
@@ -91,7 +98,7 @@ fn whoever_does_not_read_what_is_pushed_to_it_is_told_so_and_nobody_else_is() {
         pushed += 1;
     };
     assert_eq!(told.error_code(), Some(2));
-    assert!((1..PUSHES).contains(&pushed), "{pushed}");
+    assert!((1..pushes).contains(&pushed), "{pushed} of {size}");
     pass(&mut greedy, &upstream, &eval(3, "return 1"));
 }
 

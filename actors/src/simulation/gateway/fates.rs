@@ -8,7 +8,7 @@ use vestibule_wire::request::Body;
 
 use super::accounts::Accounts;
 use super::connected::{Answer, Connected};
-use crate::limits::UPSTREAM_REPLY_LARGE;
+use crate::limits::MEMORY_SMALL;
 use crate::simulation::client::Client;
 use crate::simulation::ledger::Ledger;
 use crate::upstream::Destination;
@@ -46,8 +46,8 @@ pub(super) struct Fates {
     now: Instant,
     pub(super) refused: usize,
     pub(super) replies: usize,
-    /// Bytes of replies that were sent since memory is scarce, but for large ones, which are
-    /// refused when there is none.
+    /// Bytes of replies that were sent since memory is scarce, but for those that are not small,
+    /// which are refused when there is none.
     pub(super) sent_beside: usize,
     /// Connections that upstreams have lost at a COMMIT or ROLLBACK: before it, and behind it.
     pub(super) lost_at_ends: [usize; 2],
@@ -117,7 +117,7 @@ impl Fates {
     pub(super) fn count_reply(&mut self, answer: &Answer) {
         self.replies += 1;
         if let Answer::Body(body) = answer
-            && body.len() < UPSTREAM_REPLY_LARGE
+            && body.len() < MEMORY_SMALL
         {
             self.sent_beside += body.len();
         }

@@ -24,6 +24,14 @@ impl Model {
         self.link.pump(&self.claims);
     }
 
+    /// The worker looks at those that have waited for memory.
+    fn look_at_memory(&mut self) {
+        for connection in self.clients.take_short() {
+            self.link.has_read(connection);
+        }
+        self.link.pump(&self.claims);
+    }
+
     fn syncs(&mut self) -> Vec<u64> {
         let written = self.written();
         written.iter().map(|(header, _)| header.sync).collect()
@@ -96,9 +104,35 @@ fn who_has_replies_to_read_while_memory_is_scarce_is_asked_for_no_more() {
     slow.set(Held::buffers(MEMORY_SMALL), MEMORY_SMALL);
     own.submit(1, Kind::Other, &[]);
     assert!(own.written().is_empty(), "it has replies to read again");
+    own.look_at_memory();
+    assert!(own.written().is_empty(), "memory is scarce still");
     others.set(0);
-    own.read(1, &mut slow, MEMORY_SMALL);
+    own.look_at_memory();
     assert_eq!(own.written().len(), 1, "there is memory by now");
+}
+
+/// Of what it reads its link hears when that may be enough, and not each time.
+#[test]
+fn who_has_much_to_read_while_memory_is_scarce_is_not_looked_at_for_each_byte() {
+    let mut own = Model::greeted();
+    let memory = own.clients.memory.clone();
+    memory.set_max(64 * MEMORY_SMALL);
+    let mut others = MemoryCharge::new(memory);
+    others.set(49 * MEMORY_SMALL);
+    let mut slow = own.client(1);
+    slow.set(Held::buffers(FULL / 4), FULL / 4);
+    own.submit(1, Kind::Other, &[]);
+    own.link.pump(&own.claims);
+    for left in [FULL / 8, 2 * MEMORY_SMALL, MEMORY_SMALL] {
+        slow.set(Held::buffers(left), left);
+        assert!(!slow.gauge().take_room(), "{left}");
+    }
+    slow.set(Held::buffers(0), 0);
+    assert!(slow.gauge().take_room());
+    drop(slow);
+    own.clients.forget(1, 1);
+    others.set(0);
+    assert!(own.clients.take_short().is_empty(), "it is gone");
 }
 
 #[test]
