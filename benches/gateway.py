@@ -2,12 +2,13 @@
 """Measures a gateway before a Tarantool, beside HAProxy in TCP mode and beside no proxy at all.
 
   cargo build --release
-  benches/gateway.py                  # about 5 minutes; nothing else should run meanwhile
+  benches/gateway.py                  # about 6 minutes; nothing else should run meanwhile
   benches/gateway.py --draw           # tells the figures again that are kept
 
 Contenders are measured in turn, round by round and each round in another order; what is told are
 medians, and medians of the ratios of each round. Behind that: what fail-overs take, what clients are
-told while the upstream is blocked, and how many connections it has for 10,000 clients. The figures
+told while the upstream is blocked, while 10,000 calls sleep and while all are gone, and how many
+connections the upstream has for 10,000 clients. The figures
 are kept in benches/measured/gateway.json, and the tables of docs/gateway.md are made of them. Needs
 nothing but the standard library, Debian's tarantool and haproxy. See README.md beside this file.
 """
@@ -37,7 +38,7 @@ BEGIN, END = "<!-- figures: made by benches/gateway.py -->", "<!-- end of figure
 OPS = ["ping", "replace", "select"]
 SHAPES = ["1x1", "1x64", "16x16", "50x32", "256x4", "512x1"]
 CONTENDERS = [DIRECT, HAPROXY, GATEWAY]
-PARTS = ["rates", "failover", "blocked", "clients"]
+PARTS = ["rates", "failover", "gone", "blocked", "sleepers", "clients"]
 # The operator of the benchmark needs this long to notice that the primary is gone.
 NOTICE_S = 0.1
 
@@ -172,6 +173,38 @@ def failover(options):
     return figures
 
 
+def gone(options):
+    """While all are gone: what the gateway does with its processor, beside many clients; and how
+    soon they are answered by the first one that takes changes again."""
+    with three(options) as (instances, gateway), contextlib.ExitStack() as stack:
+        few = min(options.clients, 1000)
+        all_of_them = [upstreams.Client(gateway.port) for _ in range(few)]
+        for own in all_of_them:
+            stack.callback(own.close)
+        back = []
+        for _ in range(options.stops):
+            for own in instances:
+                own.kill()
+            time.sleep(1.5)
+            before, began = upstreams.processor_time(gateway.process), time.monotonic()
+            time.sleep(options.blocked_seconds)
+            used = upstreams.processor_time(gateway.process) - before
+            share = used / (time.monotonic() - began)
+            codes = {own.ask(upstreams.select_one(1)) for own in all_of_them}
+            instances[1].start(read_only=True)
+            time.sleep(0.5)
+            instances[1].set_read_only(False)
+            back.append(upstreams.answered_after(all_of_them[0]))
+            wrong = sum(own.ask(upstreams.select_one(1)) != 0 for own in all_of_them)
+            for own in (instances[0], instances[2]):
+                own.start(read_only=True)
+            instances.append(instances.pop(0))
+    figures = {"clients": few, "processor_share": round(share, 4), "codes": sorted(codes),
+               "errors": wrong, "back_ms": spread(back)}
+    print("gone    ", figures, flush=True)
+    return figures
+
+
 def spread(values):
     return {"times": len(values), "median": round(statistics.median(values), 1),
             "worst": round(max(values), 1)} if values else None
@@ -223,6 +256,33 @@ def blocked(options):
                "p99_us": round(statistics.quantiles(times, n=100)[98], 1),
                "visits": visits, "connects": connects, "seconds": busy}
     print("blocked ", figures, flush=True)
+    return figures
+
+
+def sleepers(options):
+    """What others wait for while calls of many clients sleep."""
+    with one(options) as (upstream, gateway), contextlib.ExitStack() as stack:
+        sleep = ("while not rawget(_G, 'is_over') do require('fiber').sleep(0.01) end")
+        all_of_them = [upstreams.Client(gateway.port) for _ in range(options.clients)]
+        for own in all_of_them:
+            stack.callback(own.close)
+            own.send(upstreams.request(upstreams.EVAL, {0x27: sleep, 0x21: []}))
+        client = upstreams.Client(gateway.port)
+        stack.callback(client.close)
+        figures = {"clients": options.clients, "errors": 0}
+        for name, frame in (("ping", upstreams.request(upstreams.PING, {})),
+                            ("select", upstreams.select_one(1)),
+                            ("replace", upstreams.replace(1))):
+            times, end = [], time.monotonic() + options.blocked_seconds / 2
+            while len(times) < 2 or time.monotonic() < end:
+                began = time.perf_counter()
+                figures["errors"] += client.ask(frame) != 0
+                times.append((time.perf_counter() - began) * 1e6)
+            figures[name] = {"p50_us": round(statistics.median(times), 1),
+                             "p99_us": round(statistics.quantiles(times, n=100)[98], 1)}
+        upstream.evaluate("rawset(_G, 'is_over', true)")
+        figures["errors"] += sum(own.code()[0] != 0 for own in all_of_them)
+    print("sleepers", figures, flush=True)
     return figures
 
 
@@ -299,6 +359,20 @@ def events(figures):
             " Python sees it")
         add(f"connections that the upstream sees come in these {own['seconds']:g} s, in which"
             f" {own['visits']:,} clients come, ask and leave", own["connects"])
+    if "gone" in figures:
+        own = figures["gone"]
+        add(f"while all are gone: the gateway's processor time, beside {own['clients']:,} clients",
+            f"{own['processor_share']:.1%} of a core")
+        add("from when the first one takes changes again to when the first client is answered,"
+            f" {own['back_ms']['times']} times",
+            f"{own['back_ms']['median']:g} ms, {own['back_ms']['worst']:g} ms at worst")
+    if "sleepers" in figures:
+        own = figures["sleepers"]
+        times = [f"{name} {own[name]['p50_us']:g} µs, {own[name]['p99_us']:g} µs"
+                 for name in ("ping", "select", "replace")]
+        add(f"while calls of {own['clients']:,} clients sleep, more than an instance reads: what"
+            " another client waits for, at the median and at the 99th percentile",
+            "; ".join(times))
     if "clients" in figures:
         own = figures["clients"]
         add(f"connections of the upstream for {own['clients']:,} clients of"

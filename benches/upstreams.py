@@ -16,7 +16,7 @@ DIRECT, HAPROXY, GATEWAY = "direct", "haproxy", "gateway"
 SPACE = 512
 GREETING_SIZE = 128
 CODE_AT, HEAD_SIZE = 8, 5
-REPLACE, SELECT, EVAL = 3, 1, 8
+PING, REPLACE, SELECT, EVAL = 64, 3, 1, 8
 PATIENCE_S = 20
 
 # All may write until they have what a benchmark needs; nobody connects before that.
@@ -195,6 +195,15 @@ def connections_of(upstream):
 
 
 # ---- what befalls upstreams ------------------------------------------------------------
+
+
+def answered_after(client):
+    """Milliseconds until a client is answered that asks again and again."""
+    began = time.monotonic()
+    while client.ask(replace(1)) != 0:
+        if time.monotonic() > began + PATIENCE_S:
+            raise compare.Failure("nobody is answered")
+    return (time.monotonic() - began) * 1e3
 
 
 class Writer(threading.Thread):

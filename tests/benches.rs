@@ -94,6 +94,8 @@ fn a_gateway_is_measured_beside_a_proxy_and_none_at_all() {
         "rate_to_direct",
         "killed_ms",
         "stopped_ms",
+        "back_ms",
+        "sleepers",
         "p99_us",
         "upstream_connections",
     ] {

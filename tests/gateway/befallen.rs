@@ -1,16 +1,23 @@
-//! What befalls real upstreams: they hang and wake, compute, restart one after another, wait for
-//! others, and have more calls than they can answer.
+//! What befalls real upstreams: they hang and wake, compute, restart one after another, and wait
+//! for others.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::fs;
+use std::path::Path;
 
-use vestibule_actors::testing::{Peer, RequestBuilder};
-use vestibule_actors::wire::keys::{self, RequestType};
-
+use super::client::get;
 use super::failover::{Load, check, insert, keys_of};
+use super::seen::{metric, upstream};
 use super::support::tarantool::Tarantool;
-use super::support::{Directory, tarantool};
-use super::{connect, eval, gateway, log_in, set_read_only, start, start_at, wait_for};
+use super::support::{Directory, Server, tarantool, wait_until};
+use super::{
+    connect, eval, gateway, log_in, logged_gateway, set_read_only, start, start_at, wait_for,
+};
+
+/// Descriptors that it has open, whether it answers or not.
+fn descriptors(upstream: &Tarantool) -> usize {
+    let path = format!("/proc/{}/fd", upstream.process.id());
+    fs::read_dir(path).expect("the process is there").count()
+}
 
 fn connection_count(upstream: &Tarantool) -> u64 {
     let count = eval("return box.stat.net().CONNECTIONS.current");
@@ -18,14 +25,17 @@ fn connection_count(upstream: &Tarantool) -> u64 {
 }
 
 /// R-3: one that hangs is given up, and when it wakes and says still that it takes changes, nothing
-/// that was sent since goes there.
+/// that was sent since goes there, and operators are told of both.
 #[test]
 fn one_that_hangs_and_wakes_is_not_written_to_beside_the_one_that_took_over() {
     let Some(program) = tarantool() else { return };
     let directories = [Directory::new(), Directory::new()];
     let [first, second] = [0, 1].map(|at| start(&program, &directories[at]));
     set_read_only(&second, true);
-    let server = gateway(&directories[0], &[("a", &first), ("b", &second)]);
+    let both = format!("a={},b={}", first.address, second.address);
+    let log = directories[0].path().join("gateway.log");
+    let options = ["--upstream", &both, "--http-listen", "127.0.0.1:0"];
+    let server = logged_gateway(&directories[0], &options, &log);
     let mut peer = log_in(server.connect());
     assert_eq!(peer.ask(&insert(1)).code, 0);
     first.process.signal("STOP");
@@ -41,8 +51,36 @@ fn one_that_hangs_and_wakes_is_not_written_to_beside_the_one_that_took_over() {
     for key in 200..2000 {
         assert_eq!(peer.ask(&insert(key)).code, 0);
     }
+    operators_are_told(&server, &log);
+    for key in 2000..2100 {
+        assert_eq!(peer.ask(&insert(key)).code, 0);
+    }
     assert_eq!(keys_of(&first).into_iter().collect::<Vec<_>>(), [1]);
-    assert_eq!(keys_of(&second).len(), 1900);
+    assert_eq!(keys_of(&second).len(), 2000);
+}
+
+/// Both take changes, and requests go to the second one alone: by all that operators look at.
+fn operators_are_told(server: &Server, log: &Path) {
+    wait_until("both are known to take changes", || {
+        ["a", "b"].map(|name| upstream(server, name)["is_writable"] == true) == [true; 2]
+    });
+    let targets = ["a", "b"].map(|name| upstream(server, name)["is_target"] == true);
+    assert_eq!(targets, [false, true]);
+    let http = server.http_address();
+    for (name, target) in [("a", 0.0), ("b", 1.0)] {
+        let labels = format!("{{upstream=\"{name}\"}}");
+        assert_eq!(metric(http, "upstream_writable", &labels), Some(1.0));
+        assert_eq!(metric(http, "upstream_target", &labels), Some(target));
+    }
+    let told = "ore than one upstream says that it takes changes";
+    let page = get(http, "/status.txt").body;
+    let line = page.lines().find(|own| own.contains(told)).expect(&page);
+    assert!(line.contains("SERIOUS"), "{line}");
+    assert!(line.ends_with("a, b; requests go to b alone"), "{line}");
+    let log = fs::read_to_string(log).expect("it is written");
+    let line = log.lines().find(|own| own.contains(told)).expect(&log);
+    assert!(line.contains("WARN"), "{line}");
+    assert!(line.ends_with("a, b; requests go to b alone"), "{line}");
 }
 
 /// R-4, GW-15: clients that come again and again while the upstream computes are told, and none of
@@ -57,20 +95,26 @@ fn while_an_upstream_computes_clients_are_told_and_it_has_no_more_connections() 
     assert_eq!(peer.ask(&insert(1)).code, 0);
     let before = connection_count(&upstream);
     let mut blocker = connect(&upstream);
-    blocker.send(&eval(
-        "local clock = require('clock') local ends = clock.time() + 3 \
-         while clock.time() < ends do end",
-    ));
+    let until = directory.path().join("until");
+    // Nothing of that lets another fiber run.
+    blocker.send(&eval(&format!(
+        "repeat local file = io.open('{}') until file",
+        until.display()
+    )));
     wait_for(&server, "solo");
+    let descriptors = descriptors(&upstream);
     for _ in 0..400 {
         let mut late = log_in(server.connect());
         let told = late.ask(&insert(2));
-        // It may have come to its end meanwhile.
-        assert!([None, Some(116), Some(3)].contains(&told.error_code()));
+        assert_eq!(told.error_code(), Some(116));
+        assert!(told.error_mentions("a: no "), "{:?}", told.error_text());
     }
+    assert_eq!(self::descriptors(&upstream), descriptors);
+    fs::write(&until, "").expect("the directory is ours");
     assert_eq!(blocker.receive().code, 0);
     wait_for(&server, "assist");
     assert_eq!(peer.ask(&insert(3)).code, 0);
+    assert_eq!(keys_of(&upstream).into_iter().collect::<Vec<_>>(), [1, 3]);
     // The one that asks is one, and was then; that of the blocker is another.
     assert_eq!(connection_count(&upstream), before + 1);
 }
@@ -141,50 +185,4 @@ fn an_orphan_is_not_written_to() {
         assert_eq!(peer.ask(&insert(key)).code, 0);
     }
     assert_eq!((keys_of(&first).len(), keys_of(&second).len()), (0, 100));
-}
-
-/// GW-12: more calls than an instance reads requests wait in the gateway, and pass nobody's reads.
-#[test]
-fn calls_that_sleep_leave_room_for_others() {
-    let Some(program) = tarantool() else { return };
-    let directory = Directory::new();
-    let upstream = start(&program, &directory);
-    let server = gateway(&directory, &[("a", &upstream)]);
-    let is_over = AtomicBool::new(false);
-    let mut sleepers = log_in(server.connect());
-    let sleep = RequestBuilder::new(RequestType::Eval, 7)
-        .text(
-            keys::EXPR,
-            "while not rawget(_G, 'is_over') do require('fiber').sleep(0.01) end",
-        )
-        .pair(keys::TUPLE, &[0x90]);
-    // Of these 384 sleep at a time.
-    sleepers.send_bytes(&[&sleep.bytes()[..]; 1000].concat());
-    thread::scope(|scope| {
-        let reads = scope.spawn(|| read(log_in(server.connect()), &is_over));
-        let mut peer = log_in(server.connect());
-        for key in 0..200 {
-            assert_eq!(peer.ask(&insert(key)).code, 0);
-        }
-        is_over.store(true, Ordering::SeqCst);
-        assert!(reads.join().expect("all are answered") > 0);
-    });
-    assert_eq!(
-        connect(&upstream)
-            .ask(&eval("rawset(_G, 'is_over', true)"))
-            .code,
-        0
-    );
-    for _ in 0..1000 {
-        assert_eq!(sleepers.receive().code, 0);
-    }
-}
-
-fn read(mut peer: Peer, is_over: &AtomicBool) -> usize {
-    let mut count = 0;
-    while !is_over.load(Ordering::SeqCst) || count == 0 {
-        assert_eq!(peer.ask(&RequestBuilder::select(1, 1)).code, 0);
-        count += 1;
-    }
-    count
 }

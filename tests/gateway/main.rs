@@ -11,13 +11,19 @@ mod support;
 
 mod befallen;
 mod cut;
+mod definitions;
 mod failover;
 mod greedy;
+mod overload;
 mod pinned;
 mod replicas;
+mod rolling;
 mod statements;
+mod tokens;
 mod users;
 
+use std::fs::File;
+use std::path::Path;
 use std::process::Command;
 
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
@@ -68,6 +74,19 @@ fn gateway_with(directory: &Directory, options: &[&str]) -> Server {
         file,
     ];
     Server::start_gateway(&[&account, options].concat())
+}
+
+/// The same with its log in a file.
+fn logged_gateway(directory: &Directory, options: &[&str], log: &Path) -> Server {
+    let password = secret(directory.path(), "gateway");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+        .args(["--upstream-user", "gateway", "--upstream-password-file"])
+        .arg(password)
+        .args(options)
+        .stderr(File::create(log).expect("the directory is ours"));
+    Server::spawn_with(command, false, options.contains(&"--http-listen"))
 }
 
 fn eval(expression: &str) -> RequestBuilder {

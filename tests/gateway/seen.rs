@@ -30,7 +30,7 @@ pub(super) fn upstream(server: &Server, name: &str) -> Json {
     own.expect("it is shown").clone()
 }
 
-fn metric(address: SocketAddr, name: &str, labels: &str) -> Option<f64> {
+pub(super) fn metric(address: SocketAddr, name: &str, labels: &str) -> Option<f64> {
     get(address, "/metrics").metric(&format!("vestibule_{name}{labels}"))
 }
 

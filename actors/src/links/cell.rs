@@ -218,7 +218,11 @@ impl LinkCell {
             let was_wanted = self.link.borrow().credits().is_wanted();
             match self.poll_read(worker, gateway, mailbox, cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(count)) => total += count,
+                Poll::Ready(Ok(count)) => {
+                    total += count;
+                    let upstream = &gateway.sight.upstreams()[self.incarnation.upstream];
+                    upstream.links_on(worker.index).reads.add(1);
+                }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
             }
             if was_wanted && !self.link.borrow().credits().is_wanted() {

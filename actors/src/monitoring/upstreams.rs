@@ -29,6 +29,9 @@ pub struct UpstreamInfo {
     pub is_writable: Option<bool>,
     /// Whether requests go there.
     pub is_target: bool,
+    /// The last election of its replica set that it has told of: those that elect their leaders
+    /// count them, since 2.10.
+    pub term: Option<u64>,
     /// What is wrong with it, if anything is.
     pub trouble: Option<String>,
     /// The version that it has greeted with last.
@@ -141,6 +144,7 @@ impl UpstreamInfo {
                 since: now.saturating_duration_since(report.since),
                 is_writable: (condition.is_serving()).then(|| condition.is_writable()),
                 is_target: target == Some(index),
+                term: report.term,
                 trouble: report.trouble,
                 version,
                 in_flight: sight.sum(|own| &own.in_flight),

@@ -49,6 +49,12 @@ pub(super) fn find_bool(reader: &mut Reader<'_>, key: &str) -> Option<bool> {
     reader.read_bool().ok()
 }
 
+/// The same of a whole number.
+pub(super) fn find_uint(reader: &mut Reader<'_>, key: &str) -> Option<u64> {
+    find(reader, key)?;
+    reader.read_uint().ok()
+}
+
 /// The same of a text.
 pub(super) fn find_str<'a>(reader: &mut Reader<'a>, key: &str) -> Option<&'a str> {
     find(reader, key)?;

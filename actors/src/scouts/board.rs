@@ -11,8 +11,9 @@ use vestibule_wire::ballot::Ballot;
 use crate::shared::Shared;
 use crate::throttle::Throttle;
 use crate::upstream::{
-    CatalogDigest, Condition, Decision, Destination, Failover, GatewayCell, Incarnation,
-    InstanceIdentity, ProbePace, Replicas, Scout, ScoutReport, UpstreamDrain, count_writable,
+    CatalogDigest, Condition, Decision, Destination, ElectionTerm, Failover, GatewayCell,
+    HAS_ID_SINCE, Incarnation, InstanceIdentity, ProbePace, Replicas, Scout, ScoutReport,
+    UpstreamDrain, count_writable,
 };
 
 /// What is known of one upstream.
@@ -60,6 +61,7 @@ impl KnownUpstream {
             since: now,
             trouble: self.scout.trouble(now),
             version: self.version,
+            term: self.scout.term(),
             connects: self.run,
             probes: self.probes,
         }
@@ -159,6 +161,10 @@ impl ScoutBoard {
             known[index].solo = None;
             known[index].version = Some(version);
             known[index].schema_version = 0;
+            if version < HAS_ID_SINCE {
+                // Another program than before: it tells of none.
+                known[index].scout.on_term(None);
+            }
             known.iter().filter_map(|own| own.version).min()
         };
         if let Some(lowest) = lowest {
@@ -216,6 +222,12 @@ impl ScoutBoard {
         let mut own = replicas.borrow_mut();
         own.follow(self.gateway.target());
         self.gateway.set_readable(own.readable(&conditions));
+    }
+
+    /// Of which elections upstreams have told.
+    fn terms(&self) -> Vec<ElectionTerm> {
+        let known = self.known.borrow();
+        known.iter().map(|own| own.scout.term()).collect()
     }
 
     fn conditions(&self) -> Vec<Condition> {
@@ -282,16 +294,12 @@ impl ScoutBoard {
         let conditions = self.conditions();
         let now = self.now();
         let writable = count_writable(&conditions);
-        if writable > 1
-            && let Some(times) = self.split.borrow_mut().note(now)
+        let decision = (self.failover.borrow_mut()).decide(&conditions, &self.terms(), now);
+        if let Decision::To(upstream) = decision
+            && writable > 1
         {
-            log::warn!(
-                "more than one upstream says that it takes changes ({times} times): {}; requests \
-                 go to one alone",
-                self.names(Condition::is_writable)
-            );
+            self.warn_of_split(upstream, now);
         }
-        let decision = self.failover.borrow_mut().decide(&conditions, now);
         if (self.pace.borrow_mut()).on_decided(decision, writable, now) {
             self.hurried.notify_waiters();
         }
@@ -304,6 +312,18 @@ impl ScoutBoard {
             Decision::Nowhere => self.go_nowhere(now),
         }
         self.tell_readable();
+    }
+
+    /// Others than the one that requests go to say that they take changes too.
+    fn warn_of_split(&self, target: usize, now: Instant) {
+        if let Some(times) = self.split.borrow_mut().note(now) {
+            log::warn!(
+                "more than one upstream says that it takes changes ({times} times): {}; requests \
+                 go to {} alone",
+                self.names(Condition::is_writable),
+                self.gateway.upstream(target).name
+            );
+        }
     }
 
     /// Until when requests are held, if they are.

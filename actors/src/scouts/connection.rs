@@ -90,6 +90,8 @@ struct ScoutConnection<'a> {
     probed: Option<Instant>,
     /// When the last VOTE was written.
     vote_sent: Instant,
+    /// How often links had read something when it was last looked.
+    link_reads: u64,
 }
 
 impl<'a> ScoutConnection<'a> {
@@ -120,6 +122,7 @@ impl<'a> ScoutConnection<'a> {
                 catalog: CatalogReader::default(),
                 probed: None,
                 vote_sent: board.now(),
+                link_reads: board.gateway.sight.upstreams()[index].reads(),
             };
             own.shake_hands().await?;
             Ok(own)
@@ -213,7 +216,12 @@ impl<'a> ScoutConnection<'a> {
                 return trouble;
             }
             let now = self.board.now();
+            let reads = self.board.gateway.sight.upstreams()[self.index].reads();
+            let is_heard = std::mem::replace(&mut self.link_reads, reads) != reads;
             let given_up = self.board.tell(self.index, |scout| {
+                if is_heard {
+                    scout.on_sign(now);
+                }
                 scout.look(now, SCOUT_LOOK_PERIOD);
                 scout.given_up(now)
             });
@@ -425,6 +433,7 @@ impl<'a> ScoutConnection<'a> {
             Some(Sign::ReadOnly(is_read_only)) => {
                 board.tell(index, |scout| scout.on_info(is_read_only, now));
             }
+            Some(Sign::Elected(term)) => board.tell(index, |scout| scout.on_term(term)),
             Some(Sign::Leaving) => board.tell(index, |scout| scout.on_leaving(now)),
             // It says nothing of whether it takes changes.
             Some(Sign::Solo(reason)) => return board.on_solo(index, reason),

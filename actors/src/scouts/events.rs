@@ -1,7 +1,7 @@
 //! What one scout's connection watches: how its upstream is, and while requests go there, what
 //! clients watch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,13 +10,20 @@ use vestibule_wire::events;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Body;
 
-use super::answers::{find_bool, find_str};
+use super::answers::{find_bool, find_str, find_uint};
 use super::board::ScoutBoard;
 use crate::limits::KEYS_LOOK_PERIOD;
 use crate::throttle::Throttle;
+use crate::upstream::ElectionTerm;
 
 /// The key by which code of an upstream declares solo, before it blocks.
 const SOLO: &str = "vestibule.solo";
+
+/// The key by which an upstream tells of elections.
+const ELECTION: &str = "box.election";
+
+/// Keys that are watched whether clients do or not, and that they may watch as well.
+const SHARED: [&str; 2] = [ELECTION, SOLO];
 
 /// What is told of one that gives no reason.
 const SOLO_REASON: &str = "busy, as it has said";
@@ -29,6 +36,8 @@ const WATCH_SYNC: u64 = 3;
 pub(super) enum Sign {
     /// Whether it is read-only.
     ReadOnly(Option<bool>),
+    /// The last election that it knows of.
+    Elected(ElectionTerm),
     /// The upstream is about to stop.
     Leaving,
     /// Code there is about to block it, for this reason; `None`: it is over.
@@ -45,8 +54,8 @@ pub(super) struct UpstreamWatches {
     /// As of which version, if requests went here then.
     seen: Option<u64>,
     looked: Option<Instant>,
-    /// What the event of solo said last, if it has come.
-    solo: Option<Option<Vec<u8>>>,
+    /// What the events said last, of those in [`SHARED`] that have come.
+    values: BTreeMap<&'static str, Option<Vec<u8>>>,
     refused: Throttle,
 }
 
@@ -55,9 +64,8 @@ impl UpstreamWatches {
     pub(super) fn begin(&mut self, is_possible: bool, out: &mut Vec<u8>) {
         self.is_possible = is_possible;
         if is_possible {
-            for key in [events::STATUS, events::SHUTDOWN, SOLO] {
-                watch(key, out);
-            }
+            let all = [events::STATUS, events::SHUTDOWN].into_iter();
+            all.chain(SHARED).for_each(|key| watch(key, out));
         }
     }
 
@@ -87,22 +95,23 @@ impl UpstreamWatches {
             false => (BTreeSet::new(), None),
         };
         let unwanted = self.keys.difference(&wanted);
-        // It is watched whether clients do or not.
-        for key in unwanted.filter(|key| &***key != SOLO) {
+        for key in unwanted.filter(|key| shared(key).is_none()) {
             RequestHeader::with_sync(WATCH_SYNC).write(out, &Body::Unwatch(key));
         }
         // Where requests do not go, nothing is said of what was passed on.
         if version.is_some() {
             (board.shared.events).keep_passed(|key| wanted.contains(key));
         }
-        let begun = wanted.difference(&self.keys);
-        let (solo, begun): (Vec<_>, Vec<_>) = begun.partition(|key| &***key == SOLO);
-        begun.into_iter().for_each(|key| watch(key, out));
-        if !solo.is_empty()
-            && let Some(value) = self.solo.clone()
-        {
+        let begun: Vec<_> = wanted.difference(&self.keys).cloned().collect();
+        for key in begun {
+            let Some(key) = shared(&key) else {
+                watch(&key, out);
+                continue;
+            };
             // It is watched already, so it does not come again.
-            self.pass_on(board, index, SOLO, value.as_deref());
+            if let Some(value) = self.values.get(key).cloned() {
+                self.pass_on(board, index, key, value.as_deref());
+            }
         }
         (self.keys, self.seen) = (wanted, version);
     }
@@ -116,18 +125,21 @@ impl UpstreamWatches {
         (key, value): (&str, Option<&[u8]>),
         out: &mut Vec<u8>,
     ) -> Option<Sign> {
-        let sign = match key {
-            events::STATUS => Some(Sign::ReadOnly(value.and_then(is_read_only))),
-            events::SHUTDOWN if value == Some(&[0xc3]) => Some(Sign::Leaving),
-            events::SHUTDOWN => None,
-            SOLO => {
-                self.solo = Some(value.map(<[u8]>::to_vec));
+        let sign = match (key, shared(key)) {
+            (events::STATUS, _) => Some(Sign::ReadOnly(value.and_then(is_read_only))),
+            (events::SHUTDOWN, _) if value == Some(&[0xc3]) => Some(Sign::Leaving),
+            (events::SHUTDOWN, _) => None,
+            (_, Some(key)) => {
+                self.values.insert(key, value.map(<[u8]>::to_vec));
                 if self.keys.contains(key) {
                     self.pass_on(board, index, key, value);
                 }
-                Some(Sign::Solo(value.and_then(solo_reason)))
+                Some(match key {
+                    ELECTION => Sign::Elected(value.and_then(term)),
+                    _ => Sign::Solo(value.and_then(solo_reason)),
+                })
             }
-            key if self.keys.contains(key) => {
+            (key, None) if self.keys.contains(key) => {
                 self.pass_on(board, index, key, value);
                 None
             }
@@ -168,6 +180,20 @@ fn solo_reason(value: &[u8]) -> Option<String> {
     Some(told.unwrap_or(SOLO_REASON).to_owned())
 }
 
+/// The key itself, if it is one of [`SHARED`].
+fn shared(key: &str) -> Option<&'static str> {
+    SHARED.into_iter().find(|own| *own == key)
+}
+
+/// The last election by the value of `box.election`.
+fn term(value: &[u8]) -> ElectionTerm {
+    let mut reader = Reader::new(value);
+    match reader.peek() {
+        Ok(Kind::Map) => find_uint(&mut reader, "term"),
+        _ => None,
+    }
+}
+
 /// Whether the value of `box.status` says that the instance is read-only, for any reason.
 fn is_read_only(value: &[u8]) -> Option<bool> {
     let mut reader = Reader::new(value);
@@ -179,7 +205,7 @@ fn is_read_only(value: &[u8]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use vestibule_wire::msgpack::{write_bool, write_map_len, write_str};
+    use vestibule_wire::msgpack::{write_bool, write_map_len, write_str, write_uint};
 
     use super::*;
 
@@ -203,6 +229,19 @@ mod tests {
         ] {
             assert_eq!(solo_reason(value).as_deref(), expected, "{value:x?}");
         }
+    }
+
+    #[test]
+    fn box_election_tells_of_the_last_election() {
+        let mut value = Vec::new();
+        write_map_len(&mut value, 2);
+        write_str(&mut value, "role");
+        write_str(&mut value, "leader");
+        write_str(&mut value, "term");
+        write_uint(&mut value, 7);
+        assert_eq!(term(&value), Some(7));
+        // Before `box.cfg` the map is empty.
+        assert_eq!([term(&[0x80]), term(&[0xc0]), term(&[7])], [None; 3]);
     }
 
     #[test]

@@ -1,22 +1,35 @@
 //! To which upstream requests go, and why to none. Pure.
 
-use super::scout::Condition;
+use super::scout::{Condition, ElectionTerm};
 
 /// Chooses among upstreams by how they are; none if none will do. `present` is where requests go
 /// now: as long as it takes changes it stays, although others say that they take some too, so that
-/// no two are written to in turns.
-pub(crate) fn choose(conditions: &[Condition], present: Option<usize>) -> Option<usize> {
-    let find = |is_wanted: fn(Condition) -> bool| {
-        let mut in_turn = present.into_iter().chain(0..conditions.len());
-        in_turn.find(|at| conditions.get(*at).copied().is_some_and(is_wanted))
+/// no two are written to in turns. Who tells a later election than it takes its place all the same:
+/// a leader that is cut off from the others does not hear that they have another one.
+pub(crate) fn choose(
+    conditions: &[Condition],
+    terms: &[ElectionTerm],
+    present: Option<usize>,
+) -> Option<usize> {
+    let all = |is_wanted: fn(Condition) -> bool| {
+        let in_turn = present.into_iter().chain(0..conditions.len());
+        in_turn.filter(move |at| conditions.get(*at).copied().is_some_and(is_wanted))
     };
+    let term = |at: usize| terms.get(at).copied().flatten();
+    let is_later = |at, than| {
+        term(at)
+            .zip(term(than))
+            .is_some_and(|(own, than)| own > than)
+    };
+    let writer = all(Condition::is_writable)
+        .reduce(|best, own| if is_later(own, best) { own } else { best });
     // All that are in use are there and read-only: one of them tells so those who write.
     let reader = || {
         let mut in_use = conditions.iter().filter(|own| !own.is_drained());
-        let all = in_use.all(|own| own.is_serving());
-        all.then(|| find(Condition::is_serving)).flatten()
+        let is_all = in_use.all(|own| own.is_serving());
+        is_all.then(|| all(Condition::is_serving).next()).flatten()
     };
-    find(Condition::is_writable).or_else(reader)
+    writer.or_else(reader)
 }
 
 /// How many say that they take changes: more than one is worth a warning.
@@ -49,12 +62,33 @@ mod tests {
             (&[D], Some(0), None),
         ] {
             assert_eq!(
-                choose(conditions, present),
+                choose(conditions, &[], present),
                 expected,
                 "{conditions:?} {present:?}"
             );
         }
         assert_eq!(count_writable(&[W, R, W, S]), 2);
+    }
+
+    #[test]
+    fn of_those_that_take_changes_the_one_of_the_latest_election_is_chosen() {
+        for (conditions, terms, present, expected) in [
+            (&[W, W][..], &[Some(4), Some(5)][..], Some(0), Some(1)),
+            (&[W, W], &[Some(5), Some(4)], Some(0), Some(0)),
+            (&[W, W], &[Some(5), Some(5)], Some(1), Some(1)),
+            (&[W, W], &[Some(4), Some(5)], None, Some(1)),
+            (&[W, W, W], &[Some(4), Some(5), Some(6)], Some(0), Some(2)),
+            // Who takes no changes is no leader, whatever it has heard of.
+            (&[W, R], &[Some(4), Some(5)], Some(0), Some(0)),
+            (&[W, S], &[Some(4), Some(5)], Some(0), Some(0)),
+            (&[R, R], &[Some(4), Some(5)], Some(0), Some(0)),
+            // What is not told is not compared.
+            (&[W, W], &[None, Some(5)], Some(0), Some(0)),
+            (&[W, W], &[Some(4), None], Some(0), Some(0)),
+        ] {
+            let chosen = choose(conditions, terms, present);
+            assert_eq!(chosen, expected, "{conditions:?} {terms:?} {present:?}");
+        }
     }
 
     /// Over all of three upstreams in every condition.
@@ -69,7 +103,7 @@ mod tests {
                 let in_use = conditions.iter().filter(|own| !own.is_drained());
                 let is_all_readers =
                     in_use.clone().count() > 0 && in_use.clone().all(|own| *own == R);
-                match choose(&conditions, present) {
+                match choose(&conditions, &[], present) {
                     Some(at) if has_writer => assert_eq!(conditions[at], W),
                     Some(at) => assert!(is_all_readers && conditions[at] == R),
                     None => assert!(!has_writer && !is_all_readers),

@@ -15,7 +15,7 @@
 use std::time::{Duration, Instant};
 
 use super::choose::choose;
-use super::scout::Condition;
+use super::scout::{Condition, ElectionTerm};
 
 /// More than any fail-over takes: what is longer is this.
 const HOLD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -62,9 +62,14 @@ impl Failover {
         self.until
     }
 
-    /// Decides, by how the upstreams are.
-    pub(crate) fn decide(&mut self, conditions: &[Condition], now: Instant) -> Decision {
-        let chosen = choose(conditions, self.last);
+    /// Decides, by how the upstreams are, and of which elections they have told.
+    pub(crate) fn decide(
+        &mut self,
+        conditions: &[Condition],
+        terms: &[ElectionTerm],
+        now: Instant,
+    ) -> Decision {
+        let chosen = choose(conditions, terms, self.last);
         let is_writable = chosen.is_some_and(|own| conditions[own].is_writable());
         self.decision = match chosen {
             Some(upstream) if is_writable => Decision::To(upstream),
@@ -128,7 +133,7 @@ mod tests {
         let (mut own, mut now) = (Failover::new(hold), Instant::now());
         let decide = |conditions: &&[Condition]| {
             now += Duration::from_millis(400);
-            own.decide(conditions, now)
+            own.decide(conditions, &[], now)
         };
         all.iter().map(decide).collect()
     }
@@ -208,7 +213,7 @@ mod tests {
             for (conditions, passed) in steps {
                 let conditions: Vec<_> = conditions.iter().map(|at| [W, R, S, A, L][*at]).collect();
                 now += Duration::from_millis(passed);
-                match own.decide(&conditions, now) {
+                match own.decide(&conditions, &[], now) {
                     Decision::Held => {
                         let since = *held_since.get_or_insert(now);
                         prop_assert!(now - since < HOLD);

@@ -97,7 +97,7 @@ pub(crate) use parked::{LinkClient, Parked, ParkedRequest};
 pub(crate) use reads::{ReadPlace, ReadSet, ReplicaRead};
 pub(crate) use replicas::{CatalogDigest, InstanceIdentity, Replicas};
 pub(crate) use schema::Incarnation;
-pub(crate) use scout::{Condition, Scout, UpstreamDrain};
+pub(crate) use scout::{Condition, ElectionTerm, Scout, UpstreamDrain};
 pub(crate) use session_request::SessionRequest;
 pub(crate) use session_settings::{SessionSettings, SettingRequest};
 pub(crate) use sight::{HeldCounters, LinkCounters, ScoutReport};

@@ -9,8 +9,9 @@
 //!     └──── refused, or its connection has ended: from anywhere
 //! ```
 //!
-//! Every byte is a sign of life. A look that comes late says nothing of the upstream: this thread
-//! was kept from reading as well.
+//! Every byte is a sign of life, whichever connection it comes over: a probe waits behind all that
+//! the upstream has to do, and replies to requests tell meanwhile that it does it. A look that
+//! comes late says nothing of the upstream: this thread was kept from reading as well.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,10 @@ use crate::limits::{
 
 /// After how many times the bound of silence an upstream that came back is trusted as before.
 const TRUST_AFTER: u32 = 60;
+
+/// Which election an upstream knows of, if it tells: each one counts one more, in all of a replica
+/// set, and no instance goes back. Since 2.10.
+pub(crate) type ElectionTerm = Option<u64>;
 
 /// How an upstream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +100,10 @@ pub(crate) struct Scout {
     is_silent: bool,
     /// Why it is absent.
     trouble: String,
-    /// When it was last heard of.
+    /// When it was last heard of, over any connection.
     heard: Instant,
+    /// When something came over the scout's own.
+    heard_itself: Instant,
     /// Since when an answer is owed.
     owed_since: Option<Instant>,
     /// For how many times as long it may be silent.
@@ -111,6 +118,9 @@ pub(crate) struct Scout {
     says_read_only: Option<bool>,
     /// The upstream says that it is about to stop.
     is_leaving: bool,
+    /// The last election that it has told of. It stays when the connection ends: an instance does
+    /// not forget elections.
+    term: ElectionTerm,
 }
 
 impl Scout {
@@ -126,6 +136,7 @@ impl Scout {
             is_silent: false,
             trouble: "not reached yet".to_owned(),
             heard: now,
+            heard_itself: now,
             owed_since: None,
             patience: 1,
             back_since: now,
@@ -133,6 +144,7 @@ impl Scout {
             backoff: Backoff::new(RECONNECT_WAIT_MIN, RECONNECT_WAIT_MAX),
             says_read_only: None,
             is_leaving: false,
+            term: None,
         }
     }
 
@@ -170,6 +182,12 @@ impl Scout {
             .map_or(self.heard, |own| own.max(self.heard))
     }
 
+    /// For how long nothing has come over the scout's own connection, although it is owed.
+    fn own_silence(&self, now: Instant) -> Option<Duration> {
+        let since = self.owed_since?.max(self.heard_itself);
+        Some(now.saturating_duration_since(since))
+    }
+
     /// Operators drain it, or use it again.
     pub(crate) fn on_drain(&mut self, drain: UpstreamDrain) {
         self.drain = drain;
@@ -191,8 +209,14 @@ impl Scout {
         self.owed_since.get_or_insert(now);
     }
 
-    /// Something has come.
+    /// Something has come over the scout's own connection.
     pub(crate) fn on_heard(&mut self, now: Instant) {
+        self.heard_itself = now;
+        self.on_sign(now);
+    }
+
+    /// Something has come over whichever connection.
+    pub(crate) fn on_sign(&mut self, now: Instant) {
         self.heard = now;
         self.is_overdue = false;
         if std::mem::take(&mut self.is_silent) {
@@ -226,6 +250,16 @@ impl Scout {
     pub(crate) fn on_leaving(&mut self, now: Instant) {
         self.is_leaving = true;
         self.find_writable(now);
+    }
+
+    /// The upstream has told of which election it knows; `None`: it does not tell of any.
+    pub(crate) fn on_term(&mut self, term: ElectionTerm) {
+        self.term = term;
+    }
+
+    /// The last election that it has told of.
+    pub(crate) fn term(&self) -> ElectionTerm {
+        self.term
     }
 
     /// The upstream has said whether it is read-only, for any reason: older ones do not tell
@@ -275,13 +309,12 @@ impl Scout {
         wait.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// Why its connection is given up, if it is: it has been silent for so long that another one
-    /// may do better.
+    /// Why the scout's connection is given up, if it is: nothing has come over it for so long that
+    /// another one may do better.
     pub(crate) fn given_up(&self, now: Instant) -> Option<String> {
-        let silence = now.saturating_duration_since(self.last_sign());
         let limit = SCOUT_SILENCE_MAX.max(self.silent_after.saturating_mul(4));
-        let is_over = self.is_silent && silence >= limit;
-        is_over.then(|| format!("no answer for {:.1} s", silence.as_secs_f64()))
+        let silence = self.own_silence(now).filter(|own| *own >= limit)?;
+        Some(format!("no answer for {:.1} s", silence.as_secs_f64()))
     }
 
     /// Looks whether it is silent; `period` is how often that is done.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::scout::Condition;
+use super::scout::{Condition, ElectionTerm};
 use crate::counting::counter::OwnCounter;
 use crate::counting::durations::{DurationCounts, DurationHistogram};
 
@@ -94,6 +94,8 @@ pub(crate) struct ScoutReport {
     pub(crate) trouble: Option<String>,
     /// What it has greeted with last.
     pub(crate) version: Option<(u32, u32, u32)>,
+    /// The last election that it has told of.
+    pub(crate) term: ElectionTerm,
     /// How often its scout has come to a greeting.
     pub(crate) connects: u64,
     /// How often it was asked how it is.
@@ -109,6 +111,8 @@ pub(crate) struct LinkCounters {
     pub(crate) links: OwnCounter,
     /// How many were begun.
     pub(crate) opened: OwnCounter,
+    /// How often something was read: a sign of life.
+    pub(crate) reads: OwnCounter,
     /// Requests that were sent and are not answered.
     pub(crate) in_flight: OwnCounter,
     /// Of these, calls, EVAL and SQL.
@@ -167,6 +171,7 @@ impl UpstreamSight {
                 since: now,
                 trouble: None,
                 version: None,
+                term: None,
                 connects: 0,
                 probes: 0,
             }),
@@ -203,6 +208,11 @@ impl UpstreamSight {
     /// What all session threads have counted together.
     pub(crate) fn sum(&self, of: impl Fn(&LinkCounters) -> &OwnCounter) -> u64 {
         self.links.iter().map(|own| of(own).get()).sum()
+    }
+
+    /// How often its links have read something.
+    pub(crate) fn reads(&self) -> u64 {
+        self.sum(|own| &own.reads)
     }
 
     /// Requests came to go there that had gone to another one.

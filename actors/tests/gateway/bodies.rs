@@ -1,6 +1,9 @@
 //! What an upstream says of itself.
 
-use vestibule_actors::wire::msgpack::{write_bool, write_map_len, write_str, write_uint};
+use vestibule_actors::wire::msgpack::{
+    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+};
+use vestibule_actors::wire::request::IdOrName;
 
 /// The reply to VOTE, as 2.6 answers it, of one with this number of changes.
 pub(crate) fn ballot_of(changes: u64, is_loading: bool, is_writable: bool) -> Vec<u8> {
@@ -26,5 +29,45 @@ pub(crate) fn info(is_read_only: bool) -> Vec<u8> {
     write_map_len(&mut body, 1);
     write_str(&mut body, "uuid");
     write_str(&mut body, "of all of them");
+    body
+}
+
+/// The value of `box.election`, as it is told of this election.
+pub(crate) fn election(term: u64) -> Vec<u8> {
+    let mut value = Vec::new();
+    write_map_len(&mut value, 4);
+    write_str(&mut value, "term");
+    write_uint(&mut value, term);
+    write_str(&mut value, "role");
+    write_str(&mut value, "leader");
+    write_str(&mut value, "is_ro");
+    write_bool(&mut value, false);
+    write_str(&mut value, "leader");
+    write_uint(&mut value, 1);
+    value
+}
+
+/// Rows of `_space`, or of `_index`, behind a key: as many as there are, for they are few.
+pub(crate) fn catalog_page(spaces: &[u32], space: IdOrName<'_>, key: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::new(key);
+    let _ = reader.read_array_len();
+    let behind = reader.read_uint().unwrap();
+    let rows: Vec<_> = (spaces.iter())
+        .filter(|own| u64::from(**own) > behind)
+        .collect();
+    let mut body = vec![0x81, 0x30];
+    write_array_len(&mut body, rows.len() as u32);
+    for own in rows {
+        let is_space = space == IdOrName::Id(280);
+        write_array_len(&mut body, if is_space { 6 } else { 2 });
+        write_uint(&mut body, u64::from(*own));
+        write_uint(&mut body, 0);
+        if is_space {
+            write_str(&mut body, "rows");
+            write_str(&mut body, "memtx");
+            write_uint(&mut body, 0);
+            write_map_len(&mut body, 0);
+        }
+    }
     body
 }

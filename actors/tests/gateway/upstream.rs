@@ -15,15 +15,14 @@ use vestibule_actors::wire::features::Features;
 use vestibule_actors::wire::frame::{PREFIX_SIZE, read_prefix};
 use vestibule_actors::wire::header::{Header, read_header};
 use vestibule_actors::wire::keys::{CODE_CHUNK, CODE_ERROR, REQUEST_VOTE, RequestType};
-use vestibule_actors::wire::msgpack::{
-    Reader, write_array_len, write_map_len, write_str, write_uint,
-};
-use vestibule_actors::wire::reply::{ReplyHeader, write_event};
+use vestibule_actors::wire::msgpack::Reader;
+use vestibule_actors::wire::reply::ReplyHeader;
 use vestibule_actors::wire::request::{Body, IdOrName, decode};
 use vestibule_actors::wire::{Uuid, greeting};
 use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
 
-use crate::bodies::{ballot_of, info};
+use crate::bodies::{ballot_of, catalog_page, info};
+use crate::events::Events;
 
 /// How long a test waits for what has to come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,19 +48,32 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    fn write(&self, code: u32, body: &[u8]) {
+    fn bytes(&self, code: u32, body: &[u8]) -> Vec<u8> {
         let header = ReplyHeader {
             sync: self.header.sync,
             schema_version: self.schema_version,
         };
         let mut bytes = Vec::new();
         header.pass_on(&mut bytes, code, body);
+        bytes
+    }
+
+    fn write(&self, code: u32, body: &[u8]) {
         // The test may have ended the connection.
-        let _ = self.answers.send(bytes);
+        let _ = self.answers.send(self.bytes(code, body));
     }
 
     pub(crate) fn reply(&self, body: &[u8]) {
         self.write(0, body);
+    }
+
+    /// The reply in two parts, of which the second goes when it is called.
+    pub(crate) fn reply_in_parts(&self, body: &[u8]) -> impl FnOnce() + use<> {
+        let mut bytes = self.bytes(0, body);
+        let second = bytes.split_off(bytes.len() / 2);
+        let answers = self.answers.clone();
+        let _ = answers.send(bytes);
+        move || drop(answers.send(second))
     }
 
     pub(crate) fn push(&self, body: &[u8]) {
@@ -94,6 +106,10 @@ struct State {
     catalog_asked: AtomicU64,
     /// Whether it has not all its data.
     is_loading: AtomicBool,
+    /// Whether it ends connections as they come.
+    is_gone: AtomicBool,
+    /// Whether what it has to do stands before every question how it is.
+    is_busy: AtomicBool,
     users: Mutex<HashMap<String, PasswordHash>>,
     lookups: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
@@ -102,48 +118,6 @@ struct State {
     /// Connections that the peer has ended.
     ended: Mutex<HashSet<usize>>,
     asked: Sender<Asked>,
-}
-
-#[derive(Default)]
-struct Events {
-    values: HashMap<String, Vec<u8>>,
-    /// By connection and key.
-    watchers: HashMap<(usize, String), Watcher>,
-}
-
-struct Watcher {
-    answers: Sender<Vec<u8>>,
-    sync: u64,
-    /// What it was told last, if it was told anything.
-    told: Option<Option<Vec<u8>>>,
-    is_armed: bool,
-}
-
-impl Events {
-    /// Tells those who have to be told.
-    fn tell(&mut self) {
-        for ((_, key), own) in &mut self.watchers {
-            let value = self.values.get(key).cloned();
-            if own.is_armed && own.told.as_ref() != Some(&value) {
-                let mut bytes = Vec::new();
-                write_event(&mut bytes, own.sync, key, value.as_deref());
-                let _ = own.answers.send(bytes);
-                (own.told, own.is_armed) = (Some(value), false);
-            }
-        }
-    }
-
-    fn watch(&mut self, asked: &Asked, key: &str) {
-        let own = self.watchers.entry((asked.connection, key.to_owned()));
-        let own = own.or_insert_with(|| Watcher {
-            answers: asked.answers.clone(),
-            sync: 0,
-            told: None,
-            is_armed: false,
-        });
-        (own.sync, own.is_armed) = (asked.header.sync, true);
-        self.tell();
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -195,6 +169,8 @@ impl FakeUpstream {
             catalog_error: AtomicU64::new(0),
             catalog_asked: AtomicU64::new(0),
             is_loading: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
             users: Mutex::default(),
             lookups: AtomicU64::new(0),
             connections: Mutex::default(),
@@ -215,6 +191,10 @@ impl FakeUpstream {
                     connections.push(stream.try_clone().unwrap());
                     connections.len() - 1
                 };
+                if own.is_gone.load(Ordering::SeqCst) {
+                    let _ = stream.shutdown(Shutdown::Both);
+                    continue;
+                }
                 let own = own.clone();
                 thread::spawn(move || serve(&own, stream, number));
             }
@@ -262,6 +242,22 @@ impl FakeUpstream {
 
     pub(crate) fn set_loading(&self, is_loading: bool) {
         self.state.is_loading.store(is_loading, Ordering::SeqCst);
+    }
+
+    /// From now on it ends all connections, or none any more.
+    pub(crate) fn set_gone(&self, is_gone: bool) {
+        self.state.is_gone.store(is_gone, Ordering::SeqCst);
+        if is_gone {
+            for connection in lock(&self.state.connections).iter() {
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    /// From now on it answers requests and does not say how it is, or does again at the next
+    /// connection.
+    pub(crate) fn set_busy(&self, is_busy: bool) {
+        self.state.is_busy.store(is_busy, Ordering::SeqCst);
     }
 
     /// How often it was asked how it is.
@@ -398,7 +394,11 @@ fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
 fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Features) {
     let request = RequestType::from_code(asked.header.request_type);
     match request.map(|own| decode(own, &asked.body)) {
-        None if asked.header.request_type == REQUEST_VOTE => asked.reply(&ballot(state)),
+        None if asked.header.request_type == REQUEST_VOTE => {
+            if !state.is_busy.load(Ordering::SeqCst) {
+                asked.reply(&ballot(state));
+            }
+        }
         Some(Ok(Body::Auth(auth))) => match accepts(state, auth.user, auth.tuple) {
             true => {
                 auth.user.clone_into(user);
@@ -410,7 +410,10 @@ fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Feature
             *features = id.features;
             asked.reply(&[0x80]);
         }
-        Some(Ok(Body::Watch(key))) => lock(&state.events).watch(&asked, key),
+        Some(Ok(Body::Watch(key))) => {
+            let watcher = (asked.connection, key.to_owned());
+            lock(&state.events).watch(watcher, asked.answers, asked.header.sync);
+        }
         Some(Ok(Body::Unwatch(key))) => {
             let watcher = (asked.connection, key.to_owned());
             lock(&state.events).watchers.remove(&watcher);
@@ -421,7 +424,10 @@ fn answer(state: &State, asked: Asked, user: &mut String, features: &mut Feature
         Some(Ok(Body::Select(select))) if user == "gateway" && select.space != USERS => {
             state.catalog_asked.fetch_add(1, Ordering::SeqCst);
             match state.catalog_error.load(Ordering::SeqCst) {
-                0 => asked.reply(&catalog_page(state, select.space, select.key)),
+                0 => {
+                    let spaces = lock(&state.spaces);
+                    asked.reply(&catalog_page(&spaces, select.space, select.key));
+                }
                 code => asked.fail(code as u16, REFUSED),
             }
         }
@@ -443,31 +449,6 @@ fn ballot(state: &State) -> Vec<u8> {
 
 /// The space of the users.
 const USERS: IdOrName<'static> = IdOrName::Id(304);
-
-/// Rows of `_space`, or of `_index`, behind a key: as many as there are, for they are few.
-fn catalog_page(state: &State, space: IdOrName<'_>, key: &[u8]) -> Vec<u8> {
-    let mut reader = Reader::new(key);
-    let _ = reader.read_array_len();
-    let behind = reader.read_uint().unwrap();
-    let spaces = lock(&state.spaces);
-    let rows = spaces.iter().filter(|own| u64::from(**own) > behind);
-    let rows: Vec<_> = rows.collect();
-    let mut body = vec![0x81, 0x30];
-    write_array_len(&mut body, rows.len() as u32);
-    for own in rows {
-        let is_space = space == IdOrName::Id(280);
-        write_array_len(&mut body, if is_space { 6 } else { 2 });
-        write_uint(&mut body, u64::from(*own));
-        write_uint(&mut body, 0);
-        if is_space {
-            write_str(&mut body, "rows");
-            write_str(&mut body, "memtx");
-            write_uint(&mut body, 0);
-            write_map_len(&mut body, 0);
-        }
-    }
-    body
-}
 
 fn accepts(state: &State, user: &str, tuple: &[u8]) -> bool {
     if user == "gateway" {

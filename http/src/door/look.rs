@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use vestibule_actors::monitoring::{MemoryUse, ServerStatus};
+use vestibule_actors::monitoring::{MemoryUse, ServerStatus, UpstreamInfo};
 
 use super::events::Events;
 use crate::answered::AnsweredCounts;
@@ -99,7 +99,15 @@ impl Door {
         };
         let connections = Some(memory("connections", &metrics.connections_memory));
         let data = metrics.data_memory.as_ref().map(|own| memory("data", own));
+        let upstreams = metrics.gateway.iter().flat_map(|own| &own.upstreams);
+        let name = |own: &UpstreamInfo| own.name.clone();
+        let writable = upstreams
+            .clone()
+            .filter(|own| own.is_writable == Some(true));
+        let split: Vec<_> = writable.map(name).collect();
         Facts {
+            split: if split.len() > 1 { split } else { Vec::new() },
+            target: upstreams.clone().find(|own| own.is_target).map(name),
             fault: status.fault.clone(),
             stood_still: stood_still(metrics.state, &metrics.heartbeats),
             checkpoint_failure: checkpoints.and_then(|own| own.failure.clone()),

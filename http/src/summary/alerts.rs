@@ -77,6 +77,10 @@ pub(crate) struct Facts {
     pub(crate) places: Vec<(&'static str, Use)>,
     /// Memory, by what it is for.
     pub(crate) memory: Vec<(&'static str, Use)>,
+    /// Upstreams that say that they take changes, where there is more than one.
+    pub(crate) split: Vec<String>,
+    /// The upstream that requests go to.
+    pub(crate) target: Option<String>,
     /// How often Tx died and was replaced.
     pub(crate) tx_restarts: u64,
     /// Whether those who have not logged in may do everything.
@@ -108,6 +112,9 @@ pub(crate) fn alerts(facts: &Facts, now: SystemTime) -> Vec<Alert> {
         let text =
             format!("The configuration was not taken, the one before it is in force: {fault}");
         add(Level::Serious, "configuration", text);
+    }
+    if !facts.split.is_empty() {
+        add(Level::Serious, "upstreams", split(facts));
     }
     for (name, end) in &facts.certificates {
         if let Some((level, text)) = certificate(name, *end, now) {
@@ -145,6 +152,16 @@ pub(crate) fn alerts(facts: &Facts, now: SystemTime) -> Vec<Alert> {
     // Stable: those of a level stay in the order above.
     alerts.sort_by_key(|own| own.level);
     alerts
+}
+
+/// Others may write to any of them by another way.
+fn split(facts: &Facts) -> String {
+    let all = facts.split.join(", ");
+    let target = facts.target.iter();
+    let target: String = target
+        .map(|own| format!("; requests go to {own} alone"))
+        .collect();
+    format!("More than one upstream says that it takes changes: {all}{target}")
 }
 
 fn certificate(name: &str, end: SystemTime, now: SystemTime) -> Option<(Level, String)> {
@@ -207,6 +224,8 @@ mod tests {
             ],
             places: vec![("clients", short)],
             memory: vec![("data", short)],
+            split: vec!["a".to_owned(), "b".to_owned()],
+            target: Some("b".to_owned()),
             tx_restarts: 2,
             guest_may_do_everything: true,
         };
@@ -215,6 +234,7 @@ mod tests {
             (Level::Serious, "thread"),
             (Level::Serious, "checkpoint"),
             (Level::Serious, "configuration"),
+            (Level::Serious, "upstreams"),
             (Level::Serious, "certificate"),
             (Level::Warning, "certificate"),
             (Level::Warning, "places"),
@@ -228,13 +248,17 @@ mod tests {
             .into_iter()
             .map(|own| own.text)
             .collect();
-        assert_eq!(texts[4], "The certificate over.crt has ended");
-        assert_eq!(texts[5], "The certificate soon.crt ends in 14 d 0 h");
         assert_eq!(
-            texts[6],
+            texts[4],
+            "More than one upstream says that it takes changes: a, b; requests go to b alone"
+        );
+        assert_eq!(texts[5], "The certificate over.crt has ended");
+        assert_eq!(texts[6], "The certificate soon.crt ends in 14 d 0 h");
+        assert_eq!(
+            texts[7],
             "87 % of the places for clients are taken: 701 of 800"
         );
-        assert!(texts[8].contains("2 times"), "{}", texts[8]);
+        assert!(texts[9].contains("2 times"), "{}", texts[9]);
     }
 
     #[test]

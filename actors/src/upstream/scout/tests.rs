@@ -81,6 +81,28 @@ fn who_owes_an_answer_and_says_nothing_is_silent_until_any_byte() {
 }
 
 #[test]
+fn who_answers_requests_is_not_silent_however_long_a_probe_waits_behind_them() {
+    let mut own = Model::serving();
+    own.ask();
+    for _ in 0..20 {
+        own.pass(SILENT_AFTER - PERIOD);
+        own.scout.on_sign(own.now);
+        assert_eq!(own.scout.condition(), SERVING);
+    }
+    own.pass(SILENT_AFTER);
+    assert_eq!(own.scout.condition(), Condition::Silent);
+    own.scout.on_sign(own.now);
+    assert_eq!(own.scout.condition(), SERVING);
+    // Its own connection may be dead all the same.
+    while own.scout.given_up(own.now).is_none() {
+        assert!(own.scout.own_silence(own.now) < Some(SCOUT_SILENCE_MAX));
+        own.pass(PERIOD);
+        own.scout.on_sign(own.now);
+    }
+    assert_eq!(own.scout.condition(), SERVING);
+}
+
+#[test]
 fn who_is_drained_is_so_whatever_it_says_and_is_as_it_says_afterwards() {
     let mut own = Model::serving();
     for (drain, expected, trouble) in [
