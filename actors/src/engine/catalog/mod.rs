@@ -153,7 +153,7 @@ impl Catalog {
     /// of the system's types is left out.
     pub fn put_row(&mut self, space: u32, tuple: Vec<u8>) {
         if let Some(table) = self.table_mut(space) {
-            table.put(tuple);
+            table.put(&tuple);
         }
     }
 

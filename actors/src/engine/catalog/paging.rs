@@ -3,6 +3,8 @@
 //! A position is what tells a row's place in an index: its primary key and, of another index, its
 //! key there, as one MessagePack array in base64.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use vestibule_wire::msgpack::{Reader, write_array_len, write_str_bytes, write_uint};
@@ -30,9 +32,7 @@ pub(super) fn after(
 ) -> Result<Option<SystemRow>, Error> {
     match select.after {
         After::Start | After::Position([]) => Ok(None),
-        After::Tuple(tuple) => row::row(space, tuple.to_vec())
-            .ok_or_else(invalid)
-            .map(Some),
+        After::Tuple(tuple) => row::row(space, tuple).ok_or_else(invalid).map(Some),
         After::Position(position) => {
             let bytes = STANDARD_NO_PAD.decode(position).map_err(|_| invalid())?;
             read(space, at, &bytes).ok_or_else(invalid).map(Some)
@@ -50,8 +50,10 @@ fn read(space: &SystemSpace, at: usize, bytes: &[u8]) -> Option<SystemRow> {
         let parts = (0..size).map(|_| read_part(&mut reader));
         keys[own] = parts.collect::<Option<_>>()?;
     }
-    let (keys, tuple) = (keys.into(), Vec::new());
-    (rest == 0).then_some(SystemRow { keys, tuple })
+    (rest == 0).then(|| SystemRow {
+        keys: keys.into(),
+        tuple: Arc::default(),
+    })
 }
 
 /// A row's position.

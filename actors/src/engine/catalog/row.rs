@@ -1,6 +1,7 @@
 //! Rows of system spaces, by the keys of their indexes.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::IteratorType;
@@ -17,12 +18,12 @@ thread_local! {
     pub(super) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// A tuple with the keys it is found by, decoded once.
+/// A tuple with the keys it is found by, decoded once. A clone shares both.
 #[derive(Debug, Clone)]
 pub(super) struct SystemRow {
     /// As the description lists the indexes.
-    pub(super) keys: Box<[Vec<Part>]>,
-    pub(super) tuple: Vec<u8>,
+    pub(super) keys: Arc<[Vec<Part>]>,
+    pub(super) tuple: Arc<[u8]>,
 }
 
 /// A part of a key of a system space.
@@ -161,8 +162,8 @@ fn read_key_part(part: usize, is_text: bool, reader: &mut Reader<'_>) -> Result<
 }
 
 /// A row with its keys; `None` if a field of them is neither a text nor a number.
-pub(super) fn row(space: &SystemSpace, tuple: Vec<u8>) -> Option<SystemRow> {
-    let mut reader = Reader::new(&tuple);
+pub(super) fn row(space: &SystemSpace, tuple: &[u8]) -> Option<SystemRow> {
+    let mut reader = Reader::new(tuple);
     let count = reader.read_array_len().ok()?;
     let mut fields = Vec::new();
     for _ in 0..count.min(KEY_FIELDS) {
@@ -179,7 +180,7 @@ pub(super) fn row(space: &SystemSpace, tuple: Vec<u8>) -> Option<SystemRow> {
     let keys = space.indexes.iter().map(|index| pick(index.fields));
     Some(SystemRow {
         keys: keys.collect::<Option<_>>()?,
-        tuple,
+        tuple: tuple.into(),
     })
 }
 

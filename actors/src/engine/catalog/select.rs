@@ -37,9 +37,9 @@ pub(crate) struct CatalogScan {
 #[derive(Debug, Default)]
 struct Place {
     /// The last row that was looked at.
-    seen: Option<Arc<SystemRow>>,
+    seen: Option<SystemRow>,
     /// The last one that was written.
-    last: Option<Arc<SystemRow>>,
+    last: Option<SystemRow>,
     /// Rows skipped so far, for the offset.
     skipped: u64,
 }
@@ -187,7 +187,7 @@ impl Plan<'_> {
         rows: &mut Rows<'_, S>,
         bounds: &StepBounds,
     ) -> bool {
-        let after = place.seen.as_deref().or(self.after.as_ref());
+        let after = place.seen.as_ref().or(self.after.as_ref());
         let mut walk = self.table.walk(self.at, self.iterator, &self.key, after);
         let bytes_max = rows.size().saturating_add(bounds.bytes);
         let (mut looked_at, mut seen, mut last) = (0, None, None);

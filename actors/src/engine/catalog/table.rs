@@ -1,7 +1,6 @@
 //! The rows of a system space, in the order of each of its indexes.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use vestibule_wire::request::IteratorType;
 
@@ -14,7 +13,7 @@ use crate::shared_tree::{Ascending, Descending, SharedTree};
 pub(super) struct Table {
     pub(super) system: &'static SystemSpace,
     /// As the description lists them.
-    indexes: Box<[SharedTree<Arc<SystemRow>>]>,
+    indexes: Box<[SharedTree<SystemRow>]>,
 }
 
 impl Table {
@@ -28,12 +27,11 @@ impl Table {
     }
 
     /// Puts a row in place of the one with its primary key; one without keys is left out.
-    pub(super) fn put(&mut self, tuple: Vec<u8>) {
+    pub(super) fn put(&mut self, tuple: &[u8]) {
         let Some(row) = row::row(self.system, tuple) else {
             return;
         };
         self.take(&row);
-        let row = Arc::new(row);
         for (at, index) in self.indexes.iter_mut().enumerate() {
             index.insert(row.clone(), |own| place(own, at).cmp(&place(&row, at)));
         }
@@ -41,7 +39,7 @@ impl Table {
 
     /// Removes the row with the primary key of this one.
     pub(super) fn remove(&mut self, tuple: &[u8]) {
-        if let Some(row) = row::row(self.system, tuple.to_vec()) {
+        if let Some(row) = row::row(self.system, tuple) {
             self.take(&row);
         }
     }
@@ -65,7 +63,7 @@ impl Table {
         iterator: IteratorType,
         key: &'a [Part],
         after: Option<&SystemRow>,
-    ) -> impl Iterator<Item = &'a Arc<SystemRow>> {
+    ) -> impl Iterator<Item = &'a SystemRow> {
         let rows = &self.indexes[at];
         let is_reverse = matches!(
             iterator,
@@ -93,12 +91,12 @@ fn place(row: &SystemRow, at: usize) -> (&[Part], &[Part]) {
 }
 
 enum Walk<'a> {
-    Ascending(Ascending<'a, Arc<SystemRow>>),
-    Descending(Descending<'a, Arc<SystemRow>>),
+    Ascending(Ascending<'a, SystemRow>),
+    Descending(Descending<'a, SystemRow>),
 }
 
 impl<'a> Iterator for Walk<'a> {
-    type Item = &'a Arc<SystemRow>;
+    type Item = &'a SystemRow;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
