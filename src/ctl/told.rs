@@ -51,7 +51,7 @@ pub(super) fn columns(what: Shown) -> Option<&'static [&'static str]> {
             "state",
             "is_writable",
             "is_target",
-            "since",
+            "age",
             "in_flight",
             "links",
             "failovers",

@@ -10,7 +10,8 @@ use super::seen::{metric, upstream};
 use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, tarantool, wait_until};
 use super::{
-    connect, eval, gateway, log_in, logged_gateway, set_read_only, start, start_at, wait_for,
+    connect, eval, gateway, log_in, logged_gateway, patient_gateway, set_read_only, start,
+    start_at, wait_for,
 };
 
 /// Descriptors that it has open, whether it answers or not.
@@ -137,7 +138,7 @@ fn a_rolling_restart_costs_no_write() {
         let named: Vec<_> = named
             .map(|(name, own)| (*name, own.as_ref().unwrap()))
             .collect();
-        gateway(&directories[0], &named)
+        patient_gateway(&directories[0], &named)
     };
     let load = Load::begin(&server);
     for at in 0..3 {

@@ -10,7 +10,7 @@ use vestibule_actors::wire::keys::{self, RequestType};
 
 use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, rows, tarantool, wait_until};
-use super::{connect, gateway, log_in, set_read_only, start, start_at};
+use super::{connect, gateway, log_in, patient_gateway, set_read_only, start, start_at};
 
 const WRITERS: u64 = 8;
 
@@ -119,7 +119,7 @@ fn a_planned_switch_costs_no_write_and_does_none_twice() {
     let directories = [Directory::new(), Directory::new()];
     let both = [0, 1].map(|at| start(&program, &directories[at]));
     set_read_only(&both[1], true);
-    let server = gateway(&directories[0], &[("a", &both[0]), ("b", &both[1])]);
+    let server = patient_gateway(&directories[0], &[("a", &both[0]), ("b", &both[1])]);
     let load = Load::begin(&server);
     for turn in 0..50 {
         load.go_on(200);
@@ -156,7 +156,7 @@ fn a_crash_costs_no_write_but_those_that_may_have_happened() {
     let directories = [Directory::new(), Directory::new()];
     let [first, second] = [0, 1].map(|at| start(&program, &directories[at]));
     set_read_only(&second, true);
-    let server = gateway(&directories[0], &[("a", &first), ("b", &second)]);
+    let server = patient_gateway(&directories[0], &[("a", &first), ("b", &second)]);
     let load = Load::begin(&server);
     load.go_on(1000);
     let address = first.address.to_string();

@@ -58,9 +58,19 @@ fn log_in(mut peer: Peer) -> Peer {
 
 /// A gateway before these, when it serves.
 fn gateway(directory: &Directory, upstreams: &[(&str, &Tarantool)]) -> Server {
+    gateway_with(directory, &["--upstream", &named(upstreams)])
+}
+
+/// The same, which holds requests for longer than a busy machine takes to have another one of them
+/// take over.
+fn patient_gateway(directory: &Directory, upstreams: &[(&str, &Tarantool)]) -> Server {
+    let options = ["--upstream", &named(upstreams), "--failover-hold", "60s"];
+    gateway_with(directory, &options)
+}
+
+fn named(upstreams: &[(&str, &Tarantool)]) -> String {
     let named = |(name, own): &(&str, &Tarantool)| format!("{name}={}", own.address);
-    let upstreams: Vec<_> = upstreams.iter().map(named).collect();
-    gateway_with(directory, &["--upstream", &upstreams.join(",")])
+    upstreams.iter().map(named).collect::<Vec<_>>().join(",")
 }
 
 /// The same with these options.

@@ -10,7 +10,7 @@ use super::failover::{Load, check, insert, keys_of};
 use super::seen::{ctl, upstream};
 use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, tarantool, wait_until};
-use super::{eval, gateway, log_in, set_read_only, sql, start, start_at};
+use super::{eval, gateway, log_in, patient_gateway, set_read_only, sql, start, start_at};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -32,7 +32,7 @@ impl Three {
         };
         [1, 2].iter().for_each(|at| own.set_read_only(*at, true));
         let named = [0, 1, 2].map(|at| (NAMES[at], own.of(at)));
-        let server = gateway(&own.directories[0], &named);
+        let server = patient_gateway(&own.directories[0], &named);
         for name in NAMES {
             wait_until("all serve", || {
                 upstream(&server, name)["state"] == "serving"

@@ -1,5 +1,6 @@
 //! What operators see of real upstreams: by `vestibule ctl`, metrics and the text of the side door.
 
+use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -7,7 +8,7 @@ use serde_json::Value as Json;
 use vestibule_actors::testing::RequestBuilder;
 
 use super::client::get;
-use super::support::{Directory, Server, tarantool, wait_until};
+use super::support::{Directory, Server, secret, tarantool, wait_until};
 use super::{eval, gateway_with, log_in, set_read_only, start, wait_for};
 
 /// What `vestibule ctl` says with `--json`.
@@ -72,6 +73,8 @@ fn operators_see_which_upstream_requests_go_to_and_how_each_is() {
         (&false.into(), &false.into())
     );
     assert_eq!((&a["sent"], &a["links"]), (&1.into(), &1.into()));
+    // How long that is so, which is no point in time.
+    assert!(a["age"].as_f64().is_some_and(|own| own < 1e6), "{a}");
     let version = a["version"].as_str().expect("it has greeted");
     assert_eq!(version.split('.').count(), 3, "{version}");
     let links = ctl(&server, &["show", "links"]);
@@ -154,4 +157,30 @@ fn upstreams_are_drained_one_after_another_and_their_requests_go_elsewhere() {
     wait_for(&server, "assist");
     assert_eq!(alice.ask(&RequestBuilder::replace(3, 3)).code, 0);
     assert_eq!(upstream(&server, "a")["is_target"], true);
+}
+
+/// The state is loading until one serves, and says nothing of those that do not.
+#[test]
+fn why_an_upstream_is_not_used_is_in_the_log_from_the_start() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let (log, wrong) = (
+        directory.path().join("log"),
+        secret(directory.path(), "wrong"),
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+        .arg(format!("--upstream=a={},b=127.0.0.1:1", upstream.address))
+        .args(["--upstream-user", "gateway", "--upstream-password-file"])
+        .arg(wrong)
+        .stderr(File::create(&log).expect("the directory is ours"));
+    let _server = Server::begin(command, false, false);
+    wait_until("both are told of", || {
+        let told = fs::read_to_string(&log).expect("it is there");
+        let is_told = |part: &str| told.lines().any(|own| own.contains(part));
+        is_told("it refuses the login: Incorrect password supplied for user 'gateway'")
+            && is_told("upstream b=127.0.0.1:1: Connection refused")
+    });
 }

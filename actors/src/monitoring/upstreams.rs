@@ -24,7 +24,7 @@ pub struct UpstreamInfo {
     pub state: UpstreamState,
     /// How long it has been so. Serialized in seconds.
     #[serde(serialize_with = "in_seconds")]
-    pub since: Duration,
+    pub age: Duration,
     /// Whether it takes changes of data: not known of one that does not serve.
     pub is_writable: Option<bool>,
     /// Whether requests go there.
@@ -141,7 +141,7 @@ impl UpstreamInfo {
                 name: upstream.name.clone(),
                 address: upstream.address.to_string(),
                 state: condition.into(),
-                since: now.saturating_duration_since(report.since),
+                age: now.saturating_duration_since(report.since),
                 is_writable: (condition.is_serving()).then(|| condition.is_writable()),
                 is_target: target == Some(index),
                 term: report.term,

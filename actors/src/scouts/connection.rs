@@ -22,6 +22,7 @@ use super::answers::{identity, is_read_only, password_hash};
 use super::board::ScoutBoard;
 use super::catalog::{CATALOG_SYNC, CatalogPage, CatalogReader};
 use super::events::{Sign, UpstreamWatches};
+use super::warned::Warned;
 use crate::connection::transport::{Transport, poll_read_into, write_some};
 use crate::engine::catalog::GUEST;
 use crate::limits::{KEYS_LOOK_PERIOD, READ_SIZE, SCOUT_LOOK_PERIOD, SCOUT_REPLY_SIZE_MAX};
@@ -48,12 +49,20 @@ pub(super) async fn scout(
     mut questions: mpsc::UnboundedReceiver<ScoutQuestion>,
 ) {
     let (mut refused, mut look_up) = (Throttle::default(), LookUp::default());
+    let (mut warned, upstream) = (Warned::default(), board.gateway.upstream(index));
     loop {
         let trouble = match ScoutConnection::open(board, index, &mut look_up).await {
-            Ok(mut connection) => connection.live(&mut questions, &mut refused).await,
+            Ok(mut connection) => {
+                if warned.is_over() {
+                    log::info!("upstream {upstream} is reached again");
+                }
+                connection.live(&mut questions, &mut refused).await
+            }
             Err(trouble) => trouble,
         };
-        log::debug!("upstream {}: {trouble}", board.gateway.upstream(index));
+        if let Some(times) = warned.note(&trouble, board.now()) {
+            log::warn!("upstream {upstream}: {trouble} ({times} times)");
+        }
         let wait_max = board.reconnect_wait_max();
         let wait = board.tell(index, |scout| scout.on_lost(trouble, wait_max, chance()));
         // Haste that is made from now on: not that for its own sake.

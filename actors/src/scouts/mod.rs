@@ -13,12 +13,14 @@
 //! | `connection` | one connection: greeted, logged in, asked again and again |
 //! | `events` | what is watched on a connection |
 //! | `answers` | what stands in the replies |
+//! | `warned` | what the log says of those that are not reached |
 
 mod answers;
 mod board;
 mod catalog;
 mod connection;
 mod events;
+mod warned;
 
 use std::pin::pin;
 use std::rc::Rc;
