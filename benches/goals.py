@@ -79,11 +79,8 @@ REASONS = {
                      " one run and 281 in the next, Tarantool's 269 and 271.",
     "p99": "Server and generator share two cores: the slowest wait for the scheduler. With two"
            " session threads it was up to ten times Tarantool's, and at or below with one, in the"
-           " run of [decision 134](decisions/0134-one-of-two-cores-has-sessions.md). In one run"
-           " ranges at 50x32 with 2,000,000 keys took 2.5 ms on average, by the rate with 1,600 in"
-           " flight, and 0.8 ms at the median (Tarantool 2.9 and 3.0): a mean far above the median"
-           " tells of few that wait long, behind other connections that are served several times"
-           " meanwhile, or in pauses of all. Which of both it is was not found.",
+           " run of [decision 134](decisions/0134-one-of-two-cores-has-sessions.md). What it is of"
+           " reads at 50x32 was found after this run: {order}",
     "replies": "One thread writes them, in pieces that others' replies go between. Without the"
                " copies of large rows the server's own time for a MB went from 128 to 19 µs in"
                " chunks and 53 to 19 whole; the rest is the kernel's"
@@ -128,7 +125,28 @@ TOGETHER = (
     " indexes of 400,000 tuples and more have now: with 2,000,000 keys it took a SELECT's rate to"
     " 1.29 at 1x64, 1.20 at 16x16, 1.22 at 50x32 and 0.99 at 256x4"
     " ([decision 135](decisions/0135-look-ups-of-a-burst-wait-together.md)). To answer from what was"
-    " found, and so save the second way down, was not tried.")
+    " found, and so save the second way down, was tried in the server: 6,510 instructions for a"
+    " SELECT of sixteen with 450,000 keys (callgrind) where it takes 6,250, since keys and tuples are"
+    " copied and compared, and with 2,000,000 keys 0.94, 0.97 and 0.93 of the rate at 1x64, 16x16"
+    " and 50x32 (medians of 15 pairs of 0.3 s, before all else on a busy machine).")
+
+
+# Why few wait long where all ask for the same.
+ORDER = (
+    "a session whose turn took 50 µs lets others go first for 64 times as long, and one such session"
+    " has a turn between two looks at the reactor. Pipelines of 32 reads take 20 to 60 µs, so some"
+    " of 50 equal connections are served once in several rounds of the rest. Server, generator and"
+    " Tarantool before all else on a busy machine (real-time priority, interleaved, 0.3 s each)."
+    " Without that rest, medians of 9 pairs, ranges, SELECTs by key and by the second index with"
+    " 100,000 keys at 50x32 have 0.63, 0.64 and 0.59 of the 99th percentile and 0.95, 0.97 and 0.99"
+    " of the rate, but a ping beside them waits 1.7 and 1.4 ms at the median, where it waits 1.6 and"
+    " 1.4 now. With turns for all that wait, as long together as the others' on average, 0.86, 0.90"
+    " and 0.55. With that, and rests that begin at 12 µs: 1.17, 1.10 and 0.94 of Tarantool's at 50x32,"
+    " where it was 2.64, 1.53 and 1.80 (five rounds each), a ping beside waits 0.7 and 0.5 ms,"
+    " and SELECTs at 16x16 have 0.92 of the rate (21 pairs). With rests that begin at 50 µs and go on"
+    " as long as turns take 12: at 16x16 0.99 of the rate, at 50x32 0.37 of the percentile and 1.01"
+    " of the rate for ranges, 0.88 and 0.94 for SELECTs (15 pairs), and a ping beside waits"
+    " 0.6 ms. That way is not in the server yet.")
 
 
 def target(op, shape):
@@ -257,7 +275,7 @@ def told(figures, titles):
               if name.endswith(" x16")}
     # A tenth of the mix are writes.
     counts["parts"] = round(0.9 * counts["select"] + 0.1 * counts["replace"])
-    counts.update(room=room(figures), together=TOGETHER)
+    counts.update(room=room(figures), together=TOGETHER, order=ORDER)
     goals = all_goals(figures, titles, costs)
     lines = ["| goal | missed | why, and what was tried |", "|---|---|---|"]
     for text, reason, missed in goals:
