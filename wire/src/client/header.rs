@@ -51,40 +51,57 @@ impl RequestHeader {
     /// Appends what stands before a body of this size, which comes next or is sent from elsewhere.
     #[inline]
     pub fn write_before(self, out: &mut Vec<u8>, request_type: u64, body: usize) {
-        let start = self.begin(out, request_type);
-        frame(out, start, body);
+        match self.usual_code(request_type) {
+            Some(code) => self.write_usual(out, code, body),
+            None => {
+                let start = self.begin_any(out, request_type);
+                frame(out, start, body);
+            }
+        }
     }
 
     /// Appends room for the length, and the header; returns where that is.
     #[inline]
     fn begin(self, out: &mut Vec<u8>, request_type: u64) -> usize {
-        match u8::try_from(request_type) {
-            Ok(code @ 0..=0x7f) if self.stream_id == 0 && self.schema_version == 0 => {
-                self.begin_usual(out, code)
-            }
-            _ => self.begin_any(out, request_type),
-        }
-    }
-
-    /// The same of one that tells its type and its sync and nothing else, as most do: in one piece.
-    #[inline]
-    fn begin_usual(self, out: &mut Vec<u8>, code: u8) -> usize {
         let start = out.len();
-        let mut head = [
-            0xce, 0, 0, 0, 0, 0x82, 0x00, code, 0x01, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0,
-        ];
-        match u32::try_from(self.sync) {
-            Ok(sync) => {
-                head[SYNC_AT - 1] = 0xce;
-                head[SYNC_AT..SYNC_AT + 4].copy_from_slice(&sync.to_be_bytes());
-                out.extend_from_slice(&head[..SYNC_AT + 4]);
-            }
-            Err(_) => {
-                head[SYNC_AT..].copy_from_slice(&self.sync.to_be_bytes());
-                out.extend_from_slice(&head);
-            }
+        match self.usual_code(request_type) {
+            Some(code) => self.write_usual(out, code, 0),
+            None => return self.begin_any(out, request_type),
         }
         start
+    }
+
+    /// The type, if the header tells that and its sync and nothing else, as most do.
+    #[inline]
+    fn usual_code(self, request_type: u64) -> Option<u8> {
+        let is_usual = self.stream_id == 0 && self.schema_version == 0;
+        let code = u8::try_from(request_type).ok();
+        code.filter(|code| is_usual && *code <= 0x7f)
+    }
+
+    /// The length of such a request, whose body has this size, and its header: in one piece.
+    #[inline]
+    fn write_usual(self, out: &mut Vec<u8>, code: u8, body: usize) {
+        let length = |head: usize| {
+            let length = u32::try_from(head - PREFIX_SIZE + body).unwrap_or(u32::MAX);
+            length.to_be_bytes()
+        };
+        // Whole arrays: pieces of one whose size is known only then are copied by a call.
+        match u32::try_from(self.sync) {
+            Ok(sync) => {
+                let ([a, b, c, d], [e, f, g, h]) = (length(SYNC_AT + 4), sync.to_be_bytes());
+                out.extend_from_slice(&[
+                    0xce, a, b, c, d, 0x82, 0x00, code, 0x01, 0xce, e, f, g, h,
+                ]);
+            }
+            Err(_) => {
+                let [a, b, c, d] = length(SYNC_AT + 8);
+                let [e, f, g, h, i, j, k, l] = self.sync.to_be_bytes();
+                out.extend_from_slice(&[
+                    0xce, a, b, c, d, 0x82, 0x00, code, 0x01, 0xcf, e, f, g, h, i, j, k, l,
+                ]);
+            }
+        }
     }
 
     fn begin_any(self, out: &mut Vec<u8>, request_type: u64) -> usize {
@@ -142,7 +159,13 @@ mod tests {
                     header.begin(&mut own, code),
                     header.begin_any(&mut by_key, code),
                 ];
+                frame(&mut own, 1, 0);
+                frame(&mut by_key, 1, 0);
                 assert_eq!((starts, &own), ([1, 1], &by_key), "{code}, {sync}");
+                let mut before = vec![7];
+                header.write_before(&mut before, code, 300);
+                frame(&mut by_key, 1, 300);
+                assert_eq!(before, by_key, "{code}, {sync}");
             }
         }
     }
