@@ -28,8 +28,8 @@ use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::Limit;
 use crate::timers::Timers;
 
-/// A request on its way.
-#[derive(Debug, Clone)]
+/// A request on its way: plain bytes, which cost no more to put in and take out than they are.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct InFlightRequest {
     /// Where it came from.
     pub(crate) session: SessionId,
@@ -37,8 +37,8 @@ pub(crate) struct InFlightRequest {
     pub(crate) stream: u64,
     pub(crate) request_type: RequestType,
     pub(crate) class: Class,
-    /// What is called, for CALL.
-    pub(crate) procedure: Option<Rc<str>>,
+    /// The table knows what is called: see [`InFlightTable::procedure`].
+    pub(crate) is_named: bool,
     /// Bytes of its body, for the credit.
     pub(crate) bytes: usize,
     /// The request may change data, or is a part of a transaction that may: a demotion waits for
@@ -127,6 +127,8 @@ pub(crate) struct InFlightTable {
     claims: Arc<Claims>,
     /// By the index of their claim words. The slot that was freed last is taken first.
     requests: Slab<(RequestId, InFlightRequest)>,
+    /// By the same numbers, what is called, for CALL.
+    procedures: Vec<Option<Rc<str>>>,
     bytes: usize,
     credits: CreditsTaken,
     writers: usize,
@@ -163,6 +165,7 @@ impl InFlightTable {
         Self {
             claims,
             requests: Slab::new(),
+            procedures: Vec::new(),
             bytes: 0,
             credits: CreditsTaken::default(),
             writers: 0,
@@ -196,6 +199,7 @@ impl InFlightTable {
     }
 
     /// Queues a request for Tx; `None` if the table is full.
+    #[inline]
     pub(crate) fn insert(
         &mut self,
         request: InFlightRequest,
@@ -223,6 +227,25 @@ impl InFlightTable {
         }
     }
 
+    /// This is what a request calls.
+    pub(crate) fn set_procedure(&mut self, id: RequestId, procedure: Rc<str>) {
+        let at = id.index as usize;
+        if let Some((_, request)) = self.requests.get_mut(at) {
+            request.is_named = true;
+            if self.procedures.len() <= at {
+                self.procedures.resize(at + 1, None);
+            }
+            self.procedures[at] = Some(procedure);
+        }
+    }
+
+    /// What a request calls, for CALL; and what stands for it in a request that an upstream alone
+    /// knows.
+    pub(crate) fn procedure(&self, id: RequestId) -> Option<&str> {
+        self.get(id).filter(|own| own.is_named)?;
+        self.procedures.get(id.index as usize)?.as_deref()
+    }
+
     /// Whether a request is on its way still.
     pub(crate) fn has(&self, id: RequestId) -> bool {
         let slot = self.requests.get(id.index as usize);
@@ -237,10 +260,17 @@ impl InFlightTable {
     }
 
     fn remove(&mut self, id: RequestId) -> Option<InFlightRequest> {
-        if !self.has(id) {
-            return None;
-        }
+        self.leave(id)?;
         let (_, request) = self.requests.remove(id.index as usize);
+        Some(request)
+    }
+
+    /// A request is about to be taken out, if it is on its way still: it counts no more, and has no
+    /// deadline.
+    #[inline]
+    fn leave(&mut self, id: RequestId) -> Option<()> {
+        let slot = self.requests.get(id.index as usize);
+        let (_, request) = slot.filter(|(own, _)| *own == id)?;
         self.timers.clear(id.index);
         if request.limit == Limit::Wait {
             self.before_wait.remove(&id.index);
@@ -250,7 +280,10 @@ impl InFlightTable {
             self.bytes -= request.bytes;
         }
         self.writers -= usize::from(request.is_writer);
-        Some(request)
+        if request.is_named {
+            self.procedures[id.index as usize] = None;
+        }
+        Some(())
     }
 
     /// A request waits for something else than Tx, until `deadline` at the latest, or with `None`
@@ -288,11 +321,20 @@ impl InFlightTable {
         self.iter().filter(is_queued).map(|(_, request)| request)
     }
 
-    /// Takes out a request because its reply is here; `None` if it was cancelled before.
-    pub(crate) fn finish(&mut self, id: RequestId) -> Option<InFlightRequest> {
-        let request = self.remove(id)?;
+    /// Takes out a request because its reply is here, which `answer` hands on; `None` if it was
+    /// cancelled before. The request is shown where it stands: most are done with that, and it is
+    /// large.
+    #[inline]
+    pub(crate) fn finish<T>(
+        &mut self,
+        id: RequestId,
+        answer: impl FnOnce(&InFlightRequest) -> T,
+    ) -> Option<T> {
+        let answered = answer(self.get(id)?);
+        self.leave(id)?;
+        self.requests.remove(id.index as usize);
         self.claims.free(id);
-        Some(request)
+        Some(answered)
     }
 
     /// Takes back what Tx has not begun, of the requests that are wanted back.

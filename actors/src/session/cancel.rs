@@ -206,7 +206,7 @@ mod tests {
             stream: 1,
             request_type: RequestType::Replace,
             class: Class::Write,
-            procedure: None,
+            is_named: false,
             bytes: 0,
             is_writer: true,
             begin: None,

@@ -139,7 +139,7 @@ impl Worker {
                 user,
                 stream: request.stream,
                 request_type: Some(request.request_type),
-                procedure: request.procedure.as_deref().map(str::to_owned),
+                procedure: state.in_flight.procedure(id).map(str::to_owned),
                 state: state_of(state.in_flight.phase(id)),
                 age: Some(age(now, request.since)),
             })

@@ -16,8 +16,9 @@ use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
 use crate::counting::durations::DurationCounts;
 use crate::hooks::CloseReason;
-use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
+use crate::resources::{Buffers, WorkerState};
+use crate::segments::Chain;
 use crate::session::actor::charge;
 use crate::session::cancel::{CancelReason, answer_cancelled};
 use crate::session::messages::{Close, ExpireWaiting};
@@ -67,6 +68,12 @@ impl<'a> Timed<'a> {
     }
 }
 
+/// A whole frame that goes to a client.
+enum ReadyReply<'a> {
+    Small(&'a [u8]),
+    Large(Chain),
+}
+
 impl Worker {
     /// The session that a request came from, if it is still there.
     pub(crate) fn owner(&self, request: &InFlightRequest) -> Option<Rc<ConnectionCell>> {
@@ -84,39 +91,21 @@ impl Worker {
             let mut timed = Timed::new(traffic.durations(RequestPath::Tx), self.now());
             let mut last: Option<Rc<ConnectionCell>> = None;
             let mut large = replies.large.drain(..).peekable();
+            let WorkerState {
+                in_flight, buffers, ..
+            } = &mut *state;
             for (index, head) in replies.heads.iter().enumerate() {
                 let frame = &replies.bytes[start..head.end];
                 start = head.end;
-                let large = large.next_if(|own| own.head == index);
-                // Cancelled before: a late result is dropped, never sent.
-                let Some(request) = state.in_flight.finish(head.id) else {
-                    continue;
+                let reply = match large.next_if(|own| own.head == index) {
+                    Some(own) => ReadyReply::Large(own.frame),
+                    None => ReadyReply::Small(frame),
                 };
-                timed.note(request.since);
-                let is_same = |session: &Rc<ConnectionCell>| session.id == request.session;
-                if !last.as_ref().is_some_and(is_same) {
-                    last = self.owner(&request);
-                }
-                let Some(session) = &last else { continue };
-                let mut own = session.state.borrow_mut();
-                if own.on_reply(&request) {
-                    session.wake();
-                }
-                if large.is_none()
-                    && let Some(code) = error_code(frame)
-                {
-                    self.note_error(&mut own, &request, (code, frame));
-                } else if request.is_setting {
-                    own.on_set();
-                }
-                own.lend_output(|| state.buffers.spare());
-                let group = request.group();
-                match large {
-                    Some(own_large) => own.append_chain(own_large.frame, group),
-                    None => own.append_copy(frame, group),
-                }
-                drop(own);
-                self.mark_dirty(session);
+                // Cancelled before: a late result is dropped, never sent.
+                in_flight.finish(head.id, |request| {
+                    timed.note(request.since);
+                    self.deliver_one(request, reply, &mut last, buffers);
+                });
             }
             drop(large);
             timed.count();
@@ -142,6 +131,41 @@ impl Worker {
         drop(charge);
         self.resume_stalled();
         self.tell_if_quiet();
+    }
+
+    /// Hands a reply to the session that its request came from: mostly the one of the reply before.
+    #[inline]
+    fn deliver_one(
+        &self,
+        request: &InFlightRequest,
+        reply: ReadyReply<'_>,
+        last: &mut Option<Rc<ConnectionCell>>,
+        buffers: &mut Buffers,
+    ) {
+        let is_same = |session: &Rc<ConnectionCell>| session.id == request.session;
+        if !last.as_ref().is_some_and(is_same) {
+            *last = self.owner(request);
+        }
+        let Some(session) = last else { return };
+        let mut own = session.state.borrow_mut();
+        if own.on_reply(request) {
+            session.wake();
+        }
+        if let ReadyReply::Small(frame) = reply
+            && let Some(code) = error_code(frame)
+        {
+            self.note_error(&mut own, request, (code, frame));
+        } else if request.is_setting {
+            own.on_set();
+        }
+        own.lend_output(|| buffers.spare());
+        let group = request.group();
+        match reply {
+            ReadyReply::Large(frame) => own.append_chain(frame, group),
+            ReadyReply::Small(frame) => own.append_copy(frame, group),
+        }
+        drop(own);
+        self.mark_dirty(session);
     }
 
     /// Hands a push to its session, if its request is not over.

@@ -315,7 +315,7 @@ mod tests {
                 stream: 3,
                 request_type: request,
                 class,
-                procedure: None,
+                is_named: false,
                 bytes: 0,
                 credit: Credit::Shared,
                 is_waited_for: false,

@@ -12,7 +12,7 @@ fn request(sync: u64) -> InFlightRequest {
         stream: 0,
         request_type: RequestType::Replace,
         class: Class::Write,
-        procedure: None,
+        is_named: false,
         bytes: 10,
         is_writer: true,
         begin: None,
@@ -45,7 +45,7 @@ fn only_what_tx_has_not_begun_is_revoked() {
     assert_eq!(revoked, [2]);
     assert!(!claims.claim(queued));
     assert_eq!((in_flight.len(), in_flight.bytes()), (1, 10));
-    assert_eq!(in_flight.finish(started).map(|own| own.sync), Some(1));
+    assert_eq!(in_flight.finish(started, |own| own.sync), Some(1));
     assert_eq!((in_flight.len(), in_flight.bytes()), (0, 0));
     assert_eq!(in_flight.writers(), 0);
 }
@@ -58,8 +58,8 @@ fn a_late_reply_to_an_abandoned_request_finds_nothing_not_its_successor() {
     assert_eq!(in_flight.cancel_started(|_| true).len(), 1);
     let second = in_flight.insert(request(2), None).unwrap();
     assert_eq!(first.index, second.index);
-    assert!(in_flight.finish(first).is_none());
-    assert!(in_flight.finish(second).is_some());
+    assert!(in_flight.finish(first, |_| ()).is_none());
+    assert!(in_flight.finish(second, |_| ()).is_some());
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn what_waited_and_runs_now_is_not_over_with_the_time_of_its_wait() {
     let expired = in_flight.expire(now + 20 * TIMER_TICK);
     let expired: Vec<_> = expired.iter().map(|own| own.request.sync).collect();
     assert_eq!(expired, [2]);
-    assert!(in_flight.finish(runs).is_some());
+    assert!(in_flight.finish(runs, |_| ()).is_some());
 }
 
 /// QL-01: what runs is listed, and what is over is not.
@@ -110,7 +110,7 @@ fn the_list_holds_what_runs_and_nothing_else() {
         in_flight.iter().map(|(_, own)| own.sync).collect()
     };
     assert_eq!(syncs(&in_flight), [1, 2]);
-    assert!(in_flight.finish(first).is_some());
+    assert!(in_flight.finish(first, |_| ()).is_some());
     assert_eq!(syncs(&in_flight), [2]);
 }
 
@@ -120,10 +120,10 @@ fn of_two_requests_with_one_sync_the_right_one_is_finished() {
     let (mut in_flight, _claims) = in_flight();
     let first = in_flight.insert(request(7), None).unwrap();
     let second = in_flight.insert(request(7), None).unwrap();
-    assert!(in_flight.finish(first).is_some());
+    assert!(in_flight.finish(first, |_| ()).is_some());
     let left: Vec<_> = in_flight.iter().map(|(id, _)| id).collect();
     assert_eq!(left, [second]);
-    assert!(in_flight.finish(first).is_none());
+    assert!(in_flight.finish(first, |_| ()).is_none());
 }
 
 /// RW-01: the count returns to nothing, whichever way each request ends.
@@ -138,7 +138,7 @@ fn what_was_counted_in_is_counted_out_by_reply_timeout_and_kill() {
     in_flight.insert(request(3), None).unwrap();
     assert_eq!((in_flight.len(), in_flight.bytes()), (3, 30));
     assert!(claims.claim(late));
-    assert!(in_flight.finish(replied).is_some());
+    assert!(in_flight.finish(replied, |_| ()).is_some());
     let expired = in_flight.expire(start + TIMER_TICK * 3);
     assert_eq!(expired.len(), 1);
     assert!(expired[0].was_started && expired[0].request.sync == 2);
@@ -154,7 +154,7 @@ fn a_reply_in_time_takes_the_deadline_with_it() {
     let (mut in_flight, _claims) = in_flight();
     let start = Instant::now();
     let first = in_flight.insert(request(1), Some(start)).unwrap();
-    assert!(in_flight.finish(first).is_some());
+    assert!(in_flight.finish(first, |_| ()).is_some());
     in_flight.insert(request(2), None).unwrap();
     assert!(in_flight.expire(start + TIMER_TICK * 1000).is_empty());
     assert_eq!(in_flight.len(), 1);
@@ -230,8 +230,8 @@ impl World {
             }
             Step::Reply if !self.running.is_empty() => {
                 let (id, sync) = self.running.remove(0);
-                if let Some(own) = in_flight.finish(id) {
-                    assert_eq!(own.sync, sync);
+                if let Some(own) = in_flight.finish(id, |own| own.sync) {
+                    assert_eq!(own, sync);
                     self.tell(sync, Told::Done);
                 }
             }

@@ -60,7 +60,7 @@ impl Dispatcher<'_> {
             stream: request.stream,
             request_type: request.request_type,
             class,
-            procedure: self.procedure(request),
+            is_named: false,
             bytes: request.raw.len(),
             is_writer,
             begin,
@@ -76,6 +76,9 @@ impl Dispatcher<'_> {
         let Some(id) = self.worker.in_flight.insert(in_flight, deadline) else {
             return;
         };
+        if let Some(procedure) = self.procedure(request) {
+            self.worker.in_flight.set_procedure(id, procedure);
+        }
         if effect == Effect::Opened {
             self.worker.in_flight.set_begin(id);
             self.session.set_begin(request.stream, id);
