@@ -98,8 +98,7 @@ impl Deliveries<'_> {
             sync: to.sync,
             schema_version: self.shared.schema_version(),
         };
-        header.write_error(&mut self.replies().bytes, &error);
-        self.add_head(to);
+        self.add_reply(to, |own| header.write_error(&mut own.bytes, &error));
     }
 
     fn replies(&mut self) -> &mut Replies {
@@ -122,9 +121,11 @@ impl Deliveries<'_> {
         }
     }
 
-    /// The bytes of a reply are written.
-    fn add_head(&mut self, to: &OwedRequest) {
+    /// The bytes of a reply, which `write` appends.
+    #[inline]
+    fn add_reply(&mut self, to: &OwedRequest, write: impl FnOnce(&mut Replies)) {
         let replies = self.replies();
+        write(replies);
         replies.push_head(to.id, to.sync);
         if replies.bytes.len() >= TURN_SMALL_BYTES_MAX {
             self.send();
@@ -180,8 +181,9 @@ impl Sink for Deliveries<'_> {
             if self.lacks_memory(frame.body.len()) {
                 return self.tell_no_memory(to, frame.body.len());
             }
-            header.pass_on(&mut self.replies().bytes, frame.code, frame.body);
-            self.add_head(to);
+            self.add_reply(to, |own| {
+                header.pass_on(&mut own.bytes, frame.code, frame.body);
+            });
         } else if self.is_waited_for(to.id) {
             if self.lacks_memory_for_push(to, frame.body.len()) {
                 return self.tell_no_memory(to, frame.body.len());
@@ -233,10 +235,10 @@ impl Sink for Deliveries<'_> {
                     let whole = frame.content();
                     self.keep_catalog(to, number, &whole[whole.len() - body..]);
                 }
-                let replies = self.replies();
-                let head = replies.heads.len();
-                replies.large.push(LargeReply { head, frame });
-                self.add_head(to);
+                self.add_reply(to, |own| {
+                    let head = own.heads.len();
+                    own.large.push(LargeReply { head, frame });
+                });
             }
             LargeAnswer::TooLarge(size) => self.tell_no_memory(to, size),
         }

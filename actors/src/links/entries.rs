@@ -21,17 +21,19 @@ const PREPARE: u16 = RequestType::Prepare as u16;
 /// The number of the type of CALL.
 const CALL: u16 = RequestType::Call as u16;
 
-/// The request of an entry with this body, but for its number and the catalog that it knows.
+/// The request of an entry with this body and this number, but for what it sets and the catalog
+/// that it knows.
 #[inline]
 pub(super) fn forward_of(
     entry: &BatchEntry,
     key: ClientStream,
     body: &[u8],
+    number: u64,
     harmless: &HashSet<String>,
 ) -> Forward {
     Forward {
         id: entry.id,
-        number: 0,
+        number,
         key,
         stream: 0,
         code: entry.code,

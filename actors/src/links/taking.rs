@@ -209,12 +209,12 @@ impl Taking<'_> {
     #[inline]
     fn forward(&mut self, entry: &BatchEntry, key: ClientStream, body: &[u8]) -> Forward {
         self.hub.last += 1;
-        Forward {
-            number: self.hub.last,
-            is_setting: self.is_setting,
-            catalog: if entry.is_versioned { self.catalog } else { 0 },
-            ..forward_of(entry, key, body, &self.links.gateway.config.retry_calls)
-        }
+        let harmless = &self.links.gateway.config.retry_calls;
+        // Changed where it stands: it is large.
+        let mut forward = forward_of(entry, key, body, self.hub.last, harmless);
+        forward.is_setting = self.is_setting;
+        forward.catalog = if entry.is_versioned { self.catalog } else { 0 };
+        forward
     }
 
     /// A request that goes over no link now waits for one, if that may change soon. What is in a
@@ -303,14 +303,19 @@ impl Taking<'_> {
     #[inline]
     fn abort_begun_by(&mut self, entry: &BatchEntry) {
         if entry.class == Class::Begin && !self.aborts.is_empty() {
-            let is_its = |own: &mut Cancel| own.begin == Some(entry.id);
-            let own: Vec<_> = self.aborts.extract_if(.., is_its).collect();
-            for own in own {
-                match self.claims.phase(entry.id) {
-                    // It was taken back.
-                    None => self.give_up_unbegun(entry, own.session),
-                    Some(_) => self.abort(own),
-                }
+            self.abort_all_begun_by(entry);
+        }
+    }
+
+    #[cold]
+    fn abort_all_begun_by(&mut self, entry: &BatchEntry) {
+        let is_its = |own: &mut Cancel| own.begin == Some(entry.id);
+        let own: Vec<_> = self.aborts.extract_if(.., is_its).collect();
+        for own in own {
+            match self.claims.phase(entry.id) {
+                // It was taken back.
+                None => self.give_up_unbegun(entry, own.session),
+                Some(_) => self.abort(own),
             }
         }
     }

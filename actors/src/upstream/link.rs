@@ -378,8 +378,7 @@ impl<L> UpstreamLink<L> {
         };
         // What is in a stream is not sent again.
         let is_kept = forward.repeat.may_move() && self.credits().keep(body.bytes().len());
-        let sent = OwedRequest { stream, ..*forward };
-        let sync = self.owed.add(sent, is_kept.then_some(&body));
+        let sync = (self.owed).add(forward, stream, is_kept.then_some(&body));
         let header = RequestHeader {
             sync,
             stream_id: stream,

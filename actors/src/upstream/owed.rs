@@ -99,25 +99,32 @@ impl Owed {
         self.slots.len() - self.free.len()
     }
 
-    /// A request is sent; returns the sync that it is sent with. The body is kept, if there is one.
+    /// A request is sent, in this stream of the upstream's; returns the sync that it is sent with.
+    /// The body is kept, if there is one.
     #[inline]
-    pub(crate) fn add(&mut self, request: OwedRequest, body: Option<&ForwardBody<'_>>) -> u64 {
+    pub(crate) fn add(
+        &mut self,
+        request: &Forward,
+        stream: u64,
+        body: Option<&ForwardBody<'_>>,
+    ) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
         });
         let slot = &mut self.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        slot.request = Some(request);
+        slot.request = Some(OwedRequest { stream, ..*request });
         slot.body = match body {
-            Some(ForwardBody::Part(bytes)) if bytes.len() <= OWED_BODY_KEEP_MAX => {
+            None => KeptBody::None,
+            // One that has waited as well: to share its buffer costs more than to copy it.
+            Some(body) if body.bytes().len() <= OWED_BODY_KEEP_MAX => {
                 slot.buffer.clear();
-                slot.buffer.extend_from_slice(bytes);
+                slot.buffer.extend_from_slice(body.bytes());
                 KeptBody::InBuffer
             }
             Some(ForwardBody::Part(bytes)) => KeptBody::Whole(Bytes::copy_from_slice(bytes)),
             Some(ForwardBody::Own(bytes)) => KeptBody::Whole(bytes.clone()),
-            None => KeptBody::None,
         };
         u64::from(slot.generation) << 32 | u64::from(index)
     }
@@ -152,6 +159,24 @@ impl Owed {
         self.slots[index as usize].take(wants_body)
     }
 
+    /// The same where nobody wants more of it than [`get`](Self::get) shows; how many bytes of its
+    /// body were kept.
+    #[inline]
+    pub(crate) fn free(&mut self, sync: u64) -> usize {
+        if self.get(sync).is_none() {
+            return 0;
+        }
+        let index = sync as u32;
+        self.free.push(index);
+        let slot = &mut self.slots[index as usize];
+        slot.request = None;
+        match std::mem::take(&mut slot.body) {
+            KeptBody::None => 0,
+            KeptBody::InBuffer => slot.buffer.len(),
+            KeptBody::Whole(bytes) => bytes.len(),
+        }
+    }
+
     /// Everything that is owed, in no order.
     pub(crate) fn into_all(self) -> impl Iterator<Item = TakenRequest> {
         let slots = self.slots.into_iter();
@@ -172,12 +197,12 @@ mod tests {
     #[test]
     fn a_reply_finds_its_own_request_once() {
         let mut owed = Owed::default();
-        let syncs = [7, 7, 8].map(|sync| owed.add(request(sync), None));
+        let syncs = [7, 7, 8].map(|sync| owed.add(&request(sync), 0, None));
         assert_eq!(owed.len(), 3);
         assert_eq!(owed.get(syncs[1]), Some(&request(7)));
         owed.remove(syncs[1], true);
         assert_eq!((owed.get(syncs[1]), owed.len()), (None, 2));
-        let next = owed.add(request(9), None);
+        let next = owed.add(&request(9), 0, None);
         assert_ne!(next, syncs[1], "of another generation");
         assert_eq!(
             (owed.get(syncs[1]), owed.get(next)),
@@ -190,7 +215,7 @@ mod tests {
     #[test]
     fn a_sync_that_was_never_sent_is_nobodys() {
         let mut owed = Owed::default();
-        let sync = owed.add(request(7), None);
+        let sync = owed.add(&request(7), 0, None);
         for foreign in [0, sync + 1, sync | 1 << 60, u64::MAX] {
             assert_eq!(owed.get(foreign), None, "{foreign:x}");
             owed.remove(foreign, true);
@@ -201,20 +226,20 @@ mod tests {
     #[test]
     fn a_body_that_is_kept_is_that_of_its_request() {
         let mut owed = Owed::default();
-        let small = owed.add(request(1), Some(&ForwardBody::Part(b"small")));
+        let small = owed.add(&request(1), 0, Some(&ForwardBody::Part(b"small")));
         let large = vec![7; OWED_BODY_KEEP_MAX + 1];
         let large = [
-            owed.add(request(2), Some(&ForwardBody::Part(&large))),
-            owed.add(request(3), Some(&ForwardBody::Own(large.into()))),
+            owed.add(&request(2), 0, Some(&ForwardBody::Part(&large))),
+            owed.add(&request(3), 0, Some(&ForwardBody::Own(large.into()))),
         ];
-        let none = owed.add(request(4), None);
+        let none = owed.add(&request(4), 0, None);
         let taken = owed.remove(small, true).unwrap();
         assert_eq!(
             (taken.body.as_deref(), taken.kept),
             (Some(&b"small"[..]), 5)
         );
         assert!(owed.remove(none, true).unwrap().keep().is_none());
-        let next = owed.add(request(5), Some(&ForwardBody::Part(b"next")));
+        let next = owed.add(&request(5), 0, Some(&ForwardBody::Part(b"next")));
         for sync in large {
             let taken = owed.remove(sync, true).unwrap();
             assert_eq!(taken.kept, OWED_BODY_KEEP_MAX + 1);

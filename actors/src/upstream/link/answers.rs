@@ -15,9 +15,9 @@ use crate::upstream::credits::{Kind, UserCredits};
 use crate::upstream::handshake::{Handshake, Refusal};
 use crate::upstream::incoming::Frames;
 use crate::upstream::kept::KeptRequest;
-use crate::upstream::owed::{Owed, OwedRequest, TakenRequest};
+use crate::upstream::owed::{Owed, OwedRequest};
 use crate::upstream::sql_request::StatementStep;
-use crate::upstream::streams::{BoundStreams, StreamStep};
+use crate::upstream::streams::{BoundStreams, ClientStream, StreamStep};
 use crate::upstream::waiting::UnsentRequests;
 
 /// Who gets replies.
@@ -43,6 +43,25 @@ pub(crate) struct RefusedRequest {
     /// The reply: its code, and its body.
     pub(crate) code: u32,
     pub(crate) body: Bytes,
+}
+
+/// What a request that is owed no more gives back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GivenBack {
+    key: ClientStream,
+    kind: Kind,
+    statement: StatementStep,
+}
+
+impl GivenBack {
+    #[inline]
+    pub(super) fn of(own: &OwedRequest) -> Self {
+        Self {
+            key: own.key,
+            kind: own.kind,
+            statement: own.statement,
+        }
+    }
 }
 
 /// What a link has to do with reads of replicas.
@@ -80,29 +99,32 @@ impl<S: Sink> Answers<'_, S> {
     /// The reply is whole, of this number of bytes; `code` is its own, if it came in one piece.
     #[inline]
     fn finish(&mut self, sync: u64, code: u32, bytes: usize) {
-        let Some(TakenRequest {
-            forward: own, kept, ..
-        }) = self.owed.remove(sync, false)
-        else {
+        // No more than this is read of it, where it stands.
+        let Some(own) = self.owed.get(sync) else {
             return;
         };
-        self.give_back(sync, &own, kept, bytes);
+        let (owed, key) = (GivenBack::of(own), own.key);
+        let OwedRequest {
+            id, stream, step, ..
+        } = *own;
+        let kept = self.owed.free(sync);
+        self.give_back(sync, owed, kept, bytes);
         match self.reads {
             ReadRole::None => {}
-            ReadRole::Writer => self.clients.answered_by_writer(own.key, self.now),
-            ReadRole::Replica => self.clients.answered_by_replica(own.key, self.now),
+            ReadRole::Writer => self.clients.answered_by_writer(key, self.now),
+            ReadRole::Replica => self.clients.answered_by_replica(key, self.now),
         }
-        if own.stream != 0 {
-            let has_failed = own.step == StreamStep::Begin && code & CODE_ERROR != 0;
+        if stream != 0 {
+            let has_failed = step == StreamStep::Begin && code & CODE_ERROR != 0;
             let found_open = code == CODE_ERROR | u32::from(ErrorCode::ACTIVE_TRANSACTION.0);
-            let failed = has_failed.then_some((own.id, found_open));
-            self.streams.answered(own.stream, failed);
+            let failed = has_failed.then_some((id, found_open));
+            self.streams.answered(stream, failed);
         }
     }
 
     /// A request is owed no more, whose reply has this number of bytes.
     #[inline]
-    pub(super) fn give_back(&mut self, sync: u64, own: &OwedRequest, kept: usize, bytes: usize) {
+    pub(super) fn give_back(&mut self, sync: u64, own: GivenBack, kept: usize, bytes: usize) {
         self.credits.give_back(own.kind);
         self.credits.all().let_go(kept);
         if own.kind == Kind::Call {
@@ -133,7 +155,7 @@ impl<S: Sink> Answers<'_, S> {
         {
             self.waiting.push_unread(request, self.clients);
         }
-        self.give_back(sync, &forward, kept, bytes);
+        self.give_back(sync, GivenBack::of(&forward), kept, bytes);
     }
 
     /// Whether an error of a replica is not told, for the one that takes changes is asked.
@@ -147,7 +169,12 @@ impl<S: Sink> Answers<'_, S> {
         let Some(own) = self.owed.remove(frame.sync, true) else {
             return false;
         };
-        self.give_back(frame.sync, &own.forward, own.kept, frame.size);
+        self.give_back(
+            frame.sync,
+            GivenBack::of(&own.forward),
+            own.kept,
+            frame.size,
+        );
         self.returned.extend(own.keep());
         true
     }
@@ -167,7 +194,12 @@ impl<S: Sink> Answers<'_, S> {
         let Some(own) = self.owed.remove(frame.sync, true) else {
             return false;
         };
-        self.give_back(frame.sync, &own.forward, own.kept, frame.size);
+        self.give_back(
+            frame.sync,
+            GivenBack::of(&own.forward),
+            own.kept,
+            frame.size,
+        );
         self.refused
             .extend(own.keep().map(|request| RefusedRequest {
                 request,

@@ -20,7 +20,7 @@ use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::keys::{CODE_ERROR, RequestType};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::answers::{Answers, Sink};
+use super::answers::{Answers, GivenBack, Sink};
 use super::executing::{ExecutedStatements, Executing};
 use crate::cells::claims::RequestId;
 use crate::upstream::kept::ForwardBody;
@@ -420,6 +420,6 @@ impl<S: Sink> Answers<'_, S> {
         {
             self.waiting.push_first(request, self.clients);
         }
-        self.give_back(sync, &forward, kept, bytes);
+        self.give_back(sync, GivenBack::of(&forward), kept, bytes);
     }
 }
