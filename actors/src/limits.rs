@@ -385,7 +385,9 @@ pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
 /// The same, of one whose client takes chunks: credit may stand behind requests that wait for it.
 pub(crate) const INBOX_CHUNKS_MAX: usize = 4 << 20;
-/// Streams that wait for a SELECT of several steps, with more of which all do.
+/// SELECTs of several steps of one connection, of different streams, that take turns.
+pub(crate) const SCANS_MAX: usize = 16;
+/// Streams that wait for SELECTs of several steps, with more of which all do.
 pub(crate) const SCAN_WAITERS_MAX: usize = 64;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
 pub(crate) const VIEW_STEPS_PER_POLL_MAX: u32 = 4;

@@ -271,9 +271,14 @@ fn pings_are_answered_while_a_select_takes_many_steps() {
 
 /// A SELECT that comes to no end.
 fn endless(sync: u64) -> RequestBuilder {
+    steps(sync, u32::MAX)
+}
+
+/// A SELECT of this number of steps.
+fn steps(sync: u64, count: u32) -> RequestBuilder {
     RequestBuilder::new(RequestType::Select, sync)
         .uint(keys::SPACE_ID, 512)
-        .uint(keys::LIMIT, u64::from(u32::MAX))
+        .uint(keys::LIMIT, count.into())
         .pair(keys::KEY, &[0x91, 1])
 }
 
@@ -294,6 +299,43 @@ fn other_streams_are_answered_while_a_select_takes_many_steps_with_chunks_and_wi
                 assert_eq!(code(&client.reply_to(sync)), 0);
             }
             assert!(client.replies.is_empty(), "its own stream waits");
+        }
+    }
+}
+
+#[test]
+fn selects_of_many_steps_of_several_streams_take_turns_and_are_killed_one_by_one() {
+    for asked in [None, Some(ASKED)] {
+        let harness = harness_with_rows();
+        let mut client = Client::connect(&harness, asked);
+        let own = connections(&harness).into_iter().map(|own| own.connection);
+        let own = own.max().expect("the client's is the newest");
+        for (sync, stream) in [(2, 1), (3, 2), (4, 0)] {
+            client.send(&endless(sync).stream(stream).bytes());
+        }
+        for (sync, stream) in [(5, 3), (6, 3), (7, 4)] {
+            client.send(&steps(sync, 100).stream(stream).bytes());
+        }
+        for sync in [5, 6, 7] {
+            assert_eq!(code(&client.reply_to(sync)), 0);
+        }
+        assert!(client.replies.is_empty(), "the others come to no end");
+        for (killed, stream) in [(3, 2), (2, 1), (4, 0)] {
+            client.send(
+                &RequestBuilder::select(10 + killed, 7)
+                    .stream(stream)
+                    .bytes(),
+            );
+            let another = RequestBuilder::select(20 + killed, 7).stream(9);
+            client.send(&another.bytes());
+            assert_eq!(code(&client.reply_to(20 + killed)), 0);
+            assert!(client.replies.is_empty(), "it waits for that of its stream");
+            let told = harness
+                .connect()
+                .call("vestibule.kill", &kill_args(own, killed));
+            assert_eq!(told.code, 0);
+            assert_ne!(code(&client.reply_to(killed)), 0);
+            assert_eq!(code(&client.reply_to(10 + killed)), 0);
         }
     }
 }

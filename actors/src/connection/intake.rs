@@ -20,8 +20,8 @@
 //! * **memory**: all connections together hold too much, and this one more than its share. It is
 //!   not read; frames that are here already are taken.
 //! * **a full output**: the client does not take its replies. No frame is taken.
-//! * **a SELECT of several steps** is under way. The next frame waits for its last step; those of
-//!   other streams may pass it.
+//! * **SELECTs of several steps** are under way. The next frame waits for the last step of all; those
+//!   of other streams may pass them.
 //! * **the end of the input**: the client sends no more, although it may listen still. Nothing is
 //!   read; frames that are here are taken, and when all of them are answered the connection ends.
 //!   Replies in chunks that it owes credit for keep it no longer than those under way elsewhere.
@@ -86,7 +86,7 @@ pub(crate) struct Intake {
     is_listed: bool,
     /// The client has closed its half: there is no more to read.
     has_ended: bool,
-    /// A SELECT of several steps is under way.
+    /// SELECTs of several steps are under way.
     is_scanning: bool,
 }
 
@@ -101,8 +101,8 @@ impl Intake {
         self.wait == Wait::Open && !is_output_full
     }
 
-    /// Whether frames may be taken that may pass the SELECT of several steps: none while a reply
-    /// waits for memory, which would be that SELECT's.
+    /// Whether frames may be taken that may pass the SELECTs of several steps: none while a reply
+    /// waits for memory, which would be one of theirs.
     pub(crate) fn may_pass_scan(self, is_output_full: bool) -> bool {
         self.is_open(is_output_full) && self.is_scanning && !self.is_reply_short
     }
@@ -166,7 +166,7 @@ impl Intake {
         self.enter(Wait::ReplyMemory);
     }
 
-    /// There is no memory for more of the reply to the SELECT of several steps.
+    /// There is no memory for more of the reply to a SELECT of several steps.
     pub(crate) fn on_scan_short(&mut self) {
         self.is_reply_short = true;
     }
@@ -262,12 +262,12 @@ impl Intake {
         self.leave(Wait::Login);
     }
 
-    /// The SELECT at hand takes several steps.
+    /// A SELECT takes several steps.
     pub(crate) fn on_scan(&mut self) {
         self.is_scanning = true;
     }
 
-    /// The SELECT of several steps is over.
+    /// The last SELECT of several steps is over.
     pub(crate) fn on_scan_over(&mut self) {
         self.is_scanning = false;
     }

@@ -244,16 +244,16 @@ impl Output {
         self.ready() + self.backlog.as_ref().map_or(0, |own| own.size())
     }
 
-    /// Bytes that wait, without those that hold up nobody but their own groups: of a client that
-    /// takes chunks.
+    /// Bytes that wait, with `begun` of replies that are not complete, but without those that hold
+    /// up nobody but their own groups: of a client that takes chunks.
     #[inline]
-    pub(crate) fn size_in_the_way(&self) -> usize {
+    pub(crate) fn size_in_the_way(&self, begun: usize) -> usize {
         let aside = if self.takes_chunks() {
             BESIDE_CHUNKS_MAX
         } else {
             0
         };
-        self.size().saturating_sub(aside)
+        (self.size() + begun).saturating_sub(aside)
     }
 
     /// Whether the client may have to say that it takes more before this is empty.

@@ -328,7 +328,7 @@ fn check_login(
 
 /// Reads before the next steps of a SELECT, which take the whole turn: what goes
 /// [ahead](super::ahead) does not wait for all of them. Ready when the peer is gone.
-fn read_beside_scan(
+fn read_beside_scans(
     worker: &WorkerCell,
     cell: &ConnectionCell,
     state: &mut WorkerState,
@@ -358,11 +358,11 @@ fn work(
         // A stop waits for nobody's.
         own.end_login_wait(None);
     }
-    if own.scan().is_some() && read_beside_scan(worker, cell, state, own, cx).is_ready() {
+    if own.has_scans() && read_beside_scans(worker, cell, state, own, cx).is_ready() {
         return Poll::Ready(());
     }
     // Most turns have nothing left from the one before, and need no clock for it.
-    if own.has_held() || own.scan().is_some() || own.has_inbox() || own.may_send_events() {
+    if own.has_held() || own.has_scans() || own.has_inbox() || own.may_send_events() {
         let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
         if dispatcher.session.may_send_events() {
             dispatcher.send_events();

@@ -11,9 +11,9 @@
 //! few do again.
 //!
 //! A SELECT of many steps is passed by requests of other streams, and if it is in one, by those
-//! that are in none. Each stream keeps its order: behind a request of it that could not pass,
-//! nothing of it does. Behind a login, an ID, a piece of a request in chunks and what is no request
-//! nothing passes at all, and a second SELECT of many steps waits for the first.
+//! that are in none: by others of many steps too, which take turns with it. Each stream keeps its
+//! order: behind a request of it that could not pass, nothing of it does. Behind a login, an ID, a
+//! piece of a request in chunks and what is no request nothing passes at all.
 
 use vestibule_wire::Error;
 use vestibule_wire::groups::chunk::Chunk;
@@ -30,7 +30,7 @@ pub(super) fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Res
     let is_answer = takes_chunks && Chunk::is_answer(content);
     let takes_pings = takes_chunks && dispatcher.session.takes_pings_ahead();
     if !(is_answer || takes_pings && is_ping(content)) {
-        return Ok(pass_scan(dispatcher, content, takes_chunks));
+        return Ok(pass_scans(dispatcher, content, takes_chunks));
     }
     let has_room = is_answer || dispatcher.session.has_room_for_control();
     // With no room, so much waits that it cannot all be written before the next turn.
@@ -53,11 +53,11 @@ fn is_ping(content: &[u8]) -> bool {
     })
 }
 
-/// Takes a request that may pass the SELECT of several steps, if there is one, and the turn has
+/// Takes a request that may pass the SELECTs of several steps, if there are some, and the turn has
 /// time for it.
-fn pass_scan(dispatcher: &mut Dispatcher<'_>, content: &[u8], takes_chunks: bool) -> Look {
+fn pass_scans(dispatcher: &mut Dispatcher<'_>, content: &[u8], takes_chunks: bool) -> Look {
     let stream = stream_of(content, takes_chunks);
-    if !dispatcher.session.passes_scan(stream) {
+    if !dispatcher.session.passes_scans(stream) {
         return Look::Waits;
     }
     if !dispatcher.worker.turns.has_time() {
@@ -65,7 +65,7 @@ fn pass_scan(dispatcher: &mut Dispatcher<'_>, content: &[u8], takes_chunks: bool
     }
     dispatcher.worker.turns.spend(1);
     if !dispatcher.dispatch_frame(content) {
-        // There is no credit for it or no memory, or it takes many steps itself.
+        // There is no credit for it or no memory, or it takes many steps itself and has no place.
         dispatcher.session.on_scan_waiter(stream);
         return Look::Waits;
     }

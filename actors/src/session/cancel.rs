@@ -148,14 +148,13 @@ impl Dispatcher<'_> {
                 Some(session),
             );
         }
-        let scanned = self.session.cancel_scan(sync);
-        if let Some(sync) = scanned {
+        let mut scanned = 0;
+        while let Some(sync) = self.session.cancel_scan(sync) {
             self.refuse(sync, &Error::cancelled());
+            scanned += 1;
         }
-        let waiting = usize::from(scanned.is_some())
-            + self.kill_held(sync)
-            + self.kill_awaited(sync)
-            + self.kill_login(sync);
+        let waiting =
+            scanned + self.kill_held(sync) + self.kill_awaited(sync) + self.kill_login(sync);
         // Others may have its credits.
         self.worker.outgoing.wake_flush();
         cancelled.len() + waiting

@@ -290,7 +290,7 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     if dispatcher.session.begins_to_pass() {
         inbox.look_again();
     }
-    if dispatcher.session.incoming().is_some() || dispatcher.session.scan().is_some() {
+    if dispatcher.session.incoming().is_some() || dispatcher.session.has_scans() {
         let packet_size_max = dispatcher.shared.config.packet_size_max;
         let taken = inbox.take_out(packet_size_max, |content| take_ahead(dispatcher, content));
         if let Err(error) = taken {

@@ -87,7 +87,7 @@ impl Untaken {
         answer_awaited(shared, own);
         // Its frame is the first one.
         let has_answered = answer_login(shared, own);
-        if let Some(scan) = own.take_scan() {
+        while let Some(scan) = own.take_scan(true) {
             self.tell(shared, own, &scan.content, &mut refused);
         }
         let kept = own.incoming().and_then(|incoming| incoming.take_kept());

@@ -84,9 +84,9 @@ impl Worker {
             rows.extend(
                 held.map(|own| row(Some(&own.content), RequestState::Held, Some(own.since))),
             );
-            let scan = own.scan();
+            let scans = own.scans();
             rows.extend(
-                scan.map(|own| row(Some(&own.content), RequestState::Reading, Some(own.since))),
+                scans.map(|own| row(Some(&own.content), RequestState::Reading, Some(own.since))),
             );
             rows.extend(own.awaited().map(|call| {
                 Row::Request(RequestInfo {

@@ -298,7 +298,7 @@ impl Worker {
             let session = self.sessions.of(*id);
             session.is_some_and(|own| {
                 let own = own.state.borrow();
-                own.scan().is_some() || is_over && !own.is_flushed()
+                own.has_scans() || is_over && !own.is_flushed()
             })
         });
         state.paused.read.end_unless(|id| {

@@ -32,7 +32,7 @@ use super::intake::Intake;
 use super::login::{LoginCheck, LoginWait};
 use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
-use super::scan::ParkedScan;
+use super::scan::ParkedScans;
 use super::timeouts::ConnectionTimeouts;
 use super::transport::Transport;
 use super::watches::Watches;
@@ -92,8 +92,8 @@ pub(crate) struct ConnectionState {
     resting: Option<Instant>,
     /// Since when the frame at hand has waited for a credit.
     stalled: Option<Instant>,
-    /// A SELECT on the view that takes several steps: what comes after it waits.
-    scan: Option<Box<ParkedScan>>,
+    /// SELECTs that take several steps: what comes after them of their streams waits.
+    scans: Option<Box<ParkedScans>>,
     /// Requests kept until solo ends.
     held: Option<Box<HeldRequests>>,
     /// When its worker looks whether the time of something that is held is over.
@@ -155,7 +155,7 @@ impl ConnectionState {
             is_late: false,
             resting: None,
             stalled: None,
-            scan: None,
+            scans: None,
             held: None,
             look_at: None,
             awaited: None,
@@ -388,7 +388,7 @@ impl ConnectionState {
     /// Whether so much waits that no frame should be taken.
     #[inline]
     fn is_output_full(&self) -> bool {
-        let size = self.output.size_in_the_way();
+        let size = self.output.size_in_the_way(0);
         size >= MEMORY_SMALL && (size >= OUTPUT_PAUSE || self.charge.is_scarce())
     }
 
@@ -421,9 +421,9 @@ impl ConnectionState {
 
     #[inline]
     fn scan_held(&self) -> Held {
-        self.scan
+        self.scans
             .as_ref()
-            .map_or(Held::default(), |scan| scan.held())
+            .map_or(Held::default(), |own| own.held())
     }
 
     /// Whether more replies wait for the client than are kept for it.

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use vestibule_wire::events;
-use vestibule_wire::header::read_header;
 
 use super::ConnectionState;
 use crate::admission::Class;
@@ -14,7 +13,7 @@ use crate::connection::held::{HeldRequest, HeldRequests};
 use crate::connection::inbox::Inbox;
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::{Observation, TimeoutKind};
-use crate::limits::SHUTDOWN_NOTICE;
+use crate::limits::{OUTPUT_PAUSE, SHUTDOWN_NOTICE};
 use crate::messages::WaitId;
 use crate::resources::in_flight::{Credit, InFlightRequest};
 use crate::serving::Serving;
@@ -125,52 +124,77 @@ impl ConnectionState {
         self.awaited.iter().flat_map(|own| own.iter())
     }
 
-    /// The SELECT that takes several steps, if there is one.
-    pub(crate) fn scan(&self) -> Option<&ParkedScan> {
-        self.scan.as_deref()
+    /// Whether there are SELECTs that take several steps.
+    pub(crate) fn has_scans(&self) -> bool {
+        self.scans.is_some()
     }
 
-    /// Takes the SELECT that takes several steps, to go on with it.
-    pub(crate) fn take_scan(&mut self) -> Option<Box<ParkedScan>> {
-        let scan = self.scan.take()?;
-        self.intake.on_scan_over();
-        Some(scan)
+    /// The SELECTs that take several steps, from the oldest on.
+    pub(crate) fn scans(&self) -> impl Iterator<Item = &ParkedScan> {
+        self.scans.iter().flat_map(|own| own.iter())
     }
 
-    /// A SELECT is to go on in a later turn.
-    pub(crate) fn park_scan(&mut self, scan: Box<ParkedScan>) {
-        self.scan = Some(scan);
+    /// Whether one more SELECT may take several steps beside others.
+    pub(crate) fn has_place_for_scan(&self) -> bool {
+        !self.scans.as_ref().is_some_and(|own| own.is_full())
+    }
+
+    /// Takes a SELECT that takes several steps, to go on with it: each in turn, or the oldest if it
+    /// is to come to its end first, or if as much waits for the client as is kept for it.
+    pub(crate) fn take_scan(&mut self, is_oldest: bool) -> Option<Box<ParkedScan>> {
+        let begun = self.scan_held().total();
+        let is_oldest = is_oldest
+            || self.intake.waits_for_reply_memory()
+            || self.charge.is_scarce()
+            || self.output.size_in_the_way(begun) >= OUTPUT_PAUSE;
+        let scan = self.scans.as_mut()?.take(is_oldest);
+        self.on_scan_left();
+        scan
+    }
+
+    /// A SELECT that was taken is to go on in a later turn.
+    pub(crate) fn put_scan_back(&mut self, scan: Box<ParkedScan>) {
+        self.scans.get_or_insert_default().put_back(scan);
         self.intake.on_scan();
     }
 
-    /// Whether a request of this stream may pass the SELECT of several steps; see
-    /// [`ParkedScan::is_passed_by`]. If not, what comes of the stream later waits as well.
-    pub(crate) fn passes_scan(&mut self, stream: Option<u64>) -> bool {
+    /// A SELECT has begun that is to go on in a later turn.
+    pub(crate) fn park_scan(&mut self, scan: Box<ParkedScan>) {
+        self.scans.get_or_insert_default().add(scan);
+        self.intake.on_scan();
+    }
+
+    fn on_scan_left(&mut self) {
+        if self.scans.take_if(|own| own.is_empty()).is_some() {
+            self.intake.on_scan_over();
+        }
+    }
+
+    /// Whether a request of this stream may pass the SELECTs of several steps; see
+    /// [`ParkedScans::are_passed_by`]. If not, what comes of the stream later waits as well.
+    pub(crate) fn passes_scans(&mut self, stream: Option<u64>) -> bool {
         let may_pass = self.intake.may_pass_scan(self.is_output_full());
-        let Some(scan) = &mut self.scan else {
+        let Some(scans) = &mut self.scans else {
             return false;
         };
-        let passes = may_pass && scan.is_passed_by(stream);
+        let passes = may_pass && scans.are_passed_by(stream);
         if !passes {
-            scan.on_waiter(stream);
+            scans.on_waiter(stream);
         }
         passes
     }
 
-    /// A request of this stream could not pass the SELECT of several steps after all.
+    /// A request of this stream could not pass the SELECTs of several steps after all.
     pub(crate) fn on_scan_waiter(&mut self, stream: Option<u64>) {
-        if let Some(scan) = &mut self.scan {
-            scan.on_waiter(stream);
+        if let Some(scans) = &mut self.scans {
+            scans.on_waiter(stream);
         }
     }
 
-    /// Whether nobody has been asked yet whether he may pass the SELECT of several steps; asked
-    /// once.
+    /// Whether nobody has been asked whether he may pass the SELECTs of several steps, since one of
+    /// them ended; asked once.
     pub(crate) fn begins_to_pass(&mut self) -> bool {
-        let scan = self.scan.as_mut();
-        let waiting = scan.map(|own| &mut own.waiting);
-        let first = waiting.filter(|own| own.is_none());
-        first.map(Option::get_or_insert_default).is_some()
+        (self.scans.as_mut()).is_some_and(|own| own.begin_to_ask())
     }
 
     /// Whether requests are held.
@@ -215,16 +239,13 @@ impl ConnectionState {
         self.held = Some(held);
     }
 
-    /// Drops the SELECT that takes several steps, if it has this sync or none is named. Returns its
-    /// sync.
+    /// Drops a SELECT that takes several steps and has this sync, or any if none is named. Returns
+    /// its sync; there may be another one.
     pub(crate) fn cancel_scan(&mut self, sync: Option<u64>) -> Option<u64> {
-        let content = &self.scan()?.content;
-        let own = read_header(content).map_or(0, |(header, _)| header.sync);
-        if sync.is_some_and(|sync| sync != own) {
-            return None;
-        }
-        self.take_scan();
-        Some(own)
+        let is_meant = |own: &ParkedScan| sync.is_none_or(|sync| sync == own.sync());
+        let dropped = self.scans.as_mut()?.drop_first(is_meant)?;
+        self.on_scan_left();
+        Some(dropped.sync())
     }
 
     /// An administrator uses it.
@@ -364,7 +385,7 @@ impl ConnectionState {
     pub(super) fn is_at_work(&self) -> bool {
         self.counts.all > 0
             || self.is_late
-            || self.scan.is_some()
+            || self.scans.is_some()
             || self.held.is_some()
             || self.intake.is_busy()
             || self.awaited().next().is_some()
@@ -373,7 +394,7 @@ impl ConnectionState {
     /// Whether a request of it is answered by others, whatever waits for its client.
     pub(super) fn waits_for_others(&self) -> bool {
         self.counts.all > 0
-            || self.scan.is_some()
+            || self.scans.is_some()
             || self.intake.is_gathering()
             || self.awaited().next().is_some()
     }

@@ -1,17 +1,24 @@
-//! What passes a SELECT of many steps, turn by turn.
+//! What passes SELECTs of many steps, and how these take turns.
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::groups::chunk::{self, First};
 use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::keys;
 
-use super::tests::{large_catalog, written};
+use super::tests::{SilentTx, large_catalog, written};
 use super::*;
+use crate::config::TimeLimits;
 use crate::connection::output::Flushed;
-use crate::limits::SCAN_WAITERS_MAX;
+use crate::connection::scan::ParkedScan;
+use crate::connection::timeouts::TimeoutKind;
+use crate::limits::{
+    OUTPUT_PAUSE, SCAN_WAITERS_MAX, SCANS_MAX, SESSION_TURN_TIME_MAX, SESSION_TURN_WORK_PER_LOOK,
+};
+use crate::resources::outgoing::Back;
 use crate::session::io::{take_bytes, take_inbox};
 use crate::testing::RequestBuilder;
 
@@ -60,7 +67,7 @@ fn passing(dispatcher: &mut Dispatcher<'_>, requests: &[Vec<u8>]) -> Vec<u64> {
     let greeting = dispatcher.session.output().len();
     dispatcher.session.output().drain(..greeting);
     take_bytes(dispatcher, &requests.concat());
-    assert!(dispatcher.session.scan().is_some(), "it takes many steps");
+    assert!(dispatcher.session.has_scans(), "it takes many steps");
     // A turn has time for some of them.
     for _ in requests {
         dispatcher.worker.turns.begin();
@@ -77,7 +84,7 @@ fn order(requests: &[RequestBuilder]) -> (Vec<u64>, Vec<u64>) {
     written(|dispatcher| {
         orders.0 = passing(dispatcher, &requests);
         orders.1.clone_from(&orders.0);
-        while dispatcher.session.scan().is_some() || dispatcher.session.has_inbox() {
+        while dispatcher.session.has_scans() || dispatcher.session.has_inbox() {
             dispatcher.worker.turns.begin();
             dispatcher.resume_scan();
             orders.1.extend(answered(dispatcher));
@@ -109,9 +116,67 @@ fn outside_streams_nothing_passes_a_select_of_many_steps_but_what_is_in_one() {
 }
 
 #[test]
-fn a_second_select_of_many_steps_waits_for_the_first_and_holds_its_own_stream() {
-    let requests = [many(1, 7), many(2, 8), few(3, 8), few(4, 9), few(5, 7)];
-    assert_eq!(order(&requests), (vec![4], vec![4, 1, 5, 2, 3]));
+fn selects_of_many_steps_take_turns_and_each_holds_its_own_stream() {
+    // The second is half as long, and ends first.
+    let shorter = read_spaces(2, 8, 1500);
+    let requests = [many(1, 7), shorter, few(3, 8), few(4, 9), few(5, 7)];
+    assert_eq!(order(&requests), (vec![4], vec![4, 2, 3, 1, 5]));
+    // One that is in no stream takes its turns as well.
+    let shorter = read_spaces(2, 0, 1500);
+    let requests = [many(1, 7), shorter, few(3, 0), few(4, 9), few(5, 7)];
+    assert_eq!(order(&requests), (vec![4], vec![4, 2, 3, 1, 5]));
+}
+
+#[test]
+fn of_one_stream_a_select_of_many_steps_waits_for_the_one_before() {
+    let shorter = read_spaces(2, 7, 1500);
+    let requests = [many(1, 7), shorter, few(3, 7), few(4, 9)];
+    assert_eq!(order(&requests), (vec![4], vec![4, 1, 2, 3]));
+}
+
+/// Has two SELECTs of many steps under way at once, of which the second is half as long, and this
+/// be done before they go on; the order in which they end.
+fn ends_after(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u64> {
+    let mut ended = Vec::new();
+    written(|dispatcher| {
+        let requests = [many(1, 7), read_spaces(2, 8, 1500)].map(|request| request.bytes());
+        assert_eq!(passing(dispatcher, &requests), []);
+        assert_eq!(dispatcher.session.scans().count(), 2);
+        act(dispatcher);
+        let mut left = vec![1, 2];
+        while !left.is_empty() {
+            dispatcher.worker.turns.begin();
+            dispatcher.resume_scan();
+            let now: Vec<u64> = dispatcher.session.scans().map(ParkedScan::sync).collect();
+            ended.extend(left.into_iter().filter(|sync| !now.contains(sync)));
+            left = now;
+        }
+    });
+    ended
+}
+
+#[test]
+fn the_oldest_select_of_many_steps_goes_on_alone_while_much_waits_for_the_client() {
+    assert_eq!(ends_after(|_| {}), [2, 1]);
+    let full = |dispatcher: &mut Dispatcher<'_>| {
+        let output = dispatcher.session.output();
+        output.resize(OUTPUT_PAUSE, 0);
+    };
+    assert_eq!(ends_after(full), [1, 2]);
+}
+
+#[test]
+fn who_is_let_through_without_memory_makes_one_reply_at_a_time() {
+    let let_through = |dispatcher: &mut Dispatcher<'_>| {
+        assert!(dispatcher.worker.paused.reply.give(dispatcher.cell.id));
+    };
+    assert_eq!(ends_after(let_through), [1, 2]);
+    written(|dispatcher| {
+        let_through(dispatcher);
+        let requests = [many(1, 7), many(2, 8)].map(|request| request.bytes());
+        assert_eq!(passing(dispatcher, &requests), []);
+        assert_eq!(dispatcher.session.scans().count(), 1, "the other one waits");
+    });
 }
 
 #[test]
@@ -142,12 +207,71 @@ fn nothing_passes_a_piece_of_a_request_in_chunks() {
 
 #[test]
 fn of_more_streams_that_wait_than_are_kept_apart_all_do() {
-    let most = SCAN_WAITERS_MAX as u64;
+    let (scans, most) = (SCANS_MAX as u64, SCAN_WAITERS_MAX as u64);
     for (waiting, passes) in [(most, true), (most + 1, false)] {
-        let mut requests = vec![many(0, 1)];
-        requests.extend((1..=waiting).map(|sync| many(sync, 1 + sync)));
-        requests.push(few(waiting + 1, 1000));
-        let last = if passes { vec![waiting + 1] } else { vec![] };
+        let all = scans + waiting;
+        let mut requests: Vec<_> = (0..all).map(|sync| many(sync, 1 + sync)).collect();
+        requests.push(few(all, 1000));
+        let last = if passes { vec![all] } else { vec![] };
         assert_eq!(order(&requests).0, last, "{waiting}");
+    }
+}
+
+/// Has a SELECT of many steps under way.
+fn begin_scan(dispatcher: &mut Dispatcher<'_>) {
+    assert_eq!(passing(dispatcher, &[many(1, 7).bytes()]), []);
+}
+
+#[test]
+fn what_passes_a_select_of_many_steps_takes_no_longer_than_a_turn() {
+    written(|dispatcher| {
+        begin_scan(dispatcher);
+        let most = u64::from(SESSION_TURN_WORK_PER_LOOK);
+        let ping = |sync| RequestBuilder::new(RequestType::Ping, sync).bytes();
+        let pings: Vec<u8> = (2..2 + 3 * most).flat_map(ping).collect();
+        let began = dispatcher.now.checked_sub(SESSION_TURN_TIME_MAX);
+        let began = began.expect("the clock runs for longer than a turn");
+        for turn in 0..3 {
+            dispatcher.worker.turns.begin();
+            dispatcher.worker.turns.note(began);
+            match turn {
+                0 => take_bytes(dispatcher, &pings),
+                _ => take_inbox(dispatcher),
+            }
+            let first = 2 + turn * most;
+            let expected: Vec<u64> = (first..first + most).collect();
+            assert_eq!(answered(dispatcher), expected);
+        }
+    });
+}
+
+#[test]
+fn who_has_closed_its_half_is_not_given_up_while_a_request_of_it_passes_a_select() {
+    let limits = TimeLimits {
+        half_closed: Duration::from_secs(3),
+        ..TimeLimits::default()
+    };
+    for passes in [true, false] {
+        written(|dispatcher| {
+            begin_scan(dispatcher);
+            let back = Back::Tx(SilentTx::handle_of_new());
+            dispatcher.worker.outgoing.attach(back);
+            dispatcher.session.on_end_of_input();
+            // It is read in a turn that has no time for it.
+            dispatcher.worker.turns.end();
+            let stream = if passes { 8 } else { 7 };
+            let request = RequestBuilder::replace(2, 1).stream(stream);
+            take_bytes(dispatcher, &request.bytes());
+            let read = dispatcher.now;
+            let look = |dispatcher: &mut Dispatcher<'_>, at| {
+                dispatcher.session.check_timeouts(at, false, &limits)
+            };
+            assert_eq!(look(dispatcher, read), None);
+            dispatcher.worker.turns.begin();
+            take_inbox(dispatcher);
+            assert_eq!(dispatcher.session.counts().all > 0, passes);
+            let given_up = (!passes).then_some(TimeoutKind::HalfClosed);
+            assert_eq!(look(dispatcher, read + limits.half_closed), given_up);
+        });
     }
 }

@@ -249,8 +249,7 @@ impl<'a> Dispatcher<'a> {
         let Some(path) = self.path else { return };
         self.session.count(self.counted_type.on(path));
         // A SELECT that goes on is timed by itself.
-        if path != RequestPath::Tx && self.worker.turns.is_timed() && self.session.scan().is_none()
-        {
+        if path != RequestPath::Tx && self.worker.turns.is_timed() && !self.session.has_scans() {
             self.worker.turns.note_answered(path);
         }
     }

@@ -175,10 +175,10 @@ fn a_select_on_the_catalog_gives_its_turn_back_and_goes_on_whatever_changes() {
         shared.publish_catalog(7, Arc::new(large_catalog()));
         shared.serving.ready(dispatcher.now);
         dispatcher.dispatch(&read_catalog(5));
-        assert!(dispatcher.session.scan().is_some(), "it took one turn");
+        assert!(dispatcher.session.has_scans(), "it took one turn");
         assert!(!dispatcher.worker.turns.has_time(), "others get theirs");
         let mut turns = 1;
-        while dispatcher.session.scan().is_some() {
+        while dispatcher.session.has_scans() {
             assert_eq!(dispatcher.session.output_queue().size(), 0);
             shared.publish_catalog(7 + turns, Arc::default());
             dispatcher.worker.turns.begin();
@@ -213,7 +213,7 @@ fn a_select_on_the_catalog_waits_while_there_is_no_memory_for_more_of_its_reply(
             dispatcher.worker.turns.begin();
             dispatcher.resume_scan();
         }
-        let held = dispatcher.session.scan().map(ParkedScan::held);
+        let held = dispatcher.session.scans().next().map(ParkedScan::held);
         let held = held.expect("it waits").total();
         assert!(held < 2 * SEGMENT_SIZE, "it has grown to {held}");
         others.set(0);
@@ -221,15 +221,12 @@ fn a_select_on_the_catalog_waits_while_there_is_no_memory_for_more_of_its_reply(
             dispatcher.worker.turns.begin();
             dispatcher.resume_scan();
         }
-        assert!(
-            dispatcher.session.scan().is_none(),
-            "it has come to its end"
-        );
+        assert!(!dispatcher.session.has_scans(), "it has come to its end");
     });
 }
 
 /// A Tx that answers nothing.
-struct SilentTx;
+pub(super) struct SilentTx;
 
 impl Actor for SilentTx {
     type Context = Context<Self>;
@@ -242,7 +239,7 @@ impl<M: Message<Result = ()>> Handler<M> for SilentTx {
 }
 
 impl SilentTx {
-    fn handle_of_new() -> TxHandle {
+    pub(super) fn handle_of_new() -> TxHandle {
         let address = Self.start();
         TxHandle::new(
             address.clone().recipient::<Box<Batch>>(),
@@ -449,7 +446,7 @@ fn without_memory_a_select_that_makes_a_small_reply_is_answered_and_no_other_one
             assert_eq!(dispatcher.session.output_queue().size(), answered);
             let is_left = dispatcher.session.has_left_frame();
             dispatcher.session.on_reply_back();
-            is_left && dispatcher.session.scan().is_none()
+            is_left && !dispatcher.session.has_scans()
         };
         assert!(is_left(dispatcher), "it takes many steps");
         let name = |id: u32| format!("{id:0>10000}");

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   first step ─┬ Done ───────────▶ replied
-//!               └ More, Changed ──▶ parked: a few steps per turn, so that others get theirs
+//!               └ More, Changed ──▶ parked: a few steps per turn, so that others get theirs;
+//!                                    │         those of several streams each in its turn
 //!                                    ├ no memory ─────────▶ waits for some, before each step
 //!                                    └ changed too often ─▶ Tx reads it, or it is busy
 //! ```
@@ -91,14 +92,14 @@ impl Dispatcher<'_> {
         let start = self.session.output_and_caller().0.begin(header);
         let mut large = LargeFrame::default();
         let step = self.step(select, &mut source, start, &mut large);
-        let has_place = self.session.scan().is_none();
+        let has_place = has_memory && self.has_place_for_scan() || !self.session.has_scans();
         let output = self.session.output_and_caller().0;
         let is_small = || large.bytes.is_empty() && output.size() - before < MEMORY_SMALL;
         match step {
             Ok(ViewStep::Done) if has_memory || is_small() => {
                 output.finish(start, large, Class::Read.group(request.stream));
             }
-            // It would be the second of the connection.
+            // Others of the connection are under way, and there is no room for one more.
             Ok(_) if !has_place => {
                 output.abandon(start);
                 self.is_put_back = true;
@@ -146,12 +147,20 @@ impl Dispatcher<'_> {
 
     fn finds_reply_memory(&mut self, begun: Held) -> bool {
         let slots = &self.shared.slots;
-        let has_memory = self.session.may_reply(begun, || slots.count())
-            || self.worker.paused.reply.is_for(self.cell.id);
+        let has_memory = self.session.may_reply(begun, || slots.count()) || self.is_let_through();
         if has_memory {
             self.session.on_reply_back();
         }
         has_memory
+    }
+
+    /// Whether there is memory for a reply of this connection whatever there is: one at a time.
+    fn is_let_through(&self) -> bool {
+        self.worker.paused.reply.is_for(self.cell.id)
+    }
+
+    fn has_place_for_scan(&self) -> bool {
+        self.session.has_place_for_scan() && !self.is_let_through()
     }
 
     fn wait_for_reply_memory(&mut self, is_scan: bool) {
@@ -185,9 +194,16 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Goes on with a stepwise SELECT, for a few steps.
+    /// Goes on with one of the stepwise SELECTs, for a few steps; the next one is for the next turn.
     pub(crate) fn resume_scan(&mut self) {
-        let Some(mut parked) = self.session.take_scan() else {
+        self.resume_next_scan();
+        if self.session.has_scans() && !self.session.waits_for_reply_memory() {
+            self.worker.turns.end();
+        }
+    }
+
+    fn resume_next_scan(&mut self) {
+        let Some(mut parked) = self.session.take_scan(self.is_let_through()) else {
             return;
         };
         let content = parked.content.clone();
@@ -200,7 +216,7 @@ impl Dispatcher<'_> {
         self.follow_view(&mut parked);
         for _ in 0..VIEW_STEPS_PER_POLL_MAX {
             if !self.has_reply_memory(parked.held()) {
-                return self.session.park_scan(parked);
+                return self.session.put_scan_back(parked);
             }
             match self.step(&select, &mut parked.source, 0, &mut parked.reply) {
                 Ok(ViewStep::Done) => {
@@ -223,8 +239,7 @@ impl Dispatcher<'_> {
                 Err(error) => return self.refuse(request.sync, &error),
             }
         }
-        self.session.park_scan(parked);
-        self.worker.turns.end();
+        self.session.put_scan_back(parked);
     }
 
     /// A stepwise SELECT is done: counts how long it took, if it is timed.
