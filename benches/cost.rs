@@ -27,7 +27,7 @@ use vestibule_wire::features::{Features, PROTOCOL_VERSION};
 use vestibule_wire::groups::{Group, Piece, Sender};
 use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
 use vestibule_wire::msgpack::{write_array_len, write_str_bytes, write_uint};
-use vestibule_wire::request::{After, Body, Id, IdOrName, IteratorType, Select, Store, Update};
+use vestibule_wire::request::{Body, Id, IdOrName, Update};
 
 /// The number that the first space of a new engine gets.
 const SPACE: u32 = 512;
@@ -163,46 +163,27 @@ async fn ask(peer: &PipePeer, op: Op, arguments: &Arguments) {
 /// Moves values, one after the other.
 async fn move_values(peer: PipePeer, work: LargeWork, requests: usize) {
     prepare(&peer, Op::Select).await;
-    let mut row = Vec::new();
-    write_array_len(&mut row, 2);
-    write_uint(&mut row, LARGE_KEY);
-    write_str_bytes(&mut row, &vec![b'v'; VALUE_SIZE]);
-    let stored = Body::Replace(Store {
-        space: IdOrName::Id(SPACE),
-        tuple: &row,
-    });
+    let stored = RequestBuilder::replace_large(1, LARGE_KEY, VALUE_SIZE as u32);
     let mut peer = LargePeer::new(peer);
     if work.in_chunks {
         peer.agree().await;
     }
-    peer.exchange(request(&stored)).await;
+    peer.exchange(stored.bytes().into()).await;
     let request = match work.is_upload {
         true => upload(),
-        false => download(),
+        false => RequestBuilder::select(1, LARGE_KEY).bytes().into(),
     };
     for _ in 0..requests {
         peer.exchange(request.clone()).await;
     }
 }
 
-/// A SELECT of the row that has the value.
-fn download() -> Bytes {
-    request(&Body::Select(Select {
-        space: IdOrName::Id(SPACE),
-        index: IdOrName::Id(0),
-        limit: 1,
-        offset: 0,
-        iterator: IteratorType::Eq as u64,
-        key: &key(LARGE_KEY),
-        fetch_position: false,
-        after: After::Start,
-    }))
-}
-
 /// An UPDATE that carries a value to a row that is not there: received and checked as any, it
 /// stores nothing.
 fn upload() -> Bytes {
-    let mut ops = Vec::new();
+    let (mut key, mut ops) = (Vec::new(), Vec::new());
+    write_array_len(&mut key, 1);
+    write_uint(&mut key, MISSING_KEY);
     write_array_len(&mut ops, 1);
     write_array_len(&mut ops, 3);
     write_str_bytes(&mut ops, b"=");
@@ -211,17 +192,10 @@ fn upload() -> Bytes {
     request(&Body::Update(Update {
         space: IdOrName::Id(SPACE),
         index: IdOrName::Id(0),
-        key: &key(MISSING_KEY),
+        key: &key,
         ops: &ops,
         index_base: 1,
     }))
-}
-
-fn key(key: u64) -> Vec<u8> {
-    let mut array = Vec::new();
-    write_array_len(&mut array, 1);
-    write_uint(&mut array, key);
-    array
 }
 
 fn request(body: &Body<'_>) -> Bytes {
