@@ -38,12 +38,14 @@ PASSWORD = "shared"
 class Link:
     """Two network namespaces and a shaped pair of devices between them."""
 
-    def __init__(self, rate):
+    def __init__(self, options):
         number = os.getpid()
         self.server, self.client = f"vbs-{number}", f"vbc-{number}"
         self.address = "10.213.77.1"
         try:
-            self.make(rate)
+            self.make(options.rate)
+            for space in (self.server, self.client):
+                control_congestion(space, options.congestion)
         except compare.Failure:
             self.remove()
             raise
@@ -74,18 +76,38 @@ class Link:
 
 
 class Loopback:
-    """No link at all."""
+    """No link at all; in a network namespace, if how it controls congestion is asked for."""
 
     address = "127.0.0.1"
 
+    def __init__(self, options):
+        self.space = f"vbl-{os.getpid()}" if options.congestion else None
+        if self.space:
+            try:
+                run("ip", "netns", "add", self.space)
+                run("ip", "-n", self.space, "link", "set", "lo", "up")
+                control_congestion(self.space, options.congestion)
+            except compare.Failure:
+                self.remove()
+                raise
+
     def on_server(self, command):
-        return command
+        return ["ip", "netns", "exec", self.space, *command] if self.space else command
 
     def on_client(self, command):
-        return command
+        return self.on_server(command)
 
     def remove(self):
-        pass
+        if self.space:
+            subprocess.run(["ip", "netns", "del", self.space], stderr=subprocess.DEVNULL,
+                           check=False)
+
+
+def control_congestion(space, name):
+    """Has TCP in a network namespace control congestion this way, if one is named."""
+    if name:
+        run("ip", "netns", "exec", space, "sysctl", "-qw",
+            f"net.ipv4.tcp_congestion_control={name}")
 
 
 def run(*command):
@@ -224,7 +246,7 @@ def throughput(options):
     print(f"{'':<16}{'':<11}{'MB/s':>9}{'to whole':>10}{'us/MB':>9}{'to whole':>10}")
     names = [name for name in options.contenders if name != YAMUX]
     every = {}
-    with ends(options, Loopback()) as servers:
+    with ends(options, Loopback(options)) as servers:
         for direction in options.directions:
             for size in options.sizes:
                 arguments = ["--op", "bulk", "--size", str(size), "--direction", direction,
@@ -256,7 +278,7 @@ def shapes(options):
     print("\nshapes: small requests, by clients with chunks and without; rate with to rate without")
     print(f"{'':<16}{'with':>12}{'without':>12}{'ratio':>8}")
     every = {}
-    with ends(options, Loopback()) as servers:
+    with ends(options, Loopback(options)) as servers:
         for op in ("ping", "replace"):
             for shape in options.shapes:
                 connections, depth = shape.split("x")
@@ -312,12 +334,12 @@ def beside(options, link, time, warmup):
 
 def loopback(options):
     print("\nloopback: a ping every millisecond beside values at full speed")
-    return beside(options, Loopback(), options.seconds, 0.3)
+    return beside(options, Loopback(options), options.seconds, 0.3)
 
 
 def link(options):
     print(f"\nlink of {options.rate}: a ping every millisecond beside values at full speed")
-    return beside(options, Link(options.rate), options.link_seconds, 1)
+    return beside(options, Link(options), options.link_seconds, 1)
 
 
 def sparse(options):
@@ -330,7 +352,7 @@ def sparse(options):
     for title, make, time in links:
         if title == "link" and not options.has_link:
             continue
-        with ends(options, make(options.rate) if make is Link else make()) as servers:
+        with ends(options, make(options)) as servers:
             runs = {name: [] for name in options.contenders}
             for _ in range(options.rounds):
                 for name, of in runs.items():
@@ -353,7 +375,7 @@ def memory(options):
     for title, arguments in cases:
         peaks = {}
         for name in (CHUNKED, WHOLE):
-            with ends(options, Loopback()) as servers:
+            with ends(options, Loopback(options)) as servers:
                 pid = servers.running[name].process.pid
                 bench(servers, name, ["--op", "bulk", "--size", "1000", *seconds(0.2)])
                 before = resident(pid, "VmRSS")
@@ -397,6 +419,9 @@ def parse():
                         help="of a run on loopback; default: %(default)s")
     parser.add_argument("--link-seconds", type=float, default=5,
                         help="of a run over the link; default: %(default)s")
+    parser.add_argument("--congestion", action="append", dest="congestions", metavar="NAME",
+                        help="measure all in network namespaces in which TCP controls congestion"
+                             " this way (root); may be repeated")
     parser.add_argument("--rate", default="100mbit", help="of the link; default: %(default)s")
     parser.add_argument("--json", metavar="FILE", help="write every run there as JSON too")
     options = parser.parse_args()
@@ -439,9 +464,14 @@ def work(options):
     print(f"machine  {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, tcp "
           f"{machine['congestion_control']}, load average {machine['load_average']:.2f}")
     print(f"version  {compare.first_line([options.vestibule, '--version'])}")
-    for what in options.only:
-        if what != "link" or options.has_link:
-            every[what] = globals()[what](options)
+    for options.congestion in options.congestions or [None]:
+        runs = every
+        if options.congestion:
+            print(f"\ncongestion control {options.congestion}")
+            runs = every[options.congestion] = {}
+        for what in options.only:
+            if what != "link" or options.has_link:
+                runs[what] = globals()[what](options)
     compare.write_json(options, {"machine": machine, "runs": every})
 
 
