@@ -172,8 +172,6 @@ pub(crate) const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
 /// Bytes of replies to a client that takes chunks beside which its requests are still taken: what
 /// it is slow to take of one group holds up that group alone.
 pub(crate) const BESIDE_CHUNKS_MAX: usize = 32 << 20;
-/// Largest write that the kernel is not to join others with, which it takes without counting them.
-pub(crate) const WRITTEN_APART_MAX: usize = 64 << 10;
 /// Bytes of answers to pings and others that go ahead, beside which further pings are taken
 /// although other requests wait: 64 KiB, and all that is ready of other replies for a fast socket.
 pub(crate) const OUTPUT_CONTROL_MAX: usize = AHEAD_MAX + CHUNK_PAYLOAD_MAX + (64 << 10);

@@ -63,6 +63,18 @@ pub const UNSENT_IN_KERNEL_MAX: u32 = GROUP_QUANTUM as u32;
 /// kernel.
 pub const UNSENT_IN_KERNEL_FAST_MAX: u32 = 64 << 10;
 
+/// Largest write to a connection with chunks that the kernel is not to join others with
+/// (`MSG_EOR`): it fills its last packet buffer, of as many bytes, without counting what is not
+/// sent.
+pub const RECORD_MAX: usize = 64 << 10;
+
+/// The same of a socket that takes little at a time: it has two of its packet buffers and one more
+/// in the queue of its device, whatever their size (4 KiB).
+pub const RECORD_SLOW_MAX: usize = 4 << 10;
+
+/// Bytes with which a socket is full that takes little at a time.
+pub const SLOW_FLUSH_MAX: usize = 2 * AHEAD_MIN;
+
 /// Bytes of messages in chunks that a peer holds before it admits them, if it says nothing.
 pub const CHUNK_WINDOW_DEFAULT: usize = 64 << 10;
 
@@ -76,4 +88,5 @@ pub const GROUP_QUEUES_KEPT_MAX: usize = 64;
 pub const GROUP_QUEUE_KEPT_MAX: usize = 64;
 
 const _: () = assert!(PACKET_SIZE_MAX_DEFAULT <= PACKET_SIZE_MAX);
+const _: () = assert!(RECORD_SLOW_MAX <= RECORD_MAX);
 const _: () = assert!(GROUP_QUANTUM <= CHUNK_PAYLOAD_MAX && AHEAD_MIN <= AHEAD_MAX);

@@ -17,7 +17,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use vestibule_wire::groups::{Agreement, Group, Pace, WrongCredit};
-use vestibule_wire::limits::GROUP_QUANTUM;
+use vestibule_wire::limits::{GROUP_QUANTUM, RECORD_MAX};
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::backlog::GroupBacklog;
@@ -25,7 +25,7 @@ use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
     BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_CONTROL_MAX, PARTS_PER_WRITE_MAX,
-    SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX, WRITTEN_APART_MAX,
+    SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
 };
 use crate::segments::{Chain, Held, Segments};
 
@@ -397,13 +397,16 @@ impl Output {
             return write(&[open], false);
         }
         let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE_MAX + 1];
-        let most = SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE;
+        let is_apart = self.is_behind && self.ready() <= RECORD_MAX && self.takes_chunks();
+        let most = match is_apart {
+            true => self.pace.record_max(),
+            false => SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE,
+        };
         let (mut count, are_all) = self.sealed.slices(&mut slices[..PARTS_PER_WRITE_MAX], most);
         if are_all && !open.is_empty() {
             slices[count] = open;
             count += 1;
         }
-        let is_apart = self.is_behind && self.ready() <= WRITTEN_APART_MAX && self.takes_chunks();
         write(&slices[..count], is_apart)
     }
 

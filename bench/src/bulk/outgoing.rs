@@ -6,14 +6,13 @@ use std::io::{self, ErrorKind, IoSlice, Write as _};
 use bytes::Bytes;
 use mio::net::TcpStream;
 use vestibule_wire::groups::{Agreement, Group, Pace, Payload as _, Piece, Sender, WrongCredit};
+use vestibule_wire::limits::RECORD_MAX;
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
 use socket2::SockRef;
 
 use super::frame::Frame;
 
-/// Most bytes that are written so that the kernel joins nothing with them.
-const APART_MAX: usize = 64 * 1024;
 /// Pieces that one system call writes.
 const PARTS_PER_WRITE_MAX: usize = 64;
 /// Bytes that are written before replies are looked at again.
@@ -67,11 +66,22 @@ impl Outgoing {
                 break;
             }
             let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE_MAX];
-            let count = self.parts.len().min(PARTS_PER_WRITE_MAX);
+            let is_apart = self.ready <= RECORD_MAX;
+            let mut room = match is_apart {
+                true => self.pace.record_max(),
+                false => usize::MAX,
+            };
+            let mut count = 0;
             for (slice, part) in slices.iter_mut().zip(&self.parts) {
-                *slice = IoSlice::new(&part.bytes);
+                let size = part.bytes.len().min(room);
+                if size == 0 {
+                    break;
+                }
+                *slice = IoSlice::new(&part.bytes[..size]);
+                room -= size;
+                count += 1;
             }
-            match send(stream, &slices[..count], self.ready <= APART_MAX) {
+            match send(stream, &slices[..count], is_apart) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     total += written;

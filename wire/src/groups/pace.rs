@@ -7,12 +7,12 @@
 //!
 //! What is taken out cannot be overtaken any more. A socket that takes a megabyte without a pause
 //! has sent it before that matters, and is given much in each system call; one that takes a packet
-//! or two at a time gets no more than these. By the same measure the kernel is asked to hold more
-//! or less of what it has not sent.
+//! or two at a time gets no more than these, in packet buffers that are small as well. By the same
+//! measure the kernel is asked to hold more or less of what it has not sent.
 
 use crate::limits::{
-    AHEAD_MAX, AHEAD_MIN, CHUNK_PAYLOAD_MAX, GROUP_QUANTUM, UNSENT_IN_KERNEL_FAST_MAX,
-    UNSENT_IN_KERNEL_MAX,
+    AHEAD_MAX, AHEAD_MIN, CHUNK_PAYLOAD_MAX, GROUP_QUANTUM, RECORD_MAX, RECORD_SLOW_MAX,
+    SLOW_FLUSH_MAX, UNSENT_IN_KERNEL_FAST_MAX, UNSENT_IN_KERNEL_MAX,
 };
 
 /// What a socket has shown that it takes.
@@ -46,6 +46,17 @@ impl Pace {
         let is_due = ready == 0 || ready + GROUP_QUANTUM <= ahead;
         let takes = taken.max(self.last) / 4;
         is_due.then(|| takes.clamp(GROUP_QUANTUM, CHUNK_PAYLOAD_MAX))
+    }
+
+    /// Most bytes of a write that the kernel is not to join others with: [`RECORD_MAX`], or
+    /// [`RECORD_SLOW_MAX`] for a socket that was full when it had taken little.
+    #[must_use]
+    pub fn record_max(self) -> usize {
+        if self.was_full && self.last <= SLOW_FLUSH_MAX {
+            RECORD_SLOW_MAX
+        } else {
+            RECORD_MAX
+        }
     }
 
     /// Unsent bytes with which the kernel is to take no more from now on (`TCP_NOTSENT_LOWAT`), if
@@ -94,6 +105,23 @@ mod tests {
             assert_eq!(pace.piece(0, 1), None);
             assert_eq!(pace.new_unsent_max(), None);
         }
+    }
+
+    #[test]
+    fn records_are_small_for_a_socket_that_is_full_when_it_has_taken_little() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.record_max(), RECORD_MAX);
+        for (taken, most) in [
+            (AHEAD_MIN, RECORD_SLOW_MAX),
+            (SLOW_FLUSH_MAX, RECORD_SLOW_MAX),
+            (SLOW_FLUSH_MAX + 1, RECORD_MAX),
+            (0, RECORD_SLOW_MAX),
+        ] {
+            pace.on_full(taken);
+            assert_eq!(pace.record_max(), most, "{taken}");
+        }
+        pace.on_open(AHEAD_MIN);
+        assert_eq!(pace.record_max(), RECORD_MAX, "it had room for more");
     }
 
     #[test]
