@@ -20,8 +20,8 @@
 //! * **memory**: all connections together hold too much, and this one more than its share. It is
 //!   not read; frames that are here already are taken.
 //! * **a full output**: the client does not take its replies. No frame is taken.
-//! * **SELECTs of several steps** are under way. The next frame waits for the last step of all; those
-//!   of other streams may pass them.
+//! * **SELECTs of several steps** are under way. The next frame waits for the last step of all;
+//!   those of other streams may pass them.
 //! * **the end of the input**: the client sends no more, although it may listen still. Nothing is
 //!   read; frames that are here are taken, and when all of them are answered the connection ends.
 //!   Replies in chunks that it owes credit for keep it no longer than those under way elsewhere.

@@ -171,8 +171,8 @@ impl ConnectionState {
     }
 
     /// Whether a request of this stream may pass the SELECTs of several steps; see
-    /// [`are_passed_by`](crate::connection::scan::ParkedScans::are_passed_by). If not, what comes of
-    /// the stream later waits as well.
+    /// [`are_passed_by`](crate::connection::scan::ParkedScans::are_passed_by). If not, what comes
+    /// of the stream later waits as well.
     pub(crate) fn passes_scans(&mut self, stream: Option<u64>) -> bool {
         let may_pass = self.intake.may_pass_scan(self.is_output_full());
         let Some(scans) = &mut self.scans else {

@@ -194,7 +194,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Goes on with one of the stepwise SELECTs, for a few steps; the next one is for the next turn.
+    /// Goes on with one of the stepwise SELECTs, for a few steps; the next is for the next turn.
     pub(crate) fn resume_scan(&mut self) {
         self.resume_next_scan();
         if self.session.has_scans() && !self.session.waits_for_reply_memory() {
