@@ -66,17 +66,23 @@ impl Transport for Socket {
     }
 }
 
+/// An output with a large reply that waits, to a client that takes chunks or does not.
+fn with_a_large_reply(takes_chunks: bool) -> Output {
+    let (mut output, _) = new();
+    if takes_chunks {
+        output.agree(Agreement {
+            window: 9_000_000,
+            messages_max: 10,
+        });
+    }
+    output.append_chain(chain(&output, &frame(1, 4_000_000)), stream(1));
+    output
+}
+
 #[test]
 fn the_kernel_holds_more_for_a_socket_that_takes_much_of_a_client_that_takes_chunks() {
     for is_cut in [true, false] {
-        let (mut output, _) = new();
-        if is_cut {
-            output.agree(Agreement {
-                window: 9_000_000,
-                messages_max: 10,
-            });
-        }
-        output.append_chain(chain(&output, &frame(1, 4_000_000)), stream(1));
+        let mut output = with_a_large_reply(is_cut);
         let mut socket = Socket::default();
         for room in [
             AHEAD_MIN, 50_000, 300_000, 300_000, 100_000, AHEAD_MAX, 20_000,
@@ -93,14 +99,7 @@ fn the_kernel_holds_more_for_a_socket_that_takes_much_of_a_client_that_takes_chu
 #[test]
 fn a_socket_that_takes_little_at_a_time_is_given_it_in_small_records() {
     for is_cut in [true, false] {
-        let (mut output, _) = new();
-        if is_cut {
-            output.agree(Agreement {
-                window: 9_000_000,
-                messages_max: 10,
-            });
-        }
-        output.append_chain(chain(&output, &frame(1, 4_000_000)), stream(1));
+        let mut output = with_a_large_reply(is_cut);
         let mut socket = Socket::default();
         let mut largest: Vec<usize> = Vec::new();
         for room in [AHEAD_MIN, AHEAD_MIN, SLOW_FLUSH_MAX, 60_000, 60_000] {

@@ -83,14 +83,20 @@ fn what_a_client_sends_that_does_not_read_waits_and_lets_others_pass() {
     assert_eq!(own.written().len(), 1, "it is as any other by now");
 }
 
-/// Nobody knows how large the replies will be to what is sent.
-#[test]
-fn who_has_replies_to_read_while_memory_is_scarce_is_asked_for_no_more() {
-    let mut own = Model::greeted();
+/// Leaves little of the memory of connections, as long as what is returned charges it.
+fn scarce(own: &Model) -> MemoryCharge {
     let memory = own.clients.memory.clone();
     memory.set_max(64 * MEMORY_SMALL);
     let mut others = MemoryCharge::new(memory);
     others.set(49 * MEMORY_SMALL);
+    others
+}
+
+/// Nobody knows how large the replies will be to what is sent.
+#[test]
+fn who_has_replies_to_read_while_memory_is_scarce_is_asked_for_no_more() {
+    let mut own = Model::greeted();
+    let mut others = scarce(&own);
     let (mut slow, _quick) = (own.client(1), own.client(2));
     slow.set(Held::buffers(MEMORY_SMALL), MEMORY_SMALL);
     own.submit(1, Kind::Other, &[]);
@@ -115,10 +121,7 @@ fn who_has_replies_to_read_while_memory_is_scarce_is_asked_for_no_more() {
 #[test]
 fn who_has_much_to_read_while_memory_is_scarce_is_not_looked_at_for_each_byte() {
     let mut own = Model::greeted();
-    let memory = own.clients.memory.clone();
-    memory.set_max(64 * MEMORY_SMALL);
-    let mut others = MemoryCharge::new(memory);
-    others.set(49 * MEMORY_SMALL);
+    let mut others = scarce(&own);
     let mut slow = own.client(1);
     slow.set(Held::buffers(FULL / 4), FULL / 4);
     own.submit(1, Kind::Other, &[]);
