@@ -7,8 +7,8 @@
 
 A request comes through a pipe in memory to its session, by its worker to Tx, and through the
 embedded engine with its journal, or by its links to an upstream in memory that answers all the same
-(`gateway …`), all on one thread (benches/cost.rs): two runs count nearly the same, whatever else the
-machine does. The cost of a request is the difference of a short run and a
+(`gateway …`), all on one thread (benches/cost.rs), by a clock that stands still: two runs count
+nearly the same, whatever else the machine does. The cost of a request is the difference of a short run and a
 longer one, divided by the requests that the longer one has more. Timers that fire in one run and
 not in the other are seen: who seems dearer is counted up to three times, and the least counts.
 Debian's `valgrind` is needed.

@@ -117,8 +117,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A runtime in which no timer fires while there is something to do, so that a slow machine counts
-/// no more ticks than a fast one.
+/// A runtime whose clock stands still while there is something to do, so that a slow machine counts
+/// no more ticks, and no more rests after long turns, than a fast one.
 fn standing_clock() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let built = builder.enable_all().start_paused(true).build();

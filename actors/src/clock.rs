@@ -137,6 +137,10 @@ impl Clock {
 
 #[cfg(feature = "testing")]
 impl Clock {
+    /// The clock of tokio's runtime, which stands still where that is paused: a slow machine takes
+    /// no more turns by it than a fast one.
+    pub(crate) const RUNTIME: Self = Self::of(|| tokio::time::Instant::now().into_std());
+
     /// The system's, which can be wound on. What counts that takes a few bytes for good.
     pub(crate) fn hand_wound() -> Self {
         Self {

@@ -9,7 +9,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::header::read_header;
@@ -113,10 +112,10 @@ impl OneGateway {
         connect_by(Some(network));
         let upstreams = vec![Upstream::new("a", "in memory", 1)];
         let upstreams = Upstreams::default().upstreams(upstreams);
-        let gateway = GatewayCell::new(upstreams, 1, SCHEMA_VERSION_MIN, Instant::now());
+        let gateway = GatewayCell::new(upstreams, 1, SCHEMA_VERSION_MIN, Clock::RUNTIME.now());
         let gateway = Arc::new(gateway);
         let of_gateway = gateway.clone();
-        let (own, supervisor) = OneWorker::start_with(Clock::SYSTEM, config, |shared| {
+        let (own, supervisor) = OneWorker::start_with(Clock::RUNTIME, config, |shared| {
             shared.with_gateway(of_gateway)
         });
         own.supervise(supervisor, None);

@@ -4,8 +4,8 @@
 //!   PipePeer ═ pipe ═ session, worker ──▶ Tx ──▶ engine      one thread, no socket
 //! ```
 //!
-//! Between two runs nothing differs but when timers fire, so that callgrind can tell what a request
-//! costs by the difference of a short run and a long one.
+//! Its clock is the runtime's. Where that is paused, next to nothing differs between two runs, so
+//! that callgrind can tell what a request costs by the difference of a short run and a long one.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -135,7 +135,7 @@ impl OneThread {
         engine: impl EngineFactory<E>,
         procedures: Procedures<E>,
     ) -> Self {
-        let (own, supervisor) = OneWorker::start(Clock::SYSTEM, config);
+        let (own, supervisor) = OneWorker::start(Clock::RUNTIME, config);
         let (shared, peers) = (&own.shared, &own.peers);
         let spawn = spawner(
             shared.clone(),
