@@ -13,7 +13,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use vestibule_wire::client::{MalformedReply, RequestHeader};
 
 use self::answers::Answers;
@@ -28,7 +27,7 @@ use super::kept::{ForwardBody, KeptRequest};
 use super::outbox::Outbox;
 use super::owed::{Owed, OwedRequest};
 use super::sql_request::StatementStep;
-use super::streams::{BoundStreams, ClientStream, LostStream, StreamStep};
+use super::streams::{BoundStreams, ClientStream, StreamStep};
 use super::waiting::{Forward, UnsentRequests};
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::limits::LINK_AHEAD_MAX;
@@ -70,10 +69,10 @@ pub(crate) enum Pumped {
 pub(crate) struct UpstreamLink<L> {
     user: LinkUser,
     credits: Rc<UserCredits>,
-    clients: Rc<Clients>,
+    pub(super) clients: Rc<Clients>,
     handshake: Handshake,
-    waiting: UnsentRequests,
-    streams: BoundStreams,
+    pub(super) waiting: UnsentRequests,
+    pub(super) streams: BoundStreams,
     owed: Owed,
     out: Outbox,
     incoming: FrameReader<L>,
@@ -272,11 +271,6 @@ impl<L> UpstreamLink<L> {
         std::mem::take(&mut self.returned)
     }
 
-    /// How many transactions of a connection may be open here.
-    pub(crate) fn open_of(&self, connection: u64) -> usize {
-        self.streams.open_of(connection)
-    }
-
     /// In how many streams a transaction may be open.
     pub(crate) fn all_open(&self) -> usize {
         self.streams.all_that_may_be_open().len()
@@ -295,69 +289,6 @@ impl<L> UpstreamLink<L> {
     /// Bytes that the kernel has not taken.
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.out.len()
-    }
-
-    /// Whether a transaction may be open in a stream.
-    pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
-        self.streams.may_be_open(key)
-    }
-
-    /// A session does not use this link any more: what it may have left open in its streams is
-    /// rolled back, behind what it has sent. Returns where something may be open by now.
-    pub(crate) fn leave(
-        &mut self,
-        session: u32,
-        connection: u64,
-        claims: &Claims,
-    ) -> Vec<LostStream> {
-        let lost = self.streams.may_be_open_of(connection);
-        let mut keys: Vec<ClientStream> = lost.iter().map(|own| own.key).collect();
-        let waiting = self.waiting.iter().filter(|own| {
-            let is_its = (own.key.session, own.key.connection) == (session, connection);
-            is_its && own.key.stream != 0 && own.step.may_begin()
-        });
-        keys.extend(waiting.map(|own| own.key));
-        keys.sort_unstable();
-        keys.dedup();
-        keys.into_iter().for_each(|key| self.roll_back(key, claims));
-        lost
-    }
-
-    /// Requests go elsewhere: whatever may be open in streams is rolled back. Returns where that
-    /// is.
-    pub(crate) fn leave_all(&mut self, claims: &Claims) -> Vec<LostStream> {
-        let lost = self.streams.all_that_may_be_open();
-        lost.iter().for_each(|own| self.roll_back(own.key, claims));
-        lost
-    }
-
-    /// The transaction of a stream that this BEGIN has begun, or will have, is rolled back. Returns
-    /// what its client has sent in the stream behind that, and is not sent; `None` if that
-    /// transaction is not the one of the stream any more.
-    pub(crate) fn abort(
-        &mut self,
-        key: ClientStream,
-        begin: RequestId,
-        claims: &Claims,
-    ) -> Option<Vec<(Forward, Bytes)>> {
-        let is_begin = |own: &Forward| own.id == begin && own.step == StreamStep::Begin;
-        let is_open = self.streams.is_begun_by(key, begin);
-        if !is_open && !self.waiting.iter().any(is_begin) {
-            return None;
-        }
-        let mut unsent = self.waiting.take_stream(key, &self.clients);
-        let begun = unsent.iter().position(|(own, _)| is_begin(own));
-        let behind = unsent.split_off(begun.map_or(0, |at| at + 1));
-        for (forward, body) in unsent {
-            self.submit(forward, ForwardBody::Own(body), claims);
-        }
-        self.roll_back(key, claims);
-        Some(behind)
-    }
-
-    fn roll_back(&mut self, key: ClientStream, claims: &Claims) {
-        self.streams.plan_rollback(key);
-        self.submit(Forward::rollback(key), ForwardBody::Part(&[]), claims);
     }
 
     /// Sends a request; false if it was taken back.

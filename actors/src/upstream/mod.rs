@@ -30,6 +30,7 @@
 //! | `pace` | how often they are asked how they are, and how soon they are tried again |
 //! | `again` | what may be sent twice |
 //! | `link` | one connection of a worker, for one user |
+//! | `leaving` | what may be open in one, and how it is ended that a client leaves open |
 //! | `link_requests` | prepared statements over one, as its requests name them |
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
@@ -54,6 +55,7 @@ mod gateway;
 mod handshake;
 mod incoming;
 mod kept;
+mod leaving;
 mod link;
 mod link_requests;
 mod outbox;

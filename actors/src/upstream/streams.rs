@@ -164,11 +164,35 @@ impl BoundStreams {
         slot as u64 + 1
     }
 
-    /// The streams of a connection in which a transaction may be open.
-    pub(crate) fn may_be_open_of(&self, connection: u64) -> Vec<LostStream> {
+    /// The streams of a connection in which a transaction may be open when these steps of all
+    /// connections, which are in their order, are taken too.
+    pub(crate) fn open_behind(
+        &self,
+        connection: u64,
+        steps: impl Iterator<Item = (ClientStream, StreamStep, RequestId)>,
+    ) -> Vec<LostStream> {
         let here = self.connections.get(&connection);
         let slots = here.into_iter().flat_map(|own| own.slots.values());
-        slots.filter_map(|slot| self.lost(*slot)).collect()
+        let mut open: Vec<_> = slots.filter_map(|slot| self.lost(*slot)).collect();
+        for (key, step, id) in steps {
+            if key.connection != connection || key.stream == 0 {
+                continue;
+            }
+            let at = open.iter().position(|own| own.key == key);
+            match (step, at) {
+                (StreamStep::Begin, Some(at)) => open[at].begin = Some(id),
+                (StreamStep::Begin, None) => open.push(LostStream {
+                    key,
+                    begin: Some(id),
+                }),
+                (StreamStep::MayBegin, None) => open.push(LostStream { key, begin: None }),
+                (StreamStep::Commit | StreamStep::Rollback, Some(at)) => {
+                    open.swap_remove(at);
+                }
+                _ => {}
+            }
+        }
+        open
     }
 
     /// The streams of all connections in which a transaction may be open.
@@ -281,7 +305,9 @@ mod tests {
                 let failed = found_open.filter(|_| is_begin);
                 own.answered(number, failed.map(|found| (id(9), found)));
             }
-            own.may_be_open_of(1).first().map(|own| own.begin)
+            own.open_behind(1, std::iter::empty())
+                .first()
+                .map(|own| own.begin)
         };
         assert_eq!(begun(&[MayBegin, Nothing], None), Some(None));
         assert_eq!(begun(&[Begin, MayBegin], None), Some(Some(id(9))));
@@ -290,6 +316,39 @@ mod tests {
         }
         assert_eq!(begun(&[Begin], Some(false)), None);
         assert_eq!(begun(&[MayBegin, Begin], Some(true)), Some(None));
+    }
+
+    /// What waits and is sent later: of a stream whose end waits too nothing is left.
+    #[test]
+    fn what_waits_may_begin_more_or_end_what_is_open() {
+        use StreamStep::{Begin, Commit, MayBegin, Nothing, Rollback};
+        let mut own = BoundStreams::default();
+        own.send(key(1, 1), Begin, id(1));
+        own.send(key(1, 2), MayBegin, id(2));
+        let open = |steps: &[(u64, u64, StreamStep)]| {
+            let steps = steps.iter().zip(10..);
+            let steps = steps.map(|((of, stream, step), at)| (key(*of, *stream), *step, id(at)));
+            let open = own.open_behind(1, steps);
+            let mut open: Vec<_> = open.iter().map(|own| (own.key.stream, own.begin)).collect();
+            open.sort_unstable_by_key(|own| own.0);
+            open
+        };
+        let now = [(1, Some(id(1))), (2, None)];
+        assert_eq!(
+            open(&[(1, 1, Nothing), (1, 0, MayBegin), (2, 3, Begin)]),
+            now
+        );
+        assert_eq!(open(&[(1, 1, Commit), (2, 2, Commit)]), now[1..]);
+        assert_eq!(open(&[(1, 2, Rollback), (1, 1, MayBegin)]), now[..1]);
+        assert_eq!(open(&[(1, 3, MayBegin)])[2], (3, None));
+        let again = [
+            (1, 1, Commit),
+            (1, 1, Begin),
+            (1, 1, Nothing),
+            (1, 2, Begin),
+        ];
+        assert_eq!(open(&again), [(1, Some(id(11))), (2, Some(id(13)))]);
+        assert_eq!(open(&[(1, 3, Begin), (1, 3, Commit), (1, 3, Nothing)]), now);
     }
 
     #[test]

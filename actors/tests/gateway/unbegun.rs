@@ -1,12 +1,15 @@
 //! What becomes of transactions whose BEGIN is not done, although more of them was sent behind it,
 //! and how many requests of streams are of unknown outcome when their link ends.
 
+use vestibule_actors::limits::{
+    UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
+};
 use vestibule_actors::testing::{Frame, RequestBuilder, block_on};
 use vestibule_actors::wire::keys::RequestType;
 
 use crate::streams::{held, rollback};
 use crate::upstream::{FakeUpstream, upstreams};
-use crate::{DONE, on_one_thread};
+use crate::{DONE, eval, on_one_thread};
 
 /// A request in the stream that was lost when requests came to be held.
 fn request(kind: RequestType, sync: u64) -> RequestBuilder {
@@ -121,4 +124,37 @@ fn of_what_was_sent_in_a_stream_when_its_link_ends_only_what_may_write_is_of_unk
     assert_eq!(told, [(2, Some(116)), (3, Some(115))]);
     assert_eq!(server.handle().upstreams()[0].unknown, 1);
     assert_eq!(code(&peer.ask(&commit(4))), Some(97));
+}
+
+/// The BEGIN stands behind a call for which an upstream has no room, and goes as the user who has
+/// sent it; what that connection sends later goes over another link, on which nothing is begun.
+#[test]
+fn who_logs_in_while_a_begin_waits_has_no_transaction_behind_it() {
+    let upstream = FakeUpstream::of_version((2, 11, 0));
+    upstream.set_password("alice", "secret");
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut peer = server.connect();
+    let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
+    let calls = UPSTREAM_CALLS_MAX - reserve;
+    (0..=calls).for_each(|_| peer.send(&eval(1, "sleep()")));
+    let sleeping: Vec<_> = (0..calls).map(|_| upstream.asked()).collect();
+    peer.send(&begin(2));
+    assert_eq!(peer.log_in("alice", "secret").code, 0);
+    assert_eq!(code(&peer.ask(&write(3))), Some(97), "it is not done alone");
+    assert!(upstream.try_asked().is_none(), "BEGIN waits");
+    sleeping[0].reply(DONE);
+    let asked = [(); 3].map(|()| upstream.asked());
+    asked.iter().for_each(|own| own.reply(DONE));
+    let types = asked.map(|own| (own.header.request_type, own.user));
+    let all = [RequestType::Eval, RequestType::Begin, RequestType::Rollback];
+    assert_eq!(types, all.map(|own| (own as u64, "guest".to_owned())));
+    let mut told = [(); 3].map(|()| peer.receive().sync);
+    told.sort_unstable();
+    assert_eq!(told, [1, 1, 2]);
+    assert_eq!(code(&peer.ask(&commit(4))), Some(97));
+    peer.send(&write(5));
+    let asked = upstream.asked();
+    assert_eq!(asked.user, "alice");
+    asked.reply(DONE);
+    assert_eq!(peer.receive().code, 0);
 }

@@ -19,7 +19,7 @@ use crate::limits::{
     UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX,
 };
 use crate::upstream::waiting::tests::forward;
-use crate::upstream::{Kind, Repeat};
+use crate::upstream::{Kind, LostStream, Repeat};
 
 /// What a sink was told: sync of the client, code, body.
 #[derive(Default)]
@@ -398,10 +398,17 @@ const ROLLBACK: u64 = RequestType::Rollback as u64;
 #[test]
 fn what_a_session_that_has_left_may_have_begun_is_rolled_back_behind_it() {
     let mut own = Model::new();
-    own.submit_in(7, RequestType::Begin, StreamStep::Begin);
+    let begin = own.submit_in(7, RequestType::Begin, StreamStep::Begin);
     own.submit_in(8, RequestType::Replace, StreamStep::Nothing);
     own.submit_in(7, RequestType::Replace, StreamStep::Nothing);
-    assert!(own.link.leave(1, 101, &own.claims).is_empty(), "not yet");
+    assert_eq!(own.link.open_of(101), 1, "when it is sent");
+    assert!(own.link.may_be_open(key(1, 7)) && !own.link.may_be_open(key(1, 8)));
+    let lost = own.link.leave(1, 101, &own.claims);
+    let expected = LostStream {
+        key: key(1, 7),
+        begin: Some(begin),
+    };
+    assert_eq!(lost, [expected]);
     own.greet();
     let sent = [(BEGIN, 1), (REPLACE, 2), (REPLACE, 1), (ROLLBACK, 1)];
     assert_eq!(asked(&mut own), sent);

@@ -1,0 +1,110 @@
+//! What may be open in a link, and how it is ended that a client leaves open.
+//!
+//! ```text
+//!   sent: [BEGIN 1]   waits: [statement 1] [BEGIN 2] [BEGIN 3] [COMMIT 3]
+//!            └─ open by now, when all is sent ──┘ too       └─ ended by its client
+//!   its client leaves ─▶ behind all that: [ROLLBACK 1] [ROLLBACK 2] [ROLLBACK 3]
+//!                        what comes of 1 and 2 elsewhere is told that they are not there any more
+//! ```
+//!
+//! A BEGIN that waits counts: where it is left behind, what comes in its stream is not to be done
+//! without it.
+
+use std::iter;
+
+use bytes::Bytes;
+
+use super::kept::ForwardBody;
+use super::link::UpstreamLink;
+use super::streams::{ClientStream, LostStream, StreamStep};
+use super::waiting::Forward;
+use crate::cells::claims::{Claims, RequestId};
+
+impl<L> UpstreamLink<L> {
+    /// How many transactions of a connection may be open here, now or when what waits is sent.
+    pub(crate) fn open_of(&self, connection: u64) -> usize {
+        match self.waiting.is_empty() {
+            true => self.streams.open_of(connection),
+            false => self.open_behind_all(connection).len(),
+        }
+    }
+
+    /// Where a transaction of a connection may be open when what waits is sent.
+    fn open_behind_all(&self, connection: u64) -> Vec<LostStream> {
+        let unsent = self.waiting.iter();
+        let steps = unsent.map(|own| (own.key, own.step, own.id));
+        self.streams.open_behind(connection, steps)
+    }
+
+    /// Whether a transaction may be open in a stream, now or when what waits is sent.
+    pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
+        match self.waiting.is_empty() {
+            true => self.streams.may_be_open(key),
+            false => {
+                let open = self.open_behind_all(key.connection);
+                open.iter().any(|own| own.key == key)
+            }
+        }
+    }
+
+    /// A session does not use this link any more: what it may have left open in its streams is
+    /// rolled back, behind what it has sent. Returns where its client has not ended what may be
+    /// open, or will be when what waits is sent.
+    pub(crate) fn leave(
+        &mut self,
+        session: u32,
+        connection: u64,
+        claims: &Claims,
+    ) -> Vec<LostStream> {
+        let lost = self.open_behind_all(connection);
+        // An end that waits may be taken back still.
+        let open = self.streams.open_behind(connection, iter::empty());
+        let mut keys: Vec<_> = open.iter().map(|own| own.key).collect();
+        let waiting = self.waiting.iter().filter(|own| {
+            let is_its = (own.key.session, own.key.connection) == (session, connection);
+            is_its && own.key.stream != 0 && own.step.may_begin()
+        });
+        keys.extend(waiting.map(|own| own.key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().for_each(|key| self.roll_back(key, claims));
+        lost
+    }
+
+    /// Requests go elsewhere: whatever may be open in streams is rolled back. Returns where that
+    /// is.
+    pub(crate) fn leave_all(&mut self, claims: &Claims) -> Vec<LostStream> {
+        let lost = self.streams.all_that_may_be_open();
+        lost.iter().for_each(|own| self.roll_back(own.key, claims));
+        lost
+    }
+
+    /// The transaction of a stream that this BEGIN has begun, or will have, is rolled back. Returns
+    /// what its client has sent in the stream behind that, and is not sent; `None` if that
+    /// transaction is not the one of the stream any more.
+    pub(crate) fn abort(
+        &mut self,
+        key: ClientStream,
+        begin: RequestId,
+        claims: &Claims,
+    ) -> Option<Vec<(Forward, Bytes)>> {
+        let is_begin = |own: &Forward| own.id == begin && own.step == StreamStep::Begin;
+        let is_open = self.streams.is_begun_by(key, begin);
+        if !is_open && !self.waiting.iter().any(is_begin) {
+            return None;
+        }
+        let mut unsent = self.waiting.take_stream(key, &self.clients);
+        let begun = unsent.iter().position(|(own, _)| is_begin(own));
+        let behind = unsent.split_off(begun.map_or(0, |at| at + 1));
+        for (forward, body) in unsent {
+            self.submit(forward, ForwardBody::Own(body), claims);
+        }
+        self.roll_back(key, claims);
+        Some(behind)
+    }
+
+    fn roll_back(&mut self, key: ClientStream, claims: &Claims) {
+        self.streams.plan_rollback(key);
+        self.submit(Forward::rollback(key), ForwardBody::Part(&[]), claims);
+    }
+}
