@@ -66,9 +66,9 @@ pub(crate) struct GatewayCell {
     /// The same, for those who wait for a change: by one channel for each, so that they are woken
     /// in the order in which they came. Those of one channel are woken in any.
     followers: Mutex<Vec<watch::Sender<Destination>>>,
-    /// How often that was set.
+    /// What that was set to, until somebody takes it.
     #[cfg(test)]
-    pub(crate) changes: AtomicU64,
+    set: Mutex<Vec<Destination>>,
     users: Mutex<Users>,
     pub(super) schema: Mutex<SchemaVersion>,
     /// The upstream's own number of its catalog, as far as it is known; 0 before.
@@ -158,7 +158,7 @@ impl GatewayCell {
             destination: AtomicU64::new(Destination::Nowhere.word()),
             followers: Mutex::default(),
             #[cfg(test)]
-            changes: AtomicU64::new(0),
+            set: Mutex::default(),
             schema: Mutex::new(SchemaVersion::new(schema_version)),
             schema_seen: AtomicU64::new(0),
             version: AtomicU64::new(0),
@@ -281,10 +281,16 @@ impl GatewayCell {
         self.destination
             .store(destination.word(), Ordering::Release);
         #[cfg(test)]
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        lock(&self.set).push(destination);
         for follower in lock(&self.followers).iter() {
             follower.send_replace(destination);
         }
+    }
+
+    /// Takes where requests have gone since this was asked last, the first first.
+    #[cfg(test)]
+    pub(crate) fn take_set(&self) -> Vec<Destination> {
+        std::mem::take(&mut lock(&self.set))
     }
 
     /// Where requests go, told at each change.

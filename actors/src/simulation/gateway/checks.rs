@@ -1,6 +1,5 @@
 //! What has to hold in a world of a gateway, whenever upstreams have acted.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot::error::TryRecvError;
@@ -49,8 +48,7 @@ impl GatewayWorld {
             let fault = format!("requests leave {before}, that takes changes, for {destination:?}");
             self.fates.ledger.fault(fault);
         }
-        let changes = self.gateway.changes.load(Ordering::Relaxed);
-        self.fates.look(now, destination, changes);
+        self.fates.look(now, self.gateway.take_set());
     }
 
     /// Clients read what has come.

@@ -80,10 +80,12 @@ impl Fates {
         }
     }
 
-    /// Time has passed; requests go there now, which was set this often.
-    pub(super) fn look(&mut self, now: Instant, destination: Destination, changes: u64) {
+    /// Time has passed; requests went there meanwhile, and go to the last of these. For a moment
+    /// they may have gone elsewhere between two looks.
+    pub(super) fn look(&mut self, now: Instant, destinations: Vec<Destination>) {
         self.now = now;
-        if std::mem::replace(&mut self.changes, changes) != changes {
+        for destination in destinations {
+            self.changes += 1;
             self.ledger.note(|| format!("requests go {destination:?}"));
             self.destinations.push((now, destination));
         }

@@ -61,6 +61,11 @@ enum Executed {
 /// More than the scout of one that requests go to needs to hear of anything.
 const KNOWN_AFTER: Duration = Duration::from_millis(150);
 
+/// So long a request that has come waits for its answer at most: a procedure does, for its steps.
+pub(super) const LATEST_ANSWER: Duration = Duration::from_millis(STEPS_MILLIS_MAX);
+
+const STEPS_MILLIS_MAX: u64 = 300;
+
 const EMPTY: &[u8] = &[0x80];
 
 impl UpstreamModel {
@@ -311,7 +316,7 @@ impl UpstreamModel {
             None => match self.execute(own, &header, &body, fates) {
                 Executed::Whole(answer) => answer,
                 Executed::Step(has_written) => {
-                    let due = own.in_order(&header, now + self.random.millis(0..300));
+                    let due = own.in_order(&header, now + self.random.millis(0..STEPS_MILLIS_MAX));
                     return own.replies.push((due, Late::Step(header, has_written)));
                 }
             },

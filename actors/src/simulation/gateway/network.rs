@@ -19,7 +19,7 @@ struct Door {
 }
 
 /// Bytes that an upstream is sent ahead of its reading.
-const ROOM: usize = 4096;
+pub(super) const ROOM: usize = 4096;
 
 struct Network {
     doors: Vec<Door>,
