@@ -105,20 +105,19 @@ REASONS = {
                    " is granted and revoked in 165 to 270 µs whatever there is, and Tarantool's"
                    " time goes up and down between runs.",
     "rows": "Rows of up to 30 bytes stand in the leaves ([decision"
-            " 2](decisions/0002-own-b-plus-tree.md)), of each index. By what is allocated, a leaf"
-            " takes 1,344 bytes for up to 32 rows, and of the second index 784 more for what is"
-            " longer than eight bytes of its keys: 42 and 66 bytes a row if they are full, which"
-            " leaves no more than 7 for the nodes above, for places that are free in leaves, and"
-            " for all else. Tried by a program that has the trees alone: the rest of a key in as"
-            " many bytes as it has, and no place left free by rows in order, take 94.5 where it"
-            " took 114.7 (resident memory), 0.95 of Tarantool's; of instructions, by `callgrind`,"
-            " a look-up 278 (304), by the second index 794 (865), ten rows 972 (1,066), a row"
-            " replaced in both 1,145 (1,503). It is not in the server yet. A first form of it made"
-            " ten rows 5,140 instead of 4,767 there. No row in the second index, which"
-            " is then found by its primary key, saves 32, and took twice the time (14.7 µs for"
-            " 8.2, medians of 21 pairs with 1,000,000 rows, beside compilers): speed goes first."
-            " A pointer in its place: rows in leaves move, so that one needs an"
-            " allocation of 48 bytes, and nothing is saved.",
+            " 2](decisions/0002-own-b-plus-tree.md)), of each index: a row's bytes, eight of each"
+            " key and eight more of the longer one are 48 of the 49.5 that the goal leaves. What was"
+            " done after the run that the table is of: what a key has beyond its first eight bytes"
+            " takes as many bytes as it has, and no place is left free by rows in order, which takes"
+            " 96 bytes and 0.98 (three runs beside compilers). By a program that has the trees alone"
+            " a row went from 114.7 bytes to 94.5, and of instructions a look-up from 304 to 278, by"
+            " the second index from 865 to 794, ten rows from 1,066 to 972, a row replaced in both"
+            " from 1,503 to 1,145. No row in the second index, which is then found by its primary"
+            " key, saves 32 bytes, and took twice the time (14.7 µs for 8.2, medians of 21 pairs"
+            " with 1,000,000 rows, beside compilers): speed goes first. A pointer in its place: rows"
+            " in leaves move, so that one needs an allocation of 48 bytes, and nothing is saved."
+            " What else was weighed stands in [decision"
+            " 145](decisions/0145-small-rows-stand-in-every-index.md).",
 }
 
 # What was tried of look-ups, in pairs.

@@ -10,7 +10,7 @@
 //! costs Tx a copy of every node that it changes meanwhile, once; it is taken back if that becomes
 //! too much. Rights are looked at when a scan begins.
 
-use std::array;
+use std::{array, iter};
 
 use vestibule_actors::engine::{Caller, ReadView, ReplyBody, Scan, ViewStep};
 use vestibule_wire::reply::Rows;
@@ -22,13 +22,11 @@ use crate::limits::{
     LOOK_UPS_TOGETHER_MAX, LOOK_UPS_TOGETHER_TUPLES_MIN, REPLY_SIZE_MAX, VIEW_LOCKED_TUPLES_MAX,
     VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX,
 };
-use crate::model::key::{Key, KeyView};
-use crate::model::tuple::Tuple;
+use crate::model::key::Key;
 use crate::query::scan::{KeyRange, Plan, check_iterator};
 use crate::store::image::{Image, Space};
 use crate::store::shared_image::{HalfApplied, SharedImage};
-use crate::store::snapshot::MergedRange;
-use crate::store::tree::{Together, Tree};
+use crate::store::tree::{Together, Tree, TuplePlace};
 use crate::store::versions::Version;
 
 /// A window on the image.
@@ -215,22 +213,23 @@ impl Step<'_, '_, '_> {
         };
         let limit = u32::try_from(self.plan.limit).unwrap_or(u32::MAX);
         let bytes_max = rows.size() + VIEW_STEP_BYTES_MAX;
-        let walk = MergedRange::over(self.tree, range.bounds(), range.is_reverse);
-        let mut last: Option<(KeyView<'_>, &Tuple)> = None;
-        for (looked_at, (key, tuple)) in walk.enumerate() {
+        let mut walk = self.tree.range(range.bounds(), range.is_reverse);
+        let mut last: Option<TuplePlace<'_>> = None;
+        for (looked_at, place) in iter::from_fn(|| walk.next_place()).enumerate() {
             if rows.count() >= limit {
                 break;
             }
             if looked_at >= VIEW_STEP_TUPLES_MAX || rows.size() >= bytes_max {
                 self.scan.written = rows.count();
                 self.scan.steps += 1;
-                if let Some((key, _)) = last {
+                if let Some(last) = last {
                     self.scan.position.clear();
-                    key.write(&mut self.scan.position);
+                    last.key().write(&mut self.scan.position);
                 }
                 return Ok(ViewStep::More);
             }
-            last = Some((key, tuple));
+            last = Some(place);
+            let tuple = place.tuple;
             if self.scan.skipped < self.plan.offset {
                 self.scan.skipped += 1;
                 continue;
@@ -244,6 +243,7 @@ impl Step<'_, '_, '_> {
         // A step that found nothing more ends with the tuple of the step before.
         let earlier = || Some((earlier.view(), self.tree.get(&earlier)?));
         let has_position = rows.count() > 0 && self.plan.fetch_position;
+        let last = last.map(|place| (place.key(), place.tuple));
         let last = has_position.then(|| last.or_else(earlier)).flatten();
         let position = last.map(|(key, tuple)| self.plan.position_of(tuple, key));
         rows.finish(position.as_deref());

@@ -156,21 +156,6 @@ impl Source<'_> {
 }
 
 impl<'a> MergedRange<'a> {
-    /// The tuples of one tree between two bounds.
-    pub(crate) fn over(
-        rows: &'a Tree,
-        bounds: (Bound<&Key>, Bound<&Key>),
-        is_reverse: bool,
-    ) -> Self {
-        let image = Some(rows.range(bounds, is_reverse));
-        Self {
-            image,
-            pending: None,
-            sources: Vec::new(),
-            is_reverse,
-        }
-    }
-
     #[inline]
     fn advance_image(&mut self) -> Option<(KeyView<'a>, &'a Tuple)> {
         self.image.as_mut()?.next()

@@ -64,19 +64,39 @@ pub(crate) enum Tail {
     Heap(Box<[u8]>),
 }
 
-/// The tail of a key that is just a head.
-static PLAIN: Tail = Tail::Inline {
-    size: HEAD as u8,
-    bytes: [0; TAIL_INLINE],
-};
-
 impl Default for Tail {
+    /// The tail of a key that is just a head.
     fn default() -> Self {
-        PLAIN.clone()
+        Self::Inline {
+            size: HEAD as u8,
+            bytes: [0; TAIL_INLINE],
+        }
     }
 }
 
 impl Tail {
+    /// The tail of a key of this size; what is beyond its head, if anything is, are these bytes.
+    #[inline]
+    fn new(size: usize, beyond_head: &[u8]) -> Self {
+        let mut bytes = [0; TAIL_INLINE];
+        match bytes.get_mut(..beyond_head.len()) {
+            Some(room) => {
+                room.copy_from_slice(beyond_head);
+                Self::Inline {
+                    size: size as u8,
+                    bytes,
+                }
+            }
+            None => Self::Heap(beyond_head.into()),
+        }
+    }
+
+    /// The tail of a key that goes on beyond its head with these bytes, if with any.
+    #[inline]
+    pub(crate) fn of_bytes(beyond_head: &[u8]) -> Self {
+        Self::new(HEAD + beyond_head.len(), beyond_head)
+    }
+
     /// Whether the key is just a head: one unsigned number, by far the most common key.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
@@ -105,7 +125,9 @@ impl Tail {
         }
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// What is beyond the head.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Inline { size, bytes } => &bytes[..usize::from(*size).saturating_sub(HEAD)],
             Self::Heap(tail) => tail,
@@ -129,13 +151,21 @@ impl Key {
         (self.head, self.tail)
     }
 
+    #[inline]
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether it is just a head.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tail.is_plain()
+    }
+
     /// The key, borrowed.
     #[inline]
     pub(crate) fn view(&self) -> KeyView<'_> {
-        KeyView {
-            head: self.head,
-            tail: &self.tail,
-        }
+        KeyView::new(self.head, &self.tail)
     }
 
     /// Appends the key's bytes.
@@ -145,13 +175,13 @@ impl Key {
 
     /// Whether this key, possibly partial, matches the whole key `other`.
     pub(crate) fn is_prefix_of(&self, other: KeyView<'_>) -> bool {
-        let (size, other_size) = (self.tail.key_size(), other.tail.key_size());
+        let (size, other_size) = (self.tail.key_size(), other.size());
         if size < HEAD {
             let unused = (HEAD - size) * 8;
             return size == 0 || (size <= other_size && (self.head ^ other.head) >> unused == 0);
         }
-        let tails = (self.tail.bytes(), other.tail.bytes());
-        self.head == other.head && other_size >= HEAD && tails.1.starts_with(tails.0)
+        let begins = other.tail.starts_with(self.tail.bytes());
+        self.head == other.head && other_size >= HEAD && begins
     }
 
     /// The first key beyond all those that begin with this one; `None` if there is no such key.
@@ -201,7 +231,11 @@ impl Key {
 impl Ord for Key {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.view().cmp(&other.view())
+        match self.head.cmp(&other.head) {
+            Ordering::Equal if self.is_plain() && other.is_plain() => Ordering::Equal,
+            Ordering::Equal => self.view().cmp_beyond_head(other.view()),
+            unequal => unequal,
+        }
     }
 }
 
@@ -216,16 +250,29 @@ impl PartialOrd for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyView<'a> {
     head: u64,
-    tail: &'a Tail,
+    /// How many bytes of the head are the key's: all, unless it ends there.
+    head_size: usize,
+    /// What is beyond the head.
+    tail: &'a [u8],
 }
 
 impl<'a> KeyView<'a> {
-    /// Without a tail, the key is just its head.
     #[inline]
-    pub(crate) fn new(head: u64, tail: Option<&'a Tail>) -> Self {
+    pub(crate) fn new(head: u64, tail: &'a Tail) -> Self {
         Self {
             head,
-            tail: tail.unwrap_or(&PLAIN),
+            head_size: tail.key_size().min(HEAD),
+            tail: tail.bytes(),
+        }
+    }
+
+    /// The key of a head, all of which is the key's, and of what is beyond it.
+    #[inline]
+    pub(crate) fn of_bytes(head: u64, beyond_head: &'a [u8]) -> Self {
+        Self {
+            head,
+            head_size: HEAD,
+            tail: beyond_head,
         }
     }
 
@@ -234,34 +281,42 @@ impl<'a> KeyView<'a> {
         self.head
     }
 
+    /// What is beyond the head.
+    #[inline]
+    pub(crate) fn tail(self) -> &'a [u8] {
+        self.tail
+    }
+
+    /// In bytes.
+    #[inline]
+    fn size(self) -> usize {
+        self.head_size + self.tail.len()
+    }
+
     #[inline]
     pub(crate) fn is_plain(self) -> bool {
-        self.tail.is_plain()
+        self.head_size == HEAD && self.tail.is_empty()
     }
 
     pub(crate) fn to_key(self) -> Key {
         Key {
             head: self.head,
-            tail: self.tail.clone(),
+            tail: Tail::new(self.size(), self.tail),
         }
     }
 
     /// Appends the key's bytes.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head.to_be_bytes()[..self.tail.key_size().min(HEAD)]);
-        out.extend_from_slice(self.tail.bytes());
+        out.extend_from_slice(&self.head.to_be_bytes()[..self.head_size]);
+        out.extend_from_slice(self.tail);
     }
 
     // Heads are equal, and filled up with zeros: the shorter key is then the smaller one, unless
     // both go on.
     #[inline(never)]
     fn cmp_beyond_head(self, other: Self) -> Ordering {
-        let heads = self
-            .tail
-            .key_size()
-            .min(HEAD)
-            .cmp(&other.tail.key_size().min(HEAD));
-        heads.then_with(|| self.tail.bytes().cmp(other.tail.bytes()))
+        let heads = self.head_size.cmp(&other.head_size);
+        heads.then_with(|| self.tail.cmp(other.tail))
     }
 }
 

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use super::Tree;
-use super::node::{Inner, Leaf, Node};
-use super::tally::{INNER, LEAF, Tally};
+use super::node::{INNER, Inner, LEAF, Leaf, Node};
+use super::tally::Tally;
 use crate::model::key::Key;
 use crate::model::tuple::Tuple;
 

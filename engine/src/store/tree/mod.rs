@@ -19,6 +19,7 @@
 //! | module | what |
 //! |---|---|
 //! | `keys` | the keys of a node |
+//! | `tails` | what they have beyond their heads |
 //! | `node` | nodes: searched, split and merged |
 //! | `build` | a tree from sorted keys |
 //! | `range` | the tuples between two bounds |
@@ -29,6 +30,7 @@ mod build;
 mod keys;
 mod node;
 mod range;
+mod tails;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -37,9 +39,8 @@ mod together;
 use std::ops::Bound;
 
 pub(crate) use build::Builder;
-use node::{Added, Node};
-pub(crate) use range::Range;
-use tally::LEAF;
+use node::{Added, LEAF, Node};
+pub(crate) use range::{Range, TuplePlace};
 pub(crate) use tally::Tally;
 pub(crate) use together::Together;
 
@@ -85,7 +86,7 @@ impl Tree {
     /// The tuple with this key.
     #[inline]
     pub(crate) fn get(&self, key: &Key) -> Option<&Tuple> {
-        self.root.get(key.view())
+        self.root.get(key)
     }
 
     /// Puts a tuple and returns the one that it replaces.
@@ -107,7 +108,7 @@ impl Tree {
 
     /// Takes a tuple out.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Tuple> {
-        let removed = self.root.remove(key.view(), &mut self.tally)?;
+        let removed = self.root.remove(key, &mut self.tally)?;
         self.tally.subtract(&removed);
         self.len -= 1;
         self.root.shrink(&mut self.tally);

@@ -14,11 +14,17 @@
 
 use std::sync::Arc;
 
-use super::keys::{Keys, WIDTH};
-use super::tally::{INNER, LEAF, Tally};
-use crate::model::key::{Key, KeyView};
+use super::keys::Keys;
+use super::tails::WIDTH;
+use super::tally::Tally;
+use crate::model::key::Key;
+use crate::model::memory::{ARC_HEAD, allocated};
 use crate::model::tuple::Tuple;
 
+/// A leaf without its tails, in bytes.
+pub(super) const LEAF: usize = allocated(ARC_HEAD + size_of::<Leaf>());
+/// An inner node without its tails, in bytes.
+pub(super) const INNER: usize = allocated(ARC_HEAD + size_of::<Inner>());
 /// A node with fewer looks for a neighbor to join.
 const SMALL: usize = WIDTH / 4;
 /// Two neighbors with no more than this together are joined.
@@ -80,11 +86,6 @@ pub(super) enum Added {
     Split(Key, Node),
 }
 
-/// Where a full node is split for a key that goes to `at`.
-fn split_point(at: usize, len: usize) -> usize {
-    if at == len { len - 1 } else { len / 2 }
-}
-
 impl Default for Leaf {
     fn default() -> Self {
         Self::new(Keys::new())
@@ -118,13 +119,13 @@ impl Leaf {
 
     /// The tuple with this key.
     #[inline]
-    pub(super) fn get(&self, key: KeyView<'_>) -> Option<&Tuple> {
+    pub(super) fn get(&self, key: &Key) -> Option<&Tuple> {
         let (at, is_there) = self.keys.find(key);
         if is_there { self.tuple(at) } else { None }
     }
 
     fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
-        let (at, is_there) = self.keys.find(key.view());
+        let (at, is_there) = self.keys.find(&key);
         if is_there {
             let old = self.tuples[at].replace(tuple);
             return old.map_or(Added::Fitted, Added::Replaced);
@@ -133,16 +134,18 @@ impl Leaf {
             self.put(at, key, tuple, tally);
             return Added::Fitted;
         }
-        let middle = split_point(at, WIDTH);
+        // A key beyond all others has the new leaf to itself: rows in order leave full ones behind.
+        let is_last = at == WIDTH;
+        let middle = if is_last { WIDTH } else { WIDTH / 2 };
         tally.nodes += LEAF;
         let mut right = Self::new(self.keys.split_off(middle, tally));
         for (to, from) in right.tuples.iter_mut().zip(&mut self.tuples[middle..]) {
             *to = from.take();
         }
-        if at <= middle {
-            self.put(at, key, tuple, tally);
-        } else {
+        if at > middle || is_last {
             right.put(at - middle, key, tuple, tally);
+        } else {
+            self.put(at, key, tuple, tally);
         }
         Added::Split(right.keys.get(0).to_key(), Node::Leaf(Arc::new(right)))
     }
@@ -153,7 +156,7 @@ impl Leaf {
         self.keys.insert(at, key, tally);
     }
 
-    fn remove(&mut self, key: KeyView<'_>, tally: &mut Tally) -> Option<Tuple> {
+    fn remove(&mut self, key: &Key, tally: &mut Tally) -> Option<Tuple> {
         let (at, is_there) = self.keys.find(key);
         if !is_there {
             return None;
@@ -222,13 +225,13 @@ impl Inner {
 
     /// The number of the child that this key is in, if it is anywhere.
     #[inline]
-    pub(super) fn child_for(&self, key: KeyView<'_>) -> usize {
+    pub(super) fn child_for(&self, key: &Key) -> usize {
         let (below, is_there) = self.keys.find(key);
         below + usize::from(is_there)
     }
 
     fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
-        let at = self.child_for(key.view());
+        let at = self.child_for(&key);
         let (separator, right) = match self.child_mut(at).insert(key, tuple, tally) {
             Added::Split(separator, right) => (separator, right),
             done => return done,
@@ -237,7 +240,8 @@ impl Inner {
             self.put(at, separator, right, tally);
             return Added::Fitted;
         }
-        let middle = split_point(at, self.keys.len());
+        let len = self.keys.len();
+        let middle = if at == len { len - 1 } else { len / 2 };
         tally.nodes += INNER;
         let mut other = Self::new(self.keys.split_off(middle + 1, tally));
         for (to, from) in other
@@ -263,7 +267,7 @@ impl Inner {
         self.children[at + 1] = Some(right);
     }
 
-    fn remove(&mut self, key: KeyView<'_>, tally: &mut Tally) -> Option<Tuple> {
+    fn remove(&mut self, key: &Key, tally: &mut Tally) -> Option<Tuple> {
         let at = self.child_for(key);
         let child = self.child_mut(at);
         let removed = child.remove(key, tally)?;
@@ -330,7 +334,7 @@ impl Default for Node {
 
 impl Node {
     #[inline]
-    pub(super) fn get(&self, key: KeyView<'_>) -> Option<&Tuple> {
+    pub(super) fn get(&self, key: &Key) -> Option<&Tuple> {
         let mut node = self;
         loop {
             match node {
@@ -347,7 +351,7 @@ impl Node {
         }
     }
 
-    pub(super) fn remove(&mut self, key: KeyView<'_>, tally: &mut Tally) -> Option<Tuple> {
+    pub(super) fn remove(&mut self, key: &Key, tally: &mut Tally) -> Option<Tuple> {
         match self {
             Self::Leaf(leaf) => own(leaf, tally).remove(key, tally),
             Self::Inner(inner) => own(inner, tally).remove(key, tally),

@@ -5,6 +5,7 @@ use std::ops::{self, Bound};
 
 use smallvec::SmallVec;
 
+use super::keys::Keys;
 use super::node::{Inner, Leaf, Node};
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
@@ -12,6 +13,21 @@ use crate::model::tuple::Tuple;
 /// Levels of inner nodes that a range keeps without an allocation: with nodes a quarter full, those
 /// of a tree of two million tuples.
 const LEVELS_INLINE: usize = 6;
+
+/// Where a tuple stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TuplePlace<'a> {
+    keys: &'a Keys,
+    at: usize,
+    pub(crate) tuple: &'a Tuple,
+}
+
+impl<'a> TuplePlace<'a> {
+    /// The key that it stands under.
+    pub(crate) fn key(&self) -> KeyView<'a> {
+        self.keys.get(self.at)
+    }
+}
 
 /// Tuples with their keys, in one direction.
 #[derive(Debug)]
@@ -49,14 +65,14 @@ impl<'a> Range<'a> {
         };
         match start {
             Bound::Unbounded => range.descend(root),
-            Bound::Included(key) => range.seek(root, key.view(), !is_reverse),
-            Bound::Excluded(key) => range.seek(root, key.view(), is_reverse),
+            Bound::Included(key) => range.seek(root, key, !is_reverse),
+            Bound::Excluded(key) => range.seek(root, key, is_reverse),
         }
         range
     }
 
     /// Goes to a key; `before` tells on which side of it to stand.
-    fn seek(&mut self, mut node: &'a Node, key: KeyView<'_>, before: bool) {
+    fn seek(&mut self, mut node: &'a Node, key: &Key, before: bool) {
         loop {
             match node {
                 Node::Inner(inner) => {
@@ -98,10 +114,10 @@ impl<'a> Range<'a> {
         } else {
             keys.len().saturating_sub(1)
         };
-        self.is_last = keys.len() > 0 && self.is_beyond_end(keys.get(farthest));
+        self.is_last = keys.len() > 0 && self.is_beyond_end(keys, farthest);
         let stop = match &self.end {
             Bound::Included(end) | Bound::Excluded(end) if self.is_last => {
-                let (below, is_there) = keys.find(end.view());
+                let (below, is_there) = keys.find(end);
                 let takes_end = matches!(self.end, Bound::Included(_));
                 below + usize::from(is_there && takes_end != self.is_reverse)
             }
@@ -134,13 +150,33 @@ impl<'a> Range<'a> {
     }
 
     #[inline]
-    fn is_beyond_end(&self, key: KeyView<'_>) -> bool {
+    fn is_beyond_end(&self, keys: &Keys, at: usize) -> bool {
         match (&self.end, self.is_reverse) {
             (Bound::Unbounded, _) => false,
-            (Bound::Included(end), false) => key > end.view(),
-            (Bound::Excluded(end), false) => key >= end.view(),
-            (Bound::Included(end), true) => key < end.view(),
-            (Bound::Excluded(end), true) => key <= end.view(),
+            (Bound::Included(end), false) => keys.compare(at, end).is_gt(),
+            (Bound::Excluded(end), false) => keys.compare(at, end).is_ge(),
+            (Bound::Included(end), true) => keys.compare(at, end).is_lt(),
+            (Bound::Excluded(end), true) => keys.compare(at, end).is_le(),
+        }
+    }
+}
+
+impl<'a> Range<'a> {
+    /// Where the next tuple stands.
+    #[inline]
+    pub(crate) fn next_place(&mut self) -> Option<TuplePlace<'a>> {
+        loop {
+            let leaf = self.leaf?;
+            let at = if self.is_reverse {
+                self.places.next_back()
+            } else {
+                self.places.next()
+            };
+            if let Some(at) = at {
+                let keys = &leaf.keys;
+                return leaf.tuple(at).map(|tuple| TuplePlace { keys, at, tuple });
+            }
+            self.go_on()?;
         }
     }
 }
@@ -150,17 +186,7 @@ impl<'a> Iterator for Range<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let leaf = self.leaf?;
-            let at = if self.is_reverse {
-                self.places.next_back()
-            } else {
-                self.places.next()
-            };
-            if let Some(at) = at {
-                return leaf.tuple(at).map(|tuple| (leaf.keys.get(at), tuple));
-            }
-            self.go_on()?;
-        }
+        let place = self.next_place()?;
+        Some((place.key(), place.tuple))
     }
 }

@@ -1,17 +1,6 @@
 //! What a tree takes, counted while it changes.
 
-use super::keys::WIDTH;
-use super::node::{Inner, Leaf};
-use crate::model::key::Tail;
-use crate::model::memory::{ARC_HEAD, allocated};
 use crate::model::tuple::Tuple;
-
-/// The tails of a node, once there are any.
-pub(super) const TAILS: usize = allocated(WIDTH * size_of::<Tail>());
-/// A leaf without its tails.
-pub(super) const LEAF: usize = allocated(ARC_HEAD + size_of::<Leaf>());
-/// An inner node without its tails.
-pub(super) const INNER: usize = allocated(ARC_HEAD + size_of::<Inner>());
 
 /// Sums over a tree, in bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

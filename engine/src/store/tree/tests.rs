@@ -10,7 +10,7 @@ use crate::model::tuple::Tuple;
 
 type Model = BTreeMap<Key, Tuple>;
 
-fn key() -> impl Strategy<Value = Key> {
+fn key() -> impl Strategy<Value = Key> + Clone {
     prop_oneof![
         4 => (0u64..2000).prop_map(|number| Key::from_bytes(&number.to_be_bytes())),
         1 => prop::collection::vec(0u8..3, 0..12).prop_map(|bytes| Key::from_bytes(&bytes)),
@@ -21,11 +21,25 @@ fn key() -> impl Strategy<Value = Key> {
     ]
 }
 
-fn bound() -> impl Strategy<Value = Bound<Key>> {
+/// Keys of one size but for few: two numbers, mostly, and several keys of the same first number.
+fn even_key() -> impl Strategy<Value = Key> + Clone {
+    let even = |(first, second): (u64, u64)| pair_key(first, second);
+    prop_oneof![
+        40 => (0u64..40, 0u64..50).prop_map(even),
+        1 => key(),
+        1 => (0u64..40).prop_map(|first| Key::from_bytes(&first.to_be_bytes())),
+    ]
+}
+
+fn pair_key(first: u64, second: u64) -> Key {
+    Key::from_bytes(&[first.to_be_bytes(), second.to_be_bytes()].concat())
+}
+
+fn bound(key: impl Strategy<Value = Key> + Clone) -> impl Strategy<Value = Bound<Key>> {
     prop_oneof![
         Just(Bound::Unbounded),
-        key().prop_map(Bound::Included),
-        key().prop_map(Bound::Excluded),
+        key.clone().prop_map(Bound::Included),
+        key.prop_map(Bound::Excluded),
     ]
 }
 
@@ -63,13 +77,13 @@ enum Step {
     Forget(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(key: impl Strategy<Value = Key> + Clone) -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => key().prop_map(Step::Insert),
-        6 => key().prop_map(Step::Remove),
+        6 => key.clone().prop_map(Step::Insert),
+        6 => key.clone().prop_map(Step::Remove),
         1 => (0u64..2000, 0u64..700).prop_map(|(from, count)| Step::InsertMany(from, count)),
         1 => (0u64..2000, 0u64..700).prop_map(|(from, count)| Step::RemoveMany(from, count)),
-        2 => (bound(), bound()).prop_map(|(lower, upper)| Step::Range(lower, upper)),
+        2 => (bound(key.clone()), bound(key)).prop_map(|(lower, upper)| Step::Range(lower, upper)),
         2 => Just(Step::Keep),
         1 => any::<usize>().prop_map(Step::Forget),
     ]
@@ -147,7 +161,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_as_the_standard_librarys_tree_does(steps in prop::collection::vec(step(), 1..200)) {
+    fn it_does_as_the_standard_librarys_tree_does(
+        steps in prop::collection::vec(step(key()), 1..200),
+    ) {
         let mut pair = Pair::default();
         for step in steps {
             pair.apply(step);
@@ -157,7 +173,23 @@ proptest! {
     }
 
     #[test]
-    fn versions_stay_as_they_were(steps in prop::collection::vec(step(), 1..200)) {
+    fn keys_of_one_size_and_few_others_are_found_as_well(
+        steps in prop::collection::vec(step(even_key()), 1..400),
+        rows in 0u64..2000,
+    ) {
+        let mut pair = Pair::default();
+        (0..rows).for_each(|at| pair.insert(pair_key(at / 50, at % 50)));
+        for step in steps {
+            // Plain numbers in bulk would leave no node without them.
+            if !matches!(step, Step::InsertMany(..)) {
+                pair.apply(step);
+            }
+        }
+        pair.check();
+    }
+
+    #[test]
+    fn versions_stay_as_they_were(steps in prop::collection::vec(step(key()), 1..200)) {
         let (mut pair, mut kept) = (Pair::default(), Vec::new());
         for step in steps {
             match step {
@@ -207,6 +239,26 @@ fn what_nobody_holds_is_freed() {
     assert_eq!(content.sharers(), 1001);
     drop(version);
     assert_eq!(content.sharers(), 1);
+}
+
+/// What a node takes for a key beyond the eight bytes of its head.
+#[test]
+fn keys_that_go_on_for_as_long_take_as_many_bytes_as_they_have() {
+    let rows = (super::tails::WIDTH * 100) as u64;
+    let nodes = |key: &dyn Fn(u64) -> Key| {
+        let mut pair = Pair::default();
+        (0..rows).for_each(|at| pair.insert(key(at)));
+        pair.check();
+        pair.tree.tally().nodes as f64 / rows as f64
+    };
+    let plain = nodes(&number);
+    for size in [1, 8, 9, 22] {
+        let even = nodes(&|at| Key::from_bytes(&[&at.to_be_bytes()[..], &vec![7; size]].concat()));
+        let taken = even - plain;
+        // An allocation for each node of 32, and few nodes above those.
+        let own = crate::model::memory::allocated(32 * size) as f64 / 32.0;
+        assert!((own..own * 1.06).contains(&taken), "{taken} for {size}");
+    }
 }
 
 #[test]

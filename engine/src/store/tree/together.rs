@@ -51,13 +51,13 @@ impl<'t> Together<'t> {
             goes_on = false;
             for way in ways.iter_mut().flatten() {
                 if let Node::Inner(inner) = way.node {
-                    way.node = inner.child(inner.child_for(way.key.view()));
+                    way.node = inner.child(inner.child_for(&way.key));
                     goes_on = true;
                 }
             }
         }
         let found = |way: &Way<'_>| match way.node {
-            Node::Leaf(leaf) => leaf.get(way.key.view()).is_some(),
+            Node::Leaf(leaf) => leaf.get(&way.key).is_some(),
             Node::Inner(_) => false,
         };
         black_box(ways.iter().flatten().filter(|way| found(way)).count())
