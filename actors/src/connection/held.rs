@@ -1,14 +1,16 @@
 //! Requests of one connection that the solo policy `hold` keeps until Tx hears again.
 //!
 //! ```text
-//!   BEGIN taken out ────────────────────────▶ its mark stays in its place: in its turn, what is
+//!   BEGIN taken out, or no room for it ─────▶ its mark stays in its place: in its turn, what is
 //!                                             behind it learns that there is no transaction
+//!   statement taken out that ends what its
+//!   BEGIN, held in front of it, begins ─────▶ its mark stays: it aborts that in its turn
 //!   COMMIT, ROLLBACK taken out, and something
 //!   of its stream is in front of it ────────▶ its mark stays: it ends in its turn what it ended
 //!                     ... and that is the mark of its BEGIN ─▶ both go
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -41,6 +43,32 @@ pub(crate) struct HeldRequest {
     pub(crate) is_marked: bool,
 }
 
+/// The transaction that a held request is a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeldPart {
+    /// Whatever is open in its stream.
+    Open,
+    /// The one whose BEGIN is held in front of it, or has left its mark there.
+    Begun,
+    /// None: what ends that is held in front of it.
+    Ended,
+}
+
+/// The parts of held requests that are looked at from the first on.
+#[derive(Debug, Default)]
+struct HeldParts(BTreeMap<u64, HeldPart>);
+
+impl HeldParts {
+    /// Of what the next one is a part.
+    fn next(&mut self, own: &HeldRequest) -> HeldPart {
+        let part = self.0.get(&own.stream).copied();
+        if let Some(behind) = own.part_behind().filter(|_| own.stream != 0) {
+            self.0.insert(own.stream, behind);
+        }
+        part.unwrap_or(HeldPart::Open)
+    }
+}
+
 impl HeldRequest {
     pub(crate) fn is_begin(&self) -> bool {
         self.request_type == RequestType::Begin
@@ -52,6 +80,14 @@ impl HeldRequest {
             self.request_type,
             RequestType::Commit | RequestType::Rollback
         )
+    }
+
+    /// Of what those behind it are a part, if it makes a difference.
+    fn part_behind(&self) -> Option<HeldPart> {
+        match self.is_begin() {
+            true => Some(HeldPart::Begun),
+            false => self.is_end().then_some(HeldPart::Ended),
+        }
     }
 
     fn mark(&self) -> Self {
@@ -78,19 +114,41 @@ impl HeldRequests {
         self.bytes
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &HeldRequest> {
-        self.frames.iter()
+    /// Each of them, and of what it is a part.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeldRequest, HeldPart)> {
+        let mut parts = HeldParts::default();
+        (self.frames.iter()).map(move |own| (own, parts.next(own)))
     }
 
-    /// Keeps one more; false if that is beyond the limits.
-    pub(crate) fn push(&mut self, request: HeldRequest, limits: HoldLimits) -> bool {
+    /// Keeps one more; gives it back if that is beyond the limits.
+    pub(crate) fn push(
+        &mut self,
+        request: HeldRequest,
+        limits: HoldLimits,
+    ) -> Result<(), HeldRequest> {
         let size = request.content.len();
-        let fits = self.frames.len() < limits.requests_max && self.bytes + size <= limits.bytes_max;
-        if fits {
-            self.bytes += size;
-            self.frames.push_back(request);
+        if self.frames.len() >= limits.requests_max || self.bytes + size > limits.bytes_max {
+            return Err(request);
         }
-        fits
+        self.bytes += size;
+        self.frames.push_back(request);
+        Ok(())
+    }
+
+    /// A BEGIN that there is no room for leaves a mark, if anything of its stream is in front of
+    /// it; false if not. There are never more of these than there may be requests.
+    pub(crate) fn mark_refused(&mut self, begin: &HeldRequest) -> bool {
+        let Some(last) = self.last_of(begin.stream) else {
+            return false;
+        };
+        if !(last.is_marked && last.is_begin()) {
+            self.frames.push_back(begin.mark());
+        }
+        true
+    }
+
+    fn last_of(&self, stream: u64) -> Option<&HeldRequest> {
+        self.frames.iter().rev().find(|own| own.stream == stream)
     }
 
     /// Takes the first.
@@ -106,38 +164,49 @@ impl HeldRequests {
         self.frames.push_front(first);
     }
 
-    /// Takes out those that are meant, in their order. Marks stay of what matters to those behind.
+    /// Takes out those that are meant, in their order, with what each is a part of. Marks stay of
+    /// what matters to those behind; `ends_transaction`: so does what keeps a statement from
+    /// happening.
     pub(crate) fn take_where(
         &mut self,
-        is_meant: impl Fn(&HeldRequest) -> bool,
-    ) -> Vec<HeldRequest> {
-        let is_meant = |own: &HeldRequest| !own.is_marked && is_meant(own);
-        if !self.frames.iter().any(is_meant) {
+        ends_transaction: bool,
+        is_meant: impl Fn(&HeldRequest, HeldPart) -> bool,
+    ) -> Vec<(HeldRequest, HeldPart)> {
+        let is_meant = |own: &HeldRequest, part| !own.is_marked && is_meant(own, part);
+        if !self.iter().any(|(own, part)| is_meant(own, part)) {
             return Vec::new();
         }
-        let mut taken = Vec::new();
+        let (mut taken, mut parts) = (Vec::new(), HeldParts::default());
         for mut own in std::mem::take(&mut self.frames) {
-            if !is_meant(&own) {
+            let part = parts.next(&own);
+            if !is_meant(&own, part) {
                 self.frames.push_back(own);
                 continue;
             }
-            if self.leaves_mark(&own) {
+            own.is_marked = match own.part_behind() {
+                _ if own.stream == 0 => false,
+                Some(HeldPart::Ended) => self.leaves_mark_of_end(own.stream),
+                Some(_) => true,
+                None => ends_transaction && part == HeldPart::Begun && self.is_alive(own.stream),
+            };
+            if own.is_marked {
                 self.frames.push_back(own.mark());
-                own.is_marked = true;
             }
-            taken.push(own);
+            taken.push((own, part));
         }
         self.bytes = self.frames.iter().map(|own| own.content.len()).sum();
         taken
     }
 
-    /// Whether a mark of one that is taken out from behind all of these stays. The end of a
-    /// transaction of which nothing but the mark of its BEGIN is left takes that with it.
-    fn leaves_mark(&mut self, taken: &HeldRequest) -> bool {
-        if taken.stream == 0 || !taken.is_end() {
-            return taken.stream != 0 && taken.is_begin();
-        }
-        let is_its = |own: &HeldRequest| own.stream == taken.stream;
+    /// Whether no mark aborts already what is begun in this stream.
+    fn is_alive(&self, stream: u64) -> bool {
+        self.last_of(stream).is_some_and(|own| !own.is_marked)
+    }
+
+    /// Whether a mark of a COMMIT or ROLLBACK that is taken out from behind all of these stays. It
+    /// takes with it what is left of its transaction, if that is nothing but the mark of its BEGIN.
+    fn leaves_mark_of_end(&mut self, stream: u64) -> bool {
+        let is_its = |own: &HeldRequest| own.stream == stream;
         let last = self.frames.iter().rposition(is_its);
         if let Some(at) = last
             && self.frames[at].is_marked
@@ -178,10 +247,12 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded_in_number_and_bytes() {
         let mut held = HeldRequests::default();
-        assert!(held.push(request(b"12345"), limits(2, 10)));
-        assert!(held.push(request(b"67890"), limits(2, 10)));
-        assert!(!held.push(request(b""), limits(2, 10)), "one too many");
-        assert!(!held.push(request(b"1"), limits(3, 10)), "a byte too many");
+        assert!(held.push(request(b"12345"), limits(2, 10)).is_ok());
+        assert!(held.push(request(b"67890"), limits(2, 10)).is_ok());
+        let one_too_many = held.push(request(b""), limits(2, 10));
+        assert!(one_too_many.is_err());
+        let byte_too_many = held.push(request(b"1"), limits(3, 10));
+        assert!(byte_too_many.is_err());
         assert_eq!((held.len(), held.bytes()), (2, 10));
     }
 
@@ -189,53 +260,111 @@ mod tests {
     fn order_and_sum_hold_whatever_is_taken_and_put_back() {
         let mut held = HeldRequests::default();
         for content in [&b"a"[..], b"bb", b"ccc", b"dddd"] {
-            assert!(held.push(request(content), limits(9, 99)));
+            assert!(held.push(request(content), limits(9, 99)).is_ok());
         }
         let first = held.pop().unwrap();
         assert_eq!((&first.content[..], held.bytes()), (&b"a"[..], 9));
         held.put_back(first);
         assert_eq!(held.bytes(), 10);
-        let syncs = |taken: Vec<HeldRequest>| taken.iter().map(|own| own.sync).collect::<Vec<_>>();
-        assert_eq!(syncs(held.take_where(|own| own.sync % 2 == 0)), [2, 4]);
-        assert_eq!(syncs(held.take_where(|own| own.sync == 7)), []);
+        let mut take = |is_meant: fn(u64) -> bool| {
+            let taken = held.take_where(true, |own, _| is_meant(own.sync));
+            taken.iter().map(|(own, _)| own.sync).collect::<Vec<_>>()
+        };
+        assert_eq!(take(|sync| sync % 2 == 0), [2, 4]);
+        assert_eq!(take(|sync| sync == 7), []);
         assert_eq!((held.len(), held.bytes()), (2, 4));
         assert_eq!(held.pop().map(|own| own.sync), Some(1));
         assert_eq!(held.pop().map(|own| own.sync), Some(3));
         assert!(held.pop().is_none() && held.is_empty());
     }
 
+    /// What is held in a stream, by position.
+    fn held(requests: &[RequestType]) -> HeldRequests {
+        let mut own = HeldRequests::default();
+        for (at, request_type) in requests.iter().enumerate() {
+            let one = HeldRequest {
+                sync: at as u64,
+                stream: 7,
+                request_type: *request_type,
+                ..request(b"1")
+            };
+            assert!(own.push(one, limits(9, 99)).is_ok());
+        }
+        own
+    }
+
+    /// What is held, marks in brackets.
+    fn shown(own: &HeldRequests) -> String {
+        let all = own.iter().map(|(own, _)| match own.is_marked {
+            true => format!("[{}]", own.sync),
+            false => own.sync.to_string(),
+        });
+        all.collect::<Vec<_>>().join(" ")
+    }
+
+    /// What stays of what is held in a stream, when these are taken one after another or, as a
+    /// group, at once.
+    fn stays(requests: &[RequestType], groups: &[&[u64]]) -> String {
+        let mut own = held(requests);
+        for taken in groups {
+            let gone = own.take_where(true, |own, _| taken.contains(&own.sync));
+            assert_eq!(gone.len(), taken.len());
+            assert!(own.take_where(true, |own, _| own.is_marked).is_empty());
+            let whole = own.iter().filter(|(own, _)| !own.is_marked);
+            assert_eq!(whole.count(), own.bytes());
+        }
+        shown(&own)
+    }
+
     #[test]
     fn marks_stay_of_a_begin_and_of_an_end_that_has_something_in_front_of_it() {
         use RequestType::{Begin, Commit, Replace, Rollback};
-        // What is held in a stream; which of that is taken; and what stays, marks in brackets.
-        let stays = |held: &[RequestType], taken: &[usize]| {
-            let mut own = HeldRequests::default();
-            for (at, request_type) in held.iter().enumerate() {
-                let one = HeldRequest {
-                    sync: at as u64,
-                    stream: 7,
-                    request_type: *request_type,
-                    ..request(b"1")
-                };
-                assert!(own.push(one, limits(9, 99)));
-            }
-            let gone = own.take_where(|own| taken.contains(&(own.sync as usize)));
-            assert_eq!(gone.len(), taken.len());
-            assert!(own.take_where(|own| own.is_marked).is_empty());
-            let whole = own.iter().filter(|own| !own.is_marked);
-            assert_eq!(whole.count(), own.bytes());
-            let all = own.iter().map(|own| match own.is_marked {
-                true => format!("[{}]", own.sync),
-                false => own.sync.to_string(),
-            });
-            all.collect::<Vec<_>>().join(" ")
-        };
         let whole = [Begin, Replace, Commit];
-        assert_eq!(stays(&whole, &[0]), "[0] 1 2");
-        assert_eq!(stays(&whole, &[0, 1]), "[0] 2");
-        assert_eq!(stays(&whole, &[0, 2]), "[0] 1 [2]");
-        assert_eq!(stays(&whole, &[0, 1, 2]), "");
-        assert_eq!(stays(&[Commit, Begin, Rollback], &[1, 2]), "0 [2]");
-        assert_eq!(stays(&[Commit, Replace], &[0, 1]), "");
+        assert_eq!(stays(&whole, &[&[0]]), "[0] 1 2");
+        assert_eq!(stays(&whole, &[&[0, 1]]), "[0] 2");
+        assert_eq!(stays(&whole, &[&[0, 2]]), "[0] 1 [2]");
+        assert_eq!(stays(&whole, &[&[0, 1, 2]]), "");
+        assert_eq!(stays(&[Commit, Begin, Rollback], &[&[1, 2]]), "0 [2]");
+        assert_eq!(stays(&[Commit, Replace], &[&[0, 1]]), "");
+    }
+
+    #[test]
+    fn a_mark_stays_of_a_statement_whose_begin_is_held_unless_another_one_says_the_same() {
+        use RequestType::{Begin, Commit, Replace};
+        let whole = [Begin, Replace, Replace, Commit];
+        assert_eq!(stays(&whole, &[&[1]]), "0 [1] 2 3");
+        assert_eq!(stays(&whole, &[&[1], &[2]]), "0 [1] 3");
+        assert_eq!(stays(&whole, &[&[0], &[1, 2]]), "[0] 3");
+        assert_eq!(stays(&whole, &[&[1], &[3]]), "0 [1] 2 [3]");
+        // What is behind the end of a transaction, and what is in one that is open, have none.
+        assert_eq!(stays(&[Commit, Replace], &[&[1]]), "0");
+        assert_eq!(stays(&[Replace, Commit], &[&[0]]), "1");
+        let mut own = held(&whole);
+        own.take_where(false, |own, _| own.sync == 1);
+        assert_eq!(shown(&own), "0 2 3", "its transaction goes on without it");
+    }
+
+    #[test]
+    fn what_is_open_ends_before_what_is_held_behind_its_end() {
+        use HeldPart::{Begun, Ended, Open};
+        use RequestType::{Begin, Commit, Replace};
+        let own = held(&[Replace, Commit, Replace, Begin, Replace, Commit]);
+        let parts: Vec<_> = own.iter().map(|(_, part)| part).collect();
+        assert_eq!(parts, [Open, Open, Ended, Ended, Begun, Begun]);
+    }
+
+    #[test]
+    fn a_begin_without_room_leaves_one_mark_if_anything_of_its_stream_is_held() {
+        use RequestType::{Begin, Commit};
+        let begin = |sync, stream| HeldRequest {
+            sync,
+            stream,
+            request_type: Begin,
+            ..request(b"1")
+        };
+        let mut own = held(&[Commit]);
+        assert!(own.mark_refused(&begin(4, 7)) && own.mark_refused(&begin(5, 7)));
+        assert!(!own.mark_refused(&begin(6, 8)), "nothing is held there");
+        assert_eq!(shown(&own), "0 [4]");
     }
 }

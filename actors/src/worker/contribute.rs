@@ -80,9 +80,9 @@ impl Worker {
                     age: since.map(|since| age(now, since)),
                 })
             };
-            let held = own.held();
+            let held = own.held().filter(|(own, _)| !own.is_marked);
             rows.extend(
-                held.map(|own| row(Some(&own.content), RequestState::Held, Some(own.since))),
+                held.map(|(own, _)| row(Some(&own.content), RequestState::Held, Some(own.since))),
             );
             let scans = own.scans();
             rows.extend(

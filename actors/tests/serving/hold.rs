@@ -1,5 +1,8 @@
 //! Requests that are held until solo ends.
 
+use serde::Deserialize;
+use vestibule_actors::wire::msgpack::{write_array_len, write_uint};
+
 use super::*;
 
 #[test]
@@ -215,4 +218,104 @@ fn a_demotion_answers_what_is_held_and_nothing_of_it_is_written_later() {
     assert_eq!(writer.ask(&RequestBuilder::replace(8, 8)).code, 0);
     assert_eq!(harness.script().executed(), [8]);
     assert_eq!(writer.ask(&in_stream(RequestType::Begin, 9)).code, 0);
+}
+
+/// The replies that come next: their syncs and errors, by sync.
+fn told(peer: &mut Peer, count: usize) -> Vec<(u64, Option<u16>)> {
+    let told = (0..count).map(|_| peer.receive());
+    let mut told: Vec<_> = told.map(|own| (own.sync, own.error_code())).collect();
+    told.sort_unstable();
+    told
+}
+
+/// Kills what the only connection that has something held has held under this sync.
+fn kill_held(harness: &Harness, operator: &mut Peer, sync: u64) {
+    let rows = || {
+        let shown = harness.connect().show("requests");
+        shown.data::<Vec<Vec<Row>>>().remove(0)
+    };
+    let find = || {
+        rows()
+            .into_iter()
+            .find(|own| own.state == "held" && own.sync == Some(sync))
+    };
+    harness.wait_until("it is held", || find().is_some());
+    let connection = find().expect("it was there").connection;
+    let mut args = Vec::new();
+    write_array_len(&mut args, 2);
+    write_uint(&mut args, connection);
+    write_uint(&mut args, sync);
+    assert_eq!(operator.call("vestibule.kill", &args).code, 0);
+}
+
+/// A row of `vestibule.show('requests')`.
+#[derive(Debug, Deserialize)]
+struct Row {
+    connection: u64,
+    sync: Option<u64>,
+    state: String,
+}
+
+/// With nothing of its stream in front, and with something, in its turn.
+#[test]
+fn nothing_is_done_of_a_transaction_whose_begin_there_was_no_room_to_hold() {
+    for stream in [1, 2] {
+        let mut config = config();
+        config.settings.hold.requests_max = 2;
+        let harness = start_holding(config);
+        let (mut peer, mut operator) = (harness.connect(), harness.connect());
+        operator.call("vestibule.solo", NO_ARGS);
+        for key in 1..3 {
+            peer.send(&RequestBuilder::replace(key, key).stream(stream));
+        }
+        peer.send(&in_stream(RequestType::Begin, 3));
+        assert_eq!(told(&mut peer, 1), [(3, Some(116))]);
+        operator.call("vestibule.assist", NO_ARGS);
+        assert_eq!(told(&mut peer, 2), [(1, None), (2, None)]);
+        peer.send(&RequestBuilder::replace(4, 4).stream(1));
+        peer.send(&in_stream(RequestType::Commit, 5));
+        assert_eq!(told(&mut peer, 2), [(4, Some(97)), (5, Some(97))]);
+        // The next one is as ever.
+        peer.send(&in_stream(RequestType::Begin, 6));
+        peer.send(&RequestBuilder::replace(7, 7).stream(1));
+        peer.send(&in_stream(RequestType::Commit, 8));
+        assert_eq!(told(&mut peer, 3), [(6, None), (7, None), (8, None)]);
+        assert_eq!(harness.script().executed(), [1, 2, 7], "{stream}");
+    }
+}
+
+#[test]
+fn a_held_statement_that_is_killed_aborts_the_transaction_whose_begin_is_held() {
+    let harness = start_holding(config());
+    let (mut peer, mut operator) = (harness.connect(), harness.connect());
+    operator.call("vestibule.solo", NO_ARGS);
+    peer.send(&in_stream(RequestType::Begin, 1));
+    for key in 2..4 {
+        peer.send(&RequestBuilder::replace(key, key).stream(1));
+    }
+    peer.send(&in_stream(RequestType::Commit, 4));
+    kill_held(&harness, &mut operator, 2);
+    assert_eq!(told(&mut peer, 1), [(2, Some(32))]);
+    operator.call("vestibule.assist", NO_ARGS);
+    let expected = [(1, None), (3, Some(97)), (4, Some(97))];
+    assert_eq!(told(&mut peer, 3), expected);
+    assert_eq!(harness.script().executed(), []);
+}
+
+#[test]
+fn a_held_statement_that_is_killed_leaves_the_transaction_before_its_own_alone() {
+    let harness = start_holding(config());
+    let (mut peer, mut operator) = (harness.connect(), harness.connect());
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    assert_eq!(peer.ask(&RequestBuilder::replace(2, 2).stream(1)).code, 0);
+    operator.call("vestibule.solo", NO_ARGS);
+    peer.send(&in_stream(RequestType::Commit, 3));
+    peer.send(&in_stream(RequestType::Begin, 4));
+    peer.send(&RequestBuilder::replace(5, 5).stream(1));
+    peer.send(&in_stream(RequestType::Commit, 6));
+    kill_held(&harness, &mut operator, 5);
+    assert_eq!(told(&mut peer, 1), [(5, Some(32))]);
+    operator.call("vestibule.assist", NO_ARGS);
+    assert_eq!(told(&mut peer, 3), [(3, None), (4, None), (6, Some(97))]);
+    assert_eq!(harness.script().executed(), [2]);
 }

@@ -9,7 +9,7 @@ use crate::admission::Class;
 use crate::config::{HoldLimits, TimeLimits};
 use crate::connection::awaited::AwaitedTransition;
 use crate::connection::counts::InFlightCounts;
-use crate::connection::held::{HeldRequest, HeldRequests};
+use crate::connection::held::{HeldPart, HeldRequest, HeldRequests};
 use crate::connection::inbox::Inbox;
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::{Observation, TimeoutKind};
@@ -209,15 +209,33 @@ impl ConnectionState {
         self.held.as_ref().map_or(0, |held| held.len())
     }
 
-    /// Requests that are held.
-    pub(crate) fn held(&self) -> impl Iterator<Item = &HeldRequest> {
+    /// Requests that are held, and of what each is a part.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&HeldRequest, HeldPart)> {
         self.held.iter().flat_map(|held| held.iter())
     }
 
-    /// Holds a request; false if that is beyond the limits.
-    pub(crate) fn hold(&mut self, request: HeldRequest, limits: HoldLimits) -> bool {
-        let held = self.held.get_or_insert_default();
-        held.push(request, limits)
+    /// Holds a request; gives it back if that is beyond the limits.
+    pub(crate) fn hold(
+        &mut self,
+        request: HeldRequest,
+        limits: HoldLimits,
+    ) -> Result<(), HeldRequest> {
+        let mut held = self.held.take().unwrap_or_default();
+        let kept = held.push(request, limits);
+        self.held = Some(held).filter(|own| !own.is_empty());
+        kept
+    }
+
+    /// A BEGIN is not done, for there is no room to hold it.
+    pub(crate) fn refuse_begin(&mut self, begin: &HeldRequest, transactions_max: usize) {
+        let held = self.held.as_mut();
+        let is_noted = held.is_some_and(|own| own.mark_refused(begin));
+        let stream = begin.stream;
+        // Who has more of them is refused by that.
+        let is_one = self.transaction(stream).is_none();
+        if !is_noted && is_one && self.transaction_slots() < transactions_max {
+            self.orphan_begin(stream);
+        }
     }
 
     /// When its worker looks at it again.

@@ -22,7 +22,7 @@ use vestibule_wire::{Error, ErrorCode};
 use crate::admission::{Class, Verdict, admit};
 use crate::cells::claims::RequestId;
 use crate::cells::traffic::{CountedType, Counter, RequestPath};
-use crate::connection::held::{HeldRequest, HeldRequests};
+use crate::connection::held::{HeldPart, HeldRequest, HeldRequests};
 use crate::connection::orphaned::aborted_by;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::serving::DrainTarget;
@@ -30,12 +30,12 @@ use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::{Limit, held_deadline};
 
 impl Dispatcher<'_> {
-    /// Keeps a request until solo ends; false if the bounds are reached.
-    pub(crate) fn hold(&mut self, request: &DecodedRequest<'_>) -> bool {
+    /// Keeps a request until solo ends; gives it back if the bounds are reached.
+    pub(crate) fn hold(&mut self, request: &DecodedRequest<'_>) -> Result<(), HeldRequest> {
         if self.is_releasing {
             // Solo began again: it goes back to where it was, and the end of that solo wakes it.
             self.is_put_back = true;
-            return true;
+            return Ok(());
         }
         let held = HeldRequest {
             since: self.now,
@@ -46,20 +46,34 @@ impl Dispatcher<'_> {
             content: Bytes::copy_from_slice(request.content),
             is_marked: false,
         };
-        let until = self.held_until(&held).map(|(at, _)| at);
-        let is_kept = self.session.hold(held, self.worker.settings.hold);
-        if is_kept {
-            self.path = None;
-            self.session.count(Counter::HELD);
-            self.look_by(until);
+        // If it is a part of something else, that is looked at too early, and found out then.
+        let until = self.held_until(&held, HeldPart::Open).map(|(at, _)| at);
+        self.session.hold(held, self.worker.settings.hold)?;
+        self.path = None;
+        self.session.count(Counter::HELD);
+        self.look_by(until);
+        Ok(())
+    }
+
+    /// A request was refused that there was no room to hold: what is behind a BEGIN is not done
+    /// without that.
+    pub(super) fn on_not_held(&mut self, refused: &HeldRequest) {
+        if refused.is_begin() && refused.stream != 0 {
+            let max = self.shared.config.quotas.transactions_per_connection_max;
+            self.session.refuse_begin(refused, max);
         }
-        is_kept
     }
 
     /// Until when a held request is waited for, and whose limit that is: none for that of holding.
-    fn held_until(&self, held: &HeldRequest) -> Option<(Instant, Option<Limit>)> {
+    /// The time of a transaction whose BEGIN is held is looked at when that has been done.
+    fn held_until(&self, held: &HeldRequest, part: HeldPart) -> Option<(Instant, Option<Limit>)> {
         let is_rollback = held.request_type == RequestType::Rollback;
-        let own = self.deadline_of(held.stream, is_rollback, held.since);
+        let stream = if part == HeldPart::Open {
+            held.stream
+        } else {
+            0
+        };
+        let own = self.deadline_of(stream, is_rollback, held.since);
         held_deadline(held.since, self.worker.settings.hold.time_max, own)
     }
 
@@ -114,13 +128,17 @@ impl Dispatcher<'_> {
     }
 
     /// What was told before to the client of one that was taken out becomes so in its turn: what
-    /// is behind its BEGIN is not done without that, and its COMMIT or ROLLBACK ends what it ended.
+    /// is behind its BEGIN is not done without that, a statement of it aborts it, and its COMMIT or
+    /// ROLLBACK ends what it ended.
     fn pass_mark(&mut self, mark: &HeldRequest) {
         let stream = mark.stream;
-        if !mark.is_begin() {
+        if mark.is_end() {
             // That is what its client was told of.
             let _ = self.session.answer_orphaned(stream, mark.request_type);
             self.end_given_up(mark, aborted_by("its end, which was not done"), true);
+        } else if !mark.is_begin() {
+            let ended = aborted_by("a statement of it, which was not done");
+            self.end_given_up(mark, ended, true);
         } else if self.session.transaction(stream).is_none() {
             self.session.orphan_begin(stream);
         }
@@ -133,17 +151,19 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Takes out held requests.
+    /// Takes out held requests, with what each is a part of. `ends_transaction`: so does what keeps
+    /// a statement from happening, in its turn if its BEGIN is held.
     fn take_held_where(
         &mut self,
-        is_meant: impl Fn(&Self, &HeldRequest) -> bool,
-    ) -> Vec<HeldRequest> {
+        ends_transaction: bool,
+        is_meant: impl Fn(&Self, &HeldRequest, HeldPart) -> bool,
+    ) -> Vec<(HeldRequest, HeldPart)> {
         let Some(mut held) = self.session.take_held() else {
             return Vec::new();
         };
-        let taken = held.take_where(|own| is_meant(self, own));
+        let taken = held.take_where(ends_transaction, |own, part| is_meant(self, own, part));
         self.keep_held(held);
-        for own in &taken {
+        for (own, _) in &taken {
             // Those who take them refuse them. What it is counted as, its bytes say.
             let code = read_header(&own.content).map(|(header, _)| header.request_type);
             let counted = code.map_or(CountedType::OTHER, CountedType::of_code);
@@ -166,14 +186,17 @@ impl Dispatcher<'_> {
         self.plan_look();
     }
 
-    /// Answers held requests whose time is over.
+    /// Answers held requests whose time is over. The time of a transaction whose BEGIN is held is
+    /// none of these.
     fn expire_held(&mut self) {
         let now = self.now;
-        let is_over =
-            |own: &Self, held: &HeldRequest| own.held_until(held).is_some_and(|(at, _)| at <= now);
-        for held in self.take_held_where(is_over) {
-            match self.held_until(&held).and_then(|(_, limit)| limit) {
-                None => self.reject(held.sync, ErrorCode::LOADING),
+        let taken = self.take_held_where(false, |own, held, part| {
+            own.held_until(held, part).is_some_and(|(at, _)| at <= now)
+        });
+        for held in taken {
+            let (own, part) = (&held.0, held.1);
+            match self.held_until(own, part).and_then(|(_, limit)| limit) {
+                None => self.reject(own.sync, ErrorCode::LOADING),
                 Some(limit) => {
                     let error = match limit {
                         Limit::Transaction => Error::transaction_timeout(),
@@ -190,8 +213,8 @@ impl Dispatcher<'_> {
     pub(crate) fn plan_look(&mut self) {
         let held = self.session.held();
         let held = held
-            .filter(|own| !own.is_marked)
-            .filter_map(|own| self.held_until(own))
+            .filter(|(own, _)| !own.is_marked)
+            .filter_map(|(own, part)| self.held_until(own, part))
             .map(|(at, _)| at);
         let awaited = self.session.awaited().filter_map(|own| own.deadline);
         let login = self.session.login_look();
@@ -207,7 +230,8 @@ impl Dispatcher<'_> {
 
     /// Ends the held requests of one sync, or all of them; returns how many they were.
     pub(crate) fn kill_held(&mut self, sync: Option<u64>) -> usize {
-        let killed = self.take_held_where(|_, own| sync.is_none_or(|sync| sync == own.sync));
+        let is_meant = |own: &HeldRequest| sync.is_none_or(|sync| sync == own.sync);
+        let killed = self.take_held_where(true, |_, own, _| is_meant(own));
         for held in &killed {
             self.give_up(held, &Error::cancelled(), Error::cancelled(), true);
         }
@@ -222,7 +246,7 @@ impl Dispatcher<'_> {
         }
         let status = self.shared.serving.status(self.now);
         let error = status.error(ErrorCode::LOADING);
-        let refused = self.take_held_where(|_, _| true);
+        let refused = self.take_held_where(true, |_, _, _| true);
         for held in &refused {
             self.give_up(held, &error, aborted_by("a login as another user"), true);
         }
@@ -235,13 +259,13 @@ impl Dispatcher<'_> {
         if !is_demoting || !serving.state.traits().answers_alone {
             return;
         }
-        let is_refused = |own: &Self, held: &HeldRequest| {
-            let stream = held.stream;
-            let in_transaction = own.session.transaction(stream).is_some();
+        let is_refused = |own: &Self, held: &HeldRequest, part: HeldPart| {
+            let open = own.session.transaction(held.stream);
+            let in_transaction = part == HeldPart::Open && open.is_some();
             let class = Class::of(held.request_type);
             matches!(admit(serving, class, in_transaction), Verdict::Reject(_))
         };
-        for held in self.take_held_where(is_refused) {
+        for (held, _) in self.take_held_where(false, is_refused) {
             self.reject(held.sync, ErrorCode::READONLY);
         }
     }
@@ -249,11 +273,12 @@ impl Dispatcher<'_> {
     /// The deadline of a demotion: held statements and COMMITs of transactions that may change data
     /// have nothing to wait for. A ROLLBACK has: it succeeds.
     pub(crate) fn refuse_held_writers(&mut self) {
-        let is_refused = |own: &Self, held: &HeldRequest| {
+        let is_refused = |own: &Self, held: &HeldRequest, part: HeldPart| {
             let open = own.session.transaction(held.stream);
-            held.request_type != RequestType::Rollback && open.is_some_and(|own| own.is_writer)
+            let is_of_writer = part == HeldPart::Open && open.is_some_and(|own| own.is_writer);
+            is_of_writer && held.request_type != RequestType::Rollback
         };
-        let refused = self.take_held_where(is_refused);
+        let refused = self.take_held_where(true, is_refused);
         let error = self
             .shared
             .serving
@@ -267,8 +292,15 @@ impl Dispatcher<'_> {
     /// Answers a held request, which does not happen. The end of a transaction ends it, whatever
     /// it is answered, as elsewhere; `ends_transaction`: so does what keeps a statement from
     /// happening.
-    fn give_up(&mut self, held: &HeldRequest, error: &Error, ended: Error, ends_transaction: bool) {
-        if !held.is_marked {
+    fn give_up(
+        &mut self,
+        (held, part): &(HeldRequest, HeldPart),
+        error: &Error,
+        ended: Error,
+        ends_transaction: bool,
+    ) {
+        let is_of_open = *part == HeldPart::Open || held.is_end();
+        if is_of_open && !held.is_marked {
             self.end_given_up(held, ended, ends_transaction);
         }
         self.refuse(held.sync, error);

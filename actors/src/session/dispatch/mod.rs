@@ -410,10 +410,14 @@ impl<'a> Dispatcher<'a> {
     pub(crate) fn busy(&mut self, request: &DecodedRequest<'_>) {
         let policy = self.cell.solo_policy(self.shared, &self.worker.settings);
         let joins = policy == SoloPolicy::Hold || self.session.has_held();
-        if joins && self.hold(request) {
-            return;
-        }
+        let not_held = match joins.then(|| self.hold(request)) {
+            Some(Ok(())) => return,
+            tried => tried.and_then(Result::err),
+        };
         let is_refused = self.reject_as_judged(request, ErrorCode::LOADING);
+        if let Some(refused) = not_held.filter(|_| is_refused) {
+            self.on_not_held(&refused);
+        }
         if is_refused && policy == SoloPolicy::Close {
             self.session.close(Closing::AfterFlush, CloseReason::Solo);
         }
