@@ -168,6 +168,28 @@ pub(crate) struct BatchEntry {
     pub(crate) end: u32,
 }
 
+impl AbortedTransaction {
+    /// The one that a BEGIN from this connection begins, or would have begun.
+    pub(crate) fn of(begin: &BatchEntry, connection: u64) -> Self {
+        Self {
+            session: SessionId {
+                index: begin.session,
+                connection,
+            },
+            stream: begin.stream,
+            begin: begin.id,
+        }
+    }
+}
+
+impl BatchEntry {
+    /// Whether it begins or ends the transaction of a stream.
+    pub(crate) fn bounds_transaction(&self) -> bool {
+        use RequestType::{Begin, Commit, Rollback};
+        self.stream != 0 && matches!(self.meaning, Begin | Commit | Rollback)
+    }
+}
+
 /// A request that is not copied: the buffer in which its session has gathered it.
 #[derive(Debug)]
 pub(crate) struct LargeRequest {

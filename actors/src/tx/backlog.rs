@@ -67,10 +67,22 @@ impl ConnectionBacklog {
         self.len() > 2 * CONNECTION_REQUESTS_MAX || self.bytes > 4 * CONNECTION_BYTES_MAX
     }
 
-    /// Drops what was taken back.
+    /// Drops what was taken back. What begins and ends transactions keeps its place, without its
+    /// body, for what is behind it: as often as requests may be on their way, for nobody takes more
+    /// of those back by accident.
     fn sweep(&mut self, is_wanted: impl Fn(&WaitingRequest) -> bool) {
-        self.resumed.retain(&is_wanted);
-        self.fresh.retain(&is_wanted);
+        let mut left = CONNECTION_REQUESTS_MAX;
+        for waiting in [&mut self.resumed, &mut self.fresh] {
+            waiting.retain_mut(|own| {
+                if is_wanted(own) {
+                    return true;
+                }
+                let stays = own.entry.bounds_transaction() && left > 0;
+                left -= usize::from(stays);
+                own.body = Vec::new();
+                stays
+            });
+        }
         let all = self.resumed.iter().chain(&self.fresh);
         self.bytes = all.map(|request| request.body.len()).sum();
         self.resumed.shrink_to(2 * self.resumed.len());

@@ -38,7 +38,8 @@ impl<E: Engine> TxCore<E> {
     }
 
     fn line_up_request(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
-        if self.callers.claims(worker).phase(entry.id) != Some(RequestPhase::Queued) {
+        let phase = self.callers.claims(worker).phase(entry.id);
+        if phase != Some(RequestPhase::Queued) && !entry.bounds_transaction() {
             // Taken back.
             return;
         }

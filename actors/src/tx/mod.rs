@@ -16,6 +16,7 @@
 //! | `commit`, `discard` | the end of a turn |
 //! | `cancel` | ending what was begun: cancels of sessions, timeouts, transitions |
 //! | `given_up` | what was ended before it was begun |
+//! | `unbegun` | what is behind a BEGIN that is not done |
 //! | `queue` | what waits for the next turn |
 //! | `callers` | who calls |
 //! | `streams` | transactions, and what waits in its stream |
@@ -70,6 +71,7 @@ mod ticks;
 mod transaction_calls;
 mod turn;
 mod turn_writes;
+mod unbegun;
 mod waits;
 
 pub(crate) use actor::{Parts, Tx};

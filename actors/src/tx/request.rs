@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   run_request ─┬─ another of its stream runs: waits ─▶ resumed ─▶ `waits`
-//!                ├─ taken back: nothing
+//!                ├─ taken back: nothing, but for what is behind a BEGIN ─▶ `unbegun`
 //!                └─ execute ─▶ attempt ─▶ decode ─▶ dispatch ─┬─ BEGIN, COMMIT, ROLLBACK
 //!                     │                      └ the fence      ├─ CALL: a procedure
 //!                     │                                       └─ the engine
@@ -40,7 +40,6 @@ use crate::engine::procedures::ProcedureCall;
 use crate::engine::{
     AsyncContext, Caller, Engine, Outcome, Procedure, Reply, Request, Ticket, TransactionId,
 };
-use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin, WaitKind};
 use crate::quotas::Charge;
 use crate::timeouts::transaction_deadline;
@@ -128,6 +127,9 @@ impl<E: Engine> TxCore<E> {
             }
         }
         if !self.callers.claim(worker, entry.id) {
+            if let Some(client) = client {
+                self.executor.pass_undone(worker, entry, &client.caller);
+            }
             return;
         }
         let Some(client) = client else {
@@ -433,14 +435,7 @@ impl<E: Engine> Executor<E> {
         let given_up = self.given_up.take(request.origin());
         let begun_by = Beginner {
             worker: request.worker,
-            if_aborted: AbortedTransaction {
-                session: SessionId {
-                    index: entry.session,
-                    connection: key.connection,
-                },
-                stream: key.stream,
-                begin: entry.id,
-            },
+            if_aborted: AbortedTransaction::of(entry, key.connection),
         };
         self.streams
             .begin(key, id, entry.admitted, begun_by, (now, deadline), charge);
@@ -458,9 +453,11 @@ impl<E: Engine> Executor<E> {
         let Some(transaction) = self.streams.take_transaction(request.key()) else {
             return Ok(Executed::Done);
         };
-        let now = self.budget.began();
-        let time = now.saturating_duration_since(transaction.begun);
-        self.shared.recent_durations.add(time);
+        if !transaction.is_unbegun() {
+            let now = self.budget.began();
+            let time = now.saturating_duration_since(transaction.begun);
+            self.shared.recent_durations.add(time);
+        }
         match transaction.aborted {
             Some(error) if is_commit => return Err(*error),
             Some(_) => {}

@@ -4,6 +4,7 @@
 //!   deferred request of a stream ─▶ running ── complete ─▶ those that waited, in order
 //!   connection gone ─▶ is_gone ── nothing runs or waits any more ─▶ rolled back, forgotten
 //!   BEGIN ─▶ open ── abort ─▶ aborted: every statement gets its error ── COMMIT, ROLLBACK ─▶ over
+//!     └ is not done ────────▶ the same, and BEGIN may take its place
 //! ```
 //!
 //! Pure: what the engine has to be told is returned.
@@ -41,6 +42,8 @@ pub(super) struct WaitingRequest {
     pub(super) replies: Rc<ReplyAccount>,
     /// Given back when it is executed. None: it keeps its credit.
     pub(super) charge: Option<WaitCharge>,
+    /// Answered already, for it might not wait: a BEGIN, which keeps its place for that.
+    pub(super) is_refused: bool,
 }
 
 impl WaitingRequest {
@@ -59,6 +62,7 @@ impl WaitingRequest {
             caller: client.caller.clone(),
             replies: client.replies.clone(),
             charge,
+            is_refused: false,
         }
     }
 
@@ -87,8 +91,8 @@ pub(super) struct Transaction {
     /// Deadline of the transaction, while it lives.
     timer: Option<TimerId>,
     begun_by: Beginner,
-    /// Given back with it.
-    _charge: Charge,
+    /// Given back with it. None: its BEGIN was not done, and the engine has never heard of it.
+    charge: Option<Charge>,
 }
 
 /// Who began a transaction: the worker, and what the worker is told if it is aborted.
@@ -112,6 +116,11 @@ impl Transaction {
     /// The engine's handle, if the engine still has it.
     pub(super) fn live(&self) -> Option<TransactionId> {
         self.aborted.is_none().then_some(self.id)
+    }
+
+    /// Whether its BEGIN was not done.
+    pub(super) fn is_unbegun(&self) -> bool {
+        self.charge.is_none()
     }
 }
 
@@ -226,11 +235,51 @@ impl Streams {
             is_over: false,
             timer,
             begun_by,
-            _charge: charge,
+            charge: Some(charge),
         };
         let stream = self.streams.entry(key).or_default();
         stream.transaction = Some(transaction);
         self.begun.push(key);
+    }
+
+    /// The BEGIN of a stream is not done: nothing behind it is, until its client ends what it takes
+    /// for a transaction, or begins another one. One that is open there is in its way, and stays.
+    pub(super) fn lose_unbegun(
+        &mut self,
+        key: StreamKey,
+        admitted: Admitted,
+        begun_by: Beginner,
+        (now, error): (Instant, Error),
+    ) {
+        let open = self.transaction(key);
+        let is_in_way = open.is_some_and(|own| !own.is_over);
+        if is_in_way || self.has_too_many(key.connection) {
+            return;
+        }
+        let transaction = Transaction {
+            id: self.next_id(),
+            admitted,
+            begun: now,
+            aborted: Some(Box::new(error)),
+            is_over: true,
+            timer: None,
+            begun_by,
+            charge: None,
+        };
+        let stream = self.streams.entry(key).or_default();
+        stream.transaction = Some(transaction);
+    }
+
+    /// The end of a transaction is not done either: of one that was never begun nothing is left.
+    pub(super) fn forget_unbegun(&mut self, key: StreamKey) {
+        if self.transaction(key).is_some_and(Transaction::is_unbegun) {
+            self.take_transaction(key);
+        }
+    }
+
+    /// Nobody leaves that many behind by accident: the bound counts for more.
+    fn has_too_many(&self, connection: u64) -> bool {
+        self.of(connection).count() > 2 * self.per_connection_max
     }
 
     /// Takes the transaction of a stream, which is then at its end.
@@ -264,8 +313,7 @@ impl Streams {
 
     /// The client of an aborted transaction takes it for ended.
     pub(super) fn mark_over(&mut self, key: StreamKey) {
-        if self.of(key.connection).count() > 2 * self.per_connection_max {
-            // Nobody leaves that many behind by accident: the bound counts for more.
+        if self.has_too_many(key.connection) {
             self.take_transaction(key);
             return;
         }
@@ -325,6 +373,14 @@ impl Streams {
     pub(super) fn wait(&mut self, request: WaitingRequest) {
         let stream = self.streams.entry(request.key()).or_default();
         stream.waiting.push_back(request);
+    }
+
+    /// Keeps the place of a BEGIN that may not wait. Between two of these is one that may.
+    pub(super) fn wait_refused(&mut self, begin: WaitingRequest) {
+        let stream = self.streams.entry(begin.key()).or_default();
+        if stream.waiting.back().is_none_or(|own| !own.is_refused) {
+            stream.waiting.push_back(begin);
+        }
     }
 
     /// A request of a stream is deferred: later ones wait for it.

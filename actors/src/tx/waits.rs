@@ -30,9 +30,12 @@ impl<E: Engine> TxCore<E> {
         };
         let executor = &mut self.executor;
         let whose = (worker, entry, &client.caller);
-        if let Some(charge) = executor.limit_wait(&self.callers, whose, body.len(), None) {
-            let request = WaitingRequest::new(worker, entry, body, client, Some(charge));
+        let charge = executor.limit_wait(&self.callers, whose, body.len(), None);
+        if charge.is_some() {
+            let request = WaitingRequest::new(worker, entry, body, client, charge);
             executor.streams.wait(request);
+        } else {
+            executor.keep_place(WaitingRequest::new(worker, entry, &[], client, None));
         }
     }
 
@@ -67,37 +70,42 @@ impl<E: Engine> TxCore<E> {
     /// Runs a request that waited, or lets it wait for the one that runs in its stream now.
     pub(super) fn run_waiting(&mut self, mut request: WaitingRequest) {
         if self.executor.streams.is_busy(request.key()) {
+            if request.is_refused {
+                return self.executor.streams.wait_refused(request);
+            }
             let (executor, bytes) = (&mut self.executor, request.body.len());
             let whose = (request.worker, &request.entry, &request.caller);
             let charge = request.charge.take();
             request.charge = executor.limit_wait(&self.callers, whose, bytes, charge);
-            if request.charge.is_some() {
-                executor.streams.wait(request);
-            }
-            return;
+            return match request.charge {
+                Some(_) => executor.streams.wait(request),
+                None => executor.keep_place(request),
+            };
         }
         // It waits no more; perhaps it will once more.
-        drop(request.charge);
-        if self.callers.claim(request.worker, request.entry.id) {
-            // Nobody sees what it finds, and nothing depends on it.
-            if request.entry.class == Class::Read && request.replies.gauge().is_closed() {
-                let error = Error::new(ErrorCode::SYSTEM, "The connection is closed");
-                let output = &mut self.executor.output;
-                return output.error(request.worker, &request.entry, &error);
-            }
-            if request.replies.gauge().is_closed() {
-                self.executor.output.to(request.worker).discard_next();
-            }
-            let claimed = ClaimedRequest {
-                worker: request.worker,
-                entry: &request.entry,
-                body: &request.body,
-                caller: &request.caller,
-                replies: &request.replies,
-                callers: &self.callers,
-            };
-            self.executor.execute(&claimed);
+        drop(request.charge.take());
+        if request.is_refused || !self.callers.claim(request.worker, request.entry.id) {
+            let (worker, entry) = (request.worker, &request.entry);
+            return self.executor.pass_undone(worker, entry, &request.caller);
         }
+        // Nobody sees what it finds, and nothing depends on it.
+        if request.entry.class == Class::Read && request.replies.gauge().is_closed() {
+            let error = Error::new(ErrorCode::SYSTEM, "The connection is closed");
+            let output = &mut self.executor.output;
+            return output.error(request.worker, &request.entry, &error);
+        }
+        if request.replies.gauge().is_closed() {
+            self.executor.output.to(request.worker).discard_next();
+        }
+        let claimed = ClaimedRequest {
+            worker: request.worker,
+            entry: &request.entry,
+            body: &request.body,
+            caller: &request.caller,
+            replies: &request.replies,
+            callers: &self.callers,
+        };
+        self.executor.execute(&claimed);
     }
 }
 

@@ -105,6 +105,7 @@ impl Model {
             }),
             replies: self.accounts[&connection].clone(),
             charge: None,
+            is_refused: false,
         }
     }
 
