@@ -167,16 +167,19 @@ impl SessionCaller {
         }
     }
 
-    /// What was open on the link before has come to its end, if it has: that link is forgotten, so
-    /// that the session's requests are looked at no longer than before.
+    /// What was open on the link before has come to its end, if it has, or may not any more: that
+    /// link is forgotten, so that the session's requests are looked at no longer than before, and
+    /// nothing is taken for open there that never goes on.
     pub(super) fn leave_finished(
         &mut self,
         session: u32,
+        may_finish: impl Fn(&LinkCell) -> bool,
         claims: &Claims,
         aborted: &mut Vec<AbortedTransaction>,
     ) {
         let connection = self.connection;
-        let is_over = |own: &mut Rc<LinkCell>| own.link.borrow().open_of(connection) == 0;
+        let is_left = |own: &LinkCell| own.link.borrow().open_of(connection) > 0;
+        let is_over = |own: &mut Rc<LinkCell>| !(may_finish(own) && is_left(own));
         let over = self.leaving.take_if(is_over);
         self.leave_link(over, session, Leaving::Target, claims, aborted);
     }
@@ -430,70 +433,4 @@ pub(super) fn aborted_by_change() -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::endpoints::PeerAddress;
-    use crate::engine::Caller;
-    use crate::upstream::{Credits, Incarnation, LinkUser, UpstreamLink, UserCredits};
-
-    #[test]
-    fn the_link_before_is_forgotten_when_nothing_is_open_there() {
-        let (now, mut aborted) = (Instant::now(), Vec::new());
-        let user = LinkUser {
-            name: "guest".into(),
-            key: None,
-            format: Features::NONE,
-        };
-        let credits = UserCredits::of(Rc::new(Credits::of_one(1, false, Arc::default())));
-        let link = UpstreamLink::new(user.clone(), Rc::new(credits), Rc::default(), now);
-        let incarnation = Incarnation {
-            upstream: 0,
-            number: 1,
-        };
-        let mut own = SessionCaller {
-            connection: 8,
-            user: User::guest(),
-            format: Features::NONE,
-            address: std::net::Ipv4Addr::LOCALHOST.into(),
-            pin: None,
-            settings: SessionSettings::default(),
-            link: None,
-            leaving: None,
-            lost: OrphanedTransactions::default(),
-            uses_streams: true,
-        };
-        let cell = Rc::new(LinkCell::new(incarnation, user, own.client(), link, now));
-        own.leaving = Some(cell.clone());
-        own.leave_finished(0, &Claims::new(1), &mut aborted);
-        assert!(own.leaving.is_none() && aborted.is_empty());
-        assert_eq!(Rc::strong_count(&cell), 1);
-    }
-
-    #[test]
-    fn a_session_that_has_ended_takes_nothing_from_the_next_one_of_its_number() {
-        let (mut own, claims) = (SessionCallers::default(), Claims::new(1));
-        let ended = |connection| SessionId {
-            index: 0,
-            connection,
-        };
-        let update = CallerUpdate {
-            before: 0,
-            session: 0,
-            caller: Arc::new(Caller {
-                connection: 8,
-                user: User::guest(),
-                peer: PeerAddress::Local,
-                is_administrator: false,
-            }),
-            gauge: Arc::default(),
-            format: Features::NONE,
-        };
-        own.set(&update, &claims, &mut Vec::new());
-        own.forget(ended(7), &claims);
-        assert!(own.get(0).is_some());
-        own.forget(ended(8), &claims);
-        assert!(own.get(0).is_none());
-    }
-}
+mod tests;

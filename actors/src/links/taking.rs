@@ -259,7 +259,8 @@ impl Taking<'_> {
         let (links, session) = (self.links, key.session);
         let caller = self.hub.callers.get_mut(session);
         let caller = caller.ok_or(NoLink::NoUpstream)?;
-        caller.leave_finished(session, self.claims, &mut self.told.aborted);
+        let may_finish = |own: &LinkCell| links.may_finish(own);
+        caller.leave_finished(session, may_finish, self.claims, &mut self.told.aborted);
         if key.stream != 0
             && let Some(link) = caller.bound_to(key)
             && links.may_finish(link)
@@ -390,12 +391,13 @@ impl Hub {
             told.answers.push((forward.id, forward.sync, Err(error)));
             return false;
         };
+        let claims = &worker.shared.counters[worker.index].claims;
+        caller.leave_finished(session, &may_finish, claims, &mut told.aborted);
         if !caller
             .link
             .as_ref()
             .is_some_and(|own| Rc::ptr_eq(own, link))
         {
-            let claims = &worker.shared.counters[worker.index].claims;
             caller.move_to(link.clone(), session, may_finish, claims, &mut told.aborted);
         }
         let max = transactions_max(worker);
