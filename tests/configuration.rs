@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use support::{Directory, Server, secret};
 use toml::{Table, Value};
-use values_of_options::{beside, three_values};
+use values_of_options::{beside, of_upstreams, three_values};
 
 /// `vestibule` with arguments and variables, and nothing of this environment.
 fn vestibule(variables: &[(String, String)], arguments: &[&str]) -> Output {
@@ -102,7 +102,8 @@ fn every_option_counts_by_file_variable_and_flag_in_this_order() {
         ];
         for given in 0..8_usize {
             let has = |layer: usize| given & (1 << layer) != 0;
-            let mut variables = beside(directory.path(), &path);
+            let beside = beside(directory.path(), &path, given != 0);
+            let mut variables = beside.clone();
             let mut arguments = Vec::new();
             if has(0) {
                 arguments.extend(["--config".to_owned(), file.clone()]);
@@ -125,10 +126,40 @@ fn every_option_counts_by_file_variable_and_flag_in_this_order() {
                 "{path}, layers {given:03b}"
             );
             let others = shown.iter().filter(|(_, _, origin)| origin != "default");
-            let beside = beside(directory.path(), &path).len();
-            assert_eq!(others.count(), beside + usize::from(given != 0), "{path}");
+            let count = beside.len() + usize::from(given != 0);
+            assert_eq!(others.count(), count, "{path}");
         }
     }
+}
+
+/// Each of them, so that none is forgotten that comes to be there.
+#[test]
+fn what_is_about_upstreams_is_refused_where_there_is_none() {
+    let directory = Directory::new();
+    let refused = |variables: &[(String, String)], arguments: &[&str], expected: &str| {
+        let output = vestibule(variables, &[&["config", "check"], arguments].concat());
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{expected}: {told}");
+        assert!(told.contains(expected), "{expected}: {told}");
+    };
+    let defaults = shown(&[], &[]);
+    for path in &of_upstreams()[1..] {
+        let (default, _) = one_of(&defaults, path);
+        let [first, ..] = three_values(directory.path(), path, &default);
+        let (file, value) = (file_with(directory.path(), path, &first), plain(&first));
+        let why = "only with 'upstream': this server stands before none, and does nothing with it";
+        let expected = |place: &str| format!("{place}: '{path}': {why}");
+        refused(&[], &["--config", &file], &expected(&format!("{file}:2")));
+        let variable = variable_of(path);
+        let place = format!("environment {variable}");
+        refused(&[(variable, value.clone())], &[], &expected(&place));
+        let flag = flag_of(path);
+        let given = format!("{flag}={value}");
+        refused(&[], &[&given], &expected(&format!("flag {flag}")));
+    }
+    // What says what is so anyway changes nothing.
+    let output = vestibule(&[], &["config", "check", "--failover-hold=1000ms"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
 #[test]

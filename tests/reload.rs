@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use client::{ask, get};
 use serde::Deserialize;
 use support::{
-    Directory, Server, address_of_this_machine, make_space, secret, wait_until, write_rows,
+    Directory, Server, address_of_this_machine, make_space, secret, tls_files, wait_until,
+    write_rows,
 };
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::RequestType;
@@ -53,17 +54,25 @@ struct Rig {
 impl Rig {
     /// With the file of these tests, and this in it.
     fn start(text: &str) -> Self {
-        let directory = Directory::new();
+        let text = [BASE, text].concat();
+        let rig = Self::start_in(Directory::new(), &text, &["--data", "data"]);
+        rig.server.wait_until_serving();
+        rig
+    }
+
+    /// With this file, and with arguments; does not wait until it serves.
+    fn start_in(directory: Directory, text: &str, arguments: &[&str]) -> Self {
         let own = directory.path();
-        fs::write(own.join("vestibule.toml"), [BASE, text].concat()).unwrap();
+        fs::write(own.join("vestibule.toml"), text).unwrap();
         let log = fs::File::create(own.join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
         command
             .env_clear()
             .current_dir(own)
-            .args(["serve", "--config", "vestibule.toml", "--data", "data"])
+            .args(["serve", "--config", "vestibule.toml"])
+            .args(arguments)
             .stderr(Stdio::from(log));
-        let server = Server::spawn_with(command, false, true);
+        let server = Server::begin(command, false, true);
         Self { server, directory }
     }
 

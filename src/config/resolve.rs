@@ -39,6 +39,10 @@ impl LoadedOptions {
 /// The heading of the options that are about data.
 const DATA_HEADING: &str = "Data";
 
+/// The heading of those that are about upstreams, and the one among them that makes a gateway.
+const UPSTREAMS_HEADING: &str = "Upstreams";
+const UPSTREAM: &str = "upstream";
+
 /// Others that mean nothing where there is no engine.
 const NOT_OF_GATEWAYS: [&str; 4] = [
     "guest",
@@ -146,21 +150,32 @@ impl Settings {
         others.map(FileOption::path).collect()
     }
 
-    /// Whether what is said of data is said to a gateway, which has none.
+    /// Whether what is said of data is said to a gateway, which has none, or what is said of
+    /// upstreams to a server that has none.
     fn check_gateway(&self) -> Result<(), Problem> {
-        let serving = self.cli.serving();
-        if !serving.is_some_and(|args| args.gateway.is_given()) {
+        let Some(args) = self.cli.serving() else {
             return Ok(());
-        }
-        let is_of_data = |own: &&FileOption| {
-            own.heading() == DATA_HEADING || NOT_OF_GATEWAYS.contains(&own.id())
         };
-        let mut of_data = self.options.iter().filter(is_of_data);
-        let given = of_data.find(|own| self.origin(own) != Origin::Default);
-        given.map_or(Ok(()), |option| {
-            let text = "not with 'upstream': a gateway serves no data of its own";
-            Err(self.problem(option.id(), text))
-        })
+        let is_of_data =
+            |own: &FileOption| own.heading() == DATA_HEADING || NOT_OF_GATEWAYS.contains(&own.id());
+        // What says what is so anyway changes nothing, and stands in files that say everything.
+        let is_of_upstreams = |own: &FileOption| {
+            own.heading() == UPSTREAMS_HEADING
+                && own.id() != UPSTREAM
+                && !own.is_same(&self.values(own), &own.defaults())
+        };
+        let mut given = (self.options.iter()).filter(|own| self.origin(own) != Origin::Default);
+        let (strange, text) = match args.gateway.is_given() {
+            true => (
+                given.find(|own| is_of_data(own)),
+                "not with 'upstream': a gateway serves no data of its own",
+            ),
+            false => (
+                given.find(|own| is_of_upstreams(own)),
+                "only with 'upstream': this server stands before none, and does nothing with it",
+            ),
+        };
+        strange.map_or(Ok(()), |option| Err(self.problem(option.id(), text)))
     }
 
     /// What is wrong with the value of an option, with the place that it comes from.

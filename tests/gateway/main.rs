@@ -318,6 +318,10 @@ fn what_makes_no_sense_with_upstreams_is_refused() {
             &["--upstream", "a=127.0.0.1:2"],
             "two upstreams are called 'a'",
         ),
+        (
+            &["--upstream", "b=127.0.0.1:1"],
+            "the upstreams 'a' and 'b' have one address",
+        ),
         (&["--upstream-user", "x"], "'upstream_password_file'"),
         (
             &["--upstream-users", "one"],

@@ -1,6 +1,7 @@
 //! SELECTs that a real replica answers, under load, as it lags, hangs, and comes back.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
+use super::client::get;
+use super::seen::upstream;
 use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, rows, tarantool, wait_until};
-use super::{connect, eval, gateway_with, log_in, start};
+use super::{connect, eval, gateway_with, log_in, logged_gateway, start};
 
 /// As the gateway is told.
 const STALENESS_MAX: Duration = Duration::from_secs(1);
@@ -175,6 +178,55 @@ fn with_a_replica_that_answers_nothing_is_missed_that_may_not_be() {
         assert_eq!(own, [(KEY, 1)]);
     }
     load.end();
+}
+
+/// The log tells of a replica that is not read when that has lasted, once.
+#[test]
+fn a_replica_without_the_definitions_of_its_master_is_told_to_operators() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let first = start(&program, &directories[0]);
+    let second = replica_of(&program, &directories[1], &first);
+    let upstreams = format!("a={},b={}", first.address, second.address);
+    let log = directories[0].path().join("log");
+    let options = ["--upstream", &upstreams, "--staleness-max", "1s"];
+    let options = [&options[..], &["--http-listen", "127.0.0.1:0"]].concat();
+    let server = logged_gateway(&directories[0], &options, &log);
+    let mut peer = log_in(server.connect());
+    write(&mut peer, 512, 1);
+    wait_until("nothing is in the way", || {
+        upstream(&server, "b")["unread"].is_null() && read_at(&mut peer, &second)
+    });
+    let mut operator = connect(&second);
+    assert_eq!(operator.ask(&eval("box.cfg{replication = {}}")).code, 0);
+    let define = eval("box.schema.space.create('more', {id = 600}):create_index('primary')");
+    assert_eq!(connect(&first).ask(&define).code, 0);
+    let why = "its spaces and indexes are not those of a";
+    let line = format!("upstream b answers no SELECTs as a replica: {why}");
+    let lines = || {
+        let told = fs::read_to_string(&log).expect("it is there");
+        told.lines().filter(|own| own.contains(&line)).count()
+    };
+    wait_until("it is in the log", || lines() == 1);
+    assert_eq!(upstream(&server, "b")["unread"], why);
+    assert!(upstream(&server, "a")["unread"].is_null());
+    let text = get(server.http_address(), "/status.txt").body;
+    let shown = format!("answers no SELECTs as a replica: {why}");
+    assert!(text.contains(&shown), "{text}");
+    let follow = format!("box.cfg{{replication = 'alice:secret@{}'}}", first.address);
+    assert_eq!(operator.ask(&eval(&follow)).code, 0);
+    wait_until("it is over", || upstream(&server, "b")["unread"].is_null());
+    wait_until("it answers again", || read_at(&mut peer, &second));
+    assert_eq!(lines(), 1);
+}
+
+/// Reads through the gateway, after a moment in which all is known of what was answered last:
+/// whether this one has answered.
+fn read_at(peer: &mut Peer, replica: &Tarantool) -> bool {
+    thread::park_timeout(IDLE);
+    let before = selects(replica);
+    (0..20).for_each(|_| assert_eq!(read(peer), 1));
+    selects(replica) >= before + 20
 }
 
 /// Instances that are not of one replica set do not answer for each other, whatever they have.

@@ -9,7 +9,7 @@ use vestibule_actors::testing::RequestBuilder;
 
 use super::client::get;
 use super::support::{Directory, Server, secret, tarantool, wait_until};
-use super::{eval, gateway_with, log_in, set_read_only, start, wait_for};
+use super::{eval, gateway_with, log_in, logged_gateway, set_read_only, start, wait_for};
 
 /// What `vestibule ctl` says with `--json`.
 pub(super) fn ctl(server: &Server, arguments: &[&str]) -> Json {
@@ -183,4 +183,45 @@ fn why_an_upstream_is_not_used_is_in_the_log_from_the_start() {
         is_told("it refuses the login: Incorrect password supplied for user 'gateway'")
             && is_told("upstream b=127.0.0.1:1: Connection refused")
     });
+}
+
+/// By different addresses, so that only their greetings tell.
+#[test]
+fn two_upstreams_that_are_one_instance_are_told_to_operators() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let [first, second] = [0, 1].map(|own| start(&program, &directories[own]));
+    set_read_only(&second, true);
+    let port = first
+        .address
+        .network()
+        .expect("it is one of the network")
+        .port();
+    let all = format!(
+        "a={},b=localhost:{port},c={}",
+        first.address, second.address
+    );
+    let log = directories[0].path().join("log");
+    let options = ["--upstream", &all, "--http-listen", "127.0.0.1:0"];
+    let server = logged_gateway(&directories[0], &options, &log);
+    let same_as = |name| upstream(&server, name)["same_as"].clone();
+    wait_until("it is shown", || same_as("a") == "b" && same_as("b") == "a");
+    wait_until("the third one is reached", || {
+        upstream(&server, "c")["state"] == "serving"
+    });
+    assert_eq!(same_as("c"), Json::Null);
+    let [a, b, c] = ["a", "b", "c"].map(|own| upstream(&server, own)["instance"].clone());
+    assert!(a.is_string() && a == b && a != c, "{a} {b} {c}");
+    let told = fs::read_to_string(&log).expect("it is there");
+    let told = told.lines().filter(|own| own.contains("are one instance"));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let text = get(server.http_address(), "/status.txt").body;
+    assert!(
+        text.contains("The upstreams a and b are one instance"),
+        "{text}"
+    );
+    // One that is lost is no other one's double any more.
+    drop(first);
+    wait_until("it is over", || same_as("a").is_null());
 }

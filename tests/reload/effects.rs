@@ -170,19 +170,72 @@ fn a_token_is_read_again_though_its_file_has_the_same_name() {
 #[test]
 fn each_option_is_taken_or_waits_for_a_restart_as_its_reference_says() {
     let rig = Rig::start("");
+    let paths = rig.options().into_keys();
+    let counts = each_is_taken_as_its_reference_says(&rig, BASE, paths);
+    assert!(counts[0] > 15 && counts[1] > 25, "{counts:?}");
+}
+
+/// The same of a gateway's, which are refused of a server that is none.
+#[test]
+fn each_option_of_a_gateway_is_taken_or_waits_for_a_restart_as_its_reference_says() {
+    let directory = Directory::new();
+    let _ = secret(directory.path(), "gateway");
+    let [certificate, key] = tls_files(directory.path());
+    // Nobody is there, so nothing is served but what needs nobody.
+    let base = format!(
+        "listen = [\"127.0.0.1:0\"]
+http.listen = [\"127.0.0.1:0\"]
+upstream = [\"a=127.0.0.1:1\"]
+upstream_user = \"gateway\"
+upstream_password_file = \"secret-gateway\"
+upstream_tls_ca = \"{certificate}\"
+upstream_tls_certificate = \"{certificate}\"
+upstream_tls_key = \"{key}\"
+",
+        certificate = certificate.display(),
+        key = key.display()
+    );
+    for (file, name) in [(&certificate, "other.pem"), (&key, "other.key")] {
+        fs::copy(file, directory.path().join(name)).unwrap();
+    }
+    let rig = Rig::start_in(directory, &base, &[]);
+    let paths = rig.options().into_keys();
+    let paths = paths.filter(|own| is_of_gateways(own));
+    let counts = each_is_taken_as_its_reference_says(&rig, &base, paths);
+    assert_eq!(counts, [10, 5]);
+}
+
+/// Whether an option is refused of a server that stands before no upstreams.
+fn is_of_gateways(path: &str) -> bool {
+    let reference = include_str!("../../docs/configuration.md");
+    let mut sections = reference.split("\n### ");
+    let section = sections.find(|own| own.starts_with("Upstreams\n"));
+    section
+        .expect("it is there")
+        .contains(&format!("\n**`{path}`**: "))
+}
+
+/// How many wait for a restart, and how many are taken by a reload.
+fn each_is_taken_as_its_reference_says(
+    rig: &Rig,
+    base: &str,
+    paths: impl Iterator<Item = String>,
+) -> [usize; 2] {
     let reference = include_str!("../../docs/configuration.md");
     let mut counts = [0, 0];
-    for path in rig.options().into_keys() {
+    for path in paths {
         let heading = format!("**`{path}`**: ");
         let line = reference.lines().find(|own| own.starts_with(&heading));
         let line = line.unwrap_or_else(|| panic!("{path} is documented"));
         let is_reloaded = line.ends_with("; reload");
         assert!(is_reloaded || line.ends_with("; restart"), "{line}");
-        let Some(value) = another_value(&path) else {
+        let is_gateway = base.contains("upstream = ");
+        let value = another_value(&path).filter(|_| is_gateway || !is_of_gateways(&path));
+        let Some(value) = value else {
             continue;
         };
         // Not what these files have already, under the same name.
-        let base = BASE
+        let base = base
             .lines()
             .filter(|own| !own.starts_with(&format!("{path} ")));
         let base = base.collect::<Vec<_>>().join("\n");
@@ -201,7 +254,7 @@ fn each_option_is_taken_or_waits_for_a_restart_as_its_reference_says() {
         );
         counts[usize::from(is_reloaded)] += 1;
     }
-    assert!(counts[0] > 15 && counts[1] > 25, "{counts:?}");
+    counts
 }
 
 /// A value that the option does not have by default, in TOML.
@@ -228,8 +281,9 @@ fn another_value(path: &str) -> Option<String> {
         "failover_hold" | "staleness_max" => "'5s'",
         "server_version" => "'2.11.0'",
         "tls.certificate" | "tls.key" | "tls.client_ca" => "'elsewhere'",
-        // Of a server that is no gateway nothing is read there.
-        own if own.starts_with("upstream_tls_") => "'elsewhere'",
+        "upstream_tls_server_name" => "'elsewhere'",
+        "upstream_tls_key" => "'DIRECTORY/other.key'",
+        own if own.starts_with("upstream_tls_") => "'DIRECTORY/other.pem'",
         "read_only" | "force_recovery" => "true",
         // A server whose door is at an address of the network has no certificate here.
         "http.tls" => return None,

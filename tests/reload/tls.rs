@@ -57,7 +57,7 @@ impl TlsRig {
 
 /// The server's certificate and its key, as a file names them.
 fn own_files(directory: &Directory) -> String {
-    let [certificate, key] = support::tls_files(directory.path());
+    let [certificate, key] = tls_files(directory.path());
     named(&certificate, &key)
 }
 
@@ -140,7 +140,7 @@ fn metrics_name_the_files_of_tls_and_not_where_they_are() {
     let told = get(rig.server.http_address(), "/metrics").body;
     let ends = "vestibule_tls_certificate_not_after_timestamp_seconds{file=\"server.pem\"} ";
     assert!(told.contains(ends), "{told}");
-    let [certificate, key] = support::tls_files(rig.directory.path());
+    let [certificate, key] = tls_files(rig.directory.path());
     for file in [&certificate, &key] {
         let directory = file.parent().unwrap().to_str().unwrap();
         assert!(!told.contains(directory), "{told}");

@@ -210,7 +210,8 @@ impl Server {
         }
     }
 
-    fn wait_until_serving(&self) {
+    /// Waits until it serves.
+    pub fn wait_until_serving(&self) {
         let mut peer = self.connect();
         wait_until("the engine is ready", || {
             peer.call("vestibule.state", &[0x90])

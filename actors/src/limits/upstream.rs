@@ -171,6 +171,11 @@ pub(crate) const CATALOG_QUESTIONS_MAX: usize = 256;
 /// How long an upstream is not asked for its catalog that has refused to tell it.
 pub(crate) const CATALOG_REFUSED_WAIT: Duration = Duration::from_secs(5);
 
+/// How long it has to be so that a read-only upstream may answer no SELECTs, or may again, before
+/// the log says it. Definitions reach replicas later than the one that takes changes, and both are
+/// read again then: that is nobody's trouble.
+pub(crate) const UNREAD_REPLICA_AFTER: Duration = Duration::from_secs(2);
+
 /// Rows of the catalog that a scout asks for at a time: its upstream is not kept from others.
 pub(crate) const CATALOG_PAGE_ROWS: u32 = 4;
 

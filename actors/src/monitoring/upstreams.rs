@@ -10,7 +10,7 @@ use crate::counting::durations::DurationHistogram;
 use crate::limits::UPSTREAM_REQUESTS_MAX;
 use crate::serialized::{in_seconds, in_seconds_or_nil};
 use crate::shared::Shared;
-use crate::upstream::{Condition, GatewayCell, LinkCounters};
+use crate::upstream::{Condition, GatewayCell, LinkCounters, UpstreamSight};
 
 /// An upstream, as `vestibule.show('upstreams')` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +34,12 @@ pub struct UpstreamInfo {
     pub term: Option<u64>,
     /// What is wrong with it, if anything is.
     pub trouble: Option<String>,
+    /// What keeps it from answering SELECTs, if it is read-only and replicas may answer.
+    pub unread: Option<String>,
+    /// Which instance it has said to be last, by its UUID.
+    pub instance: Option<String>,
+    /// Another upstream that is the same instance, if one is: both are connected to.
+    pub same_as: Option<String>,
     /// The version that it has greeted with last.
     pub version: Option<String>,
     /// Requests that were sent there and are not answered, of clients and of transactions that are
@@ -146,6 +152,9 @@ impl UpstreamInfo {
                 is_target: target == Some(index),
                 term: report.term,
                 trouble: report.trouble,
+                unread: sight.unread(),
+                instance: report.instance.map(|own| own.to_string()),
+                same_as: same_as(gateway, index).map(|own| gateway.upstream(own).name.clone()),
                 version,
                 in_flight: sight.sum(|own| &own.in_flight),
                 in_flight_max: UPSTREAM_REQUESTS_MAX as u64,
@@ -163,6 +172,18 @@ impl UpstreamInfo {
         });
         row.collect()
     }
+}
+
+/// The first other upstream that has said to be the same instance.
+fn same_as(gateway: &GatewayCell, index: usize) -> Option<usize> {
+    let said = |own: &UpstreamSight| {
+        let report = own.report();
+        let is_there = report.condition != Condition::Absent;
+        report.instance.filter(|_| is_there)
+    };
+    let all = gateway.sight.upstreams();
+    let own = said(&all[index])?;
+    (0..all.len()).find(|other| *other != index && said(&all[*other]) == Some(own))
 }
 
 /// What is counted of a gateway.

@@ -6,14 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use vestibule_wire::Uuid;
 use vestibule_wire::ballot::Ballot;
+use vestibule_wire::greeting::Greeting;
 
+use super::warned::Lasting;
 use crate::shared::Shared;
 use crate::throttle::Throttle;
 use crate::upstream::{
     CatalogDigest, Condition, Decision, Destination, ElectionTerm, Failover, GatewayCell,
-    HAS_ID_SINCE, Incarnation, InstanceIdentity, ProbePace, Replicas, Scout, ScoutReport,
-    UpstreamDrain, count_writable,
+    HAS_ID_SINCE, Incarnation, InstanceIdentity, ProbePace, ReplicaVerdict, Replicas, Scout,
+    ScoutReport, UpstreamDrain, count_writable,
 };
 
 /// What is known of one upstream.
@@ -28,6 +31,12 @@ struct KnownUpstream {
     version: Option<(u32, u32, u32)>,
     /// The upstream's number of its catalog, as it was told last.
     schema_version: u64,
+    /// Which instance it has said to be, by its greeting.
+    instance: Option<Uuid>,
+    /// With which other one the log has it as one instance.
+    told_same: Option<usize>,
+    /// What keeps it from answering SELECTs as a replica.
+    unread: Lasting<ReplicaVerdict>,
 }
 
 /// What all scouts know.
@@ -62,6 +71,7 @@ impl KnownUpstream {
             trouble: self.scout.trouble(now),
             version: self.version,
             term: self.scout.term(),
+            instance: self.instance,
             connects: self.run,
             probes: self.probes,
         }
@@ -79,6 +89,9 @@ impl ScoutBoard {
             solo: None,
             version: None,
             schema_version: 0,
+            instance: None,
+            told_same: None,
+            unread: Lasting::default(),
         };
         let known = gateway.config.upstreams.iter().map(known).collect();
         let failover = RefCell::new(Failover::new(gateway.config.failover_hold));
@@ -153,13 +166,15 @@ impl ScoutBoard {
         }
     }
 
-    /// An upstream has greeted with this version.
-    pub(super) fn on_greeted(&self, index: usize, version: (u32, u32, u32)) {
+    /// An upstream has greeted.
+    pub(super) fn on_greeted(&self, index: usize, greeting: &Greeting) {
+        let version = greeting.version;
         let lowest = {
             let mut known = self.known.borrow_mut();
             known[index].run += 1;
             known[index].solo = None;
             known[index].version = Some(version);
+            known[index].instance = Some(greeting.instance_uuid).filter(|own| *own != Uuid::NIL);
             known[index].schema_version = 0;
             if version < HAS_ID_SINCE {
                 // Another program than before: it tells of none.
@@ -173,6 +188,27 @@ impl ScoutBoard {
         let (now, run) = (self.now(), self.known.borrow()[index].run);
         self.tell_replicas(|own| own.on_greeted(index, run));
         self.tell(index, |scout| scout.on_greeted(now));
+        self.warn_of_same(index);
+    }
+
+    /// Another upstream that is connected to has said to be the same instance: what is written goes
+    /// to one under two names, and when it is lost there is no other one.
+    fn warn_of_same(&self, index: usize) {
+        let known = &mut *self.known.borrow_mut();
+        let is_there = |own: &KnownUpstream| own.scout.condition() != Condition::Absent;
+        let instance = known[index].instance;
+        let is_same = |own: &KnownUpstream| is_there(own) && own.instance == instance;
+        let mut others = known.iter().enumerate().filter(|(own, _)| *own != index);
+        let other = others.find(|(_, own)| instance.is_some() && is_same(own));
+        let other = other.map(|(own, _)| own);
+        if std::mem::replace(&mut known[index].told_same, other) == other {
+            return;
+        }
+        if let (Some(other), Some(instance)) = (other, instance) {
+            known[other].told_same = Some(index);
+            let [first, second] = [other, index].map(|own| &self.gateway.upstream(own).name);
+            log::warn!("the upstreams {first} and {second} are one instance: {instance}");
+        }
     }
 
     fn tell_replicas<T>(&self, tell: impl FnOnce(&mut Replicas) -> T) -> Option<T> {
@@ -222,6 +258,39 @@ impl ScoutBoard {
         let mut own = replicas.borrow_mut();
         own.follow(self.gateway.target());
         self.gateway.set_readable(own.readable(&conditions));
+        let now = self.now();
+        let mut all = self.known.borrow_mut();
+        for (index, known) in all.iter_mut().enumerate() {
+            let verdict = own.judge(index, &conditions);
+            self.tell_unread(index, &mut known.unread, verdict, now);
+        }
+    }
+
+    /// Tells what keeps an upstream from answering SELECTs as a replica, if anything does.
+    fn tell_unread(
+        &self,
+        index: usize,
+        log: &mut Lasting<ReplicaVerdict>,
+        verdict: Option<ReplicaVerdict>,
+        now: Instant,
+    ) {
+        let text = |own: ReplicaVerdict| {
+            let writer = &self.gateway.upstream(own.writer).name;
+            own.obstacle.map(|own| own.text(writer))
+        };
+        let why = verdict.and_then(text);
+        self.gateway.sight.upstreams()[index].tell_unread(why.as_deref());
+        let Some(verdict) = verdict else {
+            return log.interrupt();
+        };
+        let kept = Some(verdict).filter(|own| own.obstacle.is_some());
+        if log.note(kept, now) {
+            let name = &self.gateway.upstream(index).name;
+            match why {
+                Some(why) => log::warn!("upstream {name} answers no SELECTs as a replica: {why}"),
+                None => log::info!("upstream {name} may answer SELECTs as a replica"),
+            }
+        }
     }
 
     /// Of which elections upstreams have told.

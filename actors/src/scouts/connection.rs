@@ -154,7 +154,7 @@ impl<'a> ScoutConnection<'a> {
             let (taken, greeting) = taken.map_err(|own| own.to_string())?;
             self.received.drain(..taken);
             if let Some(greeting) = greeting {
-                self.board.on_greeted(self.index, greeting.version);
+                self.board.on_greeted(self.index, &greeting);
                 version = greeting.version;
                 handshake.log_in(&greeting, &user, &mut self.out);
                 self.write().await?;

@@ -72,6 +72,22 @@ impl Upstream {
     }
 }
 
+impl UpstreamAddress {
+    /// Whether both are written alike. Names of hosts are the same in capitals.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Tcp { host, port },
+                Self::Tcp {
+                    host: own,
+                    port: at,
+                },
+            ) => port == at && host.eq_ignore_ascii_case(own),
+            _ => self == other,
+        }
+    }
+}
+
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name, self.address)
@@ -242,6 +258,10 @@ pub enum UpstreamsError {
     /// Two have one name.
     #[error("two upstreams are called '{0}'")]
     SameName(String),
+    /// Two have one address: changes would go to one instance under two names, and when it is lost
+    /// there would be no other one.
+    #[error("the upstreams '{0}' and '{1}' have one address")]
+    SameAddress(String, String),
     /// One account is to be that of all, and there is none.
     #[error("there is no account that could be the only one")]
     NoAccount,
@@ -270,6 +290,10 @@ impl Upstreams {
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(UpstreamsError::SameName(pair[0].to_owned()));
         }
+        if let Some((first, second)) = self.same_address() {
+            let [first, second] = [first, second].map(|own| own.name.clone());
+            return Err(UpstreamsError::SameAddress(first, second));
+        }
         if self.users == UpstreamUsers::One && self.account.is_none() {
             return Err(UpstreamsError::NoAccount);
         }
@@ -294,6 +318,16 @@ impl Upstreams {
         }
     }
 
+    /// The first two that have one address, by what is said of them: no name is looked up.
+    fn same_address(&self) -> Option<(&Upstream, &Upstream)> {
+        let mut all = self.upstreams.iter().enumerate();
+        all.find_map(|(at, second)| {
+            let mut before = self.upstreams[..at].iter();
+            let first = before.find(|own| own.address.is_same(&second.address))?;
+            Some((first, second))
+        })
+    }
+
     /// Whether replicas may answer SELECTs.
     #[inline]
     pub(crate) fn reads_replicas(&self) -> bool {
@@ -311,10 +345,20 @@ mod tests {
             let upstreams = texts.iter().map(|text| text.parse().unwrap()).collect();
             Upstreams::default().upstreams(upstreams)
         };
-        assert_eq!(of(&["a=h:1", "b=h:1"]).check(), Ok(()));
+        assert_eq!(of(&["a=h:1", "b=h:2", "c=g:1"]).check(), Ok(()));
         assert_eq!(of(&[]).check(), Err(UpstreamsError::Count(0)));
         let same = of(&["a=h:1", "b=h:2", "a=h:3"]).check();
         assert_eq!(same, Err(UpstreamsError::SameName("a".to_owned())));
+        for [first, second] in [
+            ["a=h:1", "b=h:1"],
+            ["a=db.example.com:1", "b=DB.Example.com:1"],
+            ["a=[::1]:1", "b=[::1]:1"],
+            ["a=unix:/run/a.sock", "b=unix:/run/a.sock"],
+        ] {
+            let told = of(&["c=h:3", first, "d=unix:/run/d.sock", second]).check();
+            let expected = UpstreamsError::SameAddress("a".to_owned(), "b".to_owned());
+            assert_eq!(told, Err(expected), "{first} {second}");
+        }
         let one = of(&["a=h:1"]).users(UpstreamUsers::One);
         assert_eq!(one.check(), Err(UpstreamsError::NoAccount));
         let account = Some(GatewayAccount::new("gateway", "hunter2"));

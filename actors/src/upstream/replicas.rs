@@ -40,6 +40,52 @@ pub(crate) struct CatalogDigest {
     pub(crate) spaces: Arc<HashSet<u32>>,
 }
 
+/// What keeps a read-only upstream from answering SELECTs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadObstacle {
+    /// Which instance the one is that takes changes, or what its catalog is, is not known.
+    UnknownWriter,
+    /// Which instance it is, is not known.
+    Unidentified,
+    /// The instance is of another replica set than the one that takes changes.
+    OtherReplicaSet,
+    /// The upstream's catalog is not read, or not since it has changed.
+    UnreadCatalog,
+    /// The upstream's spaces and indexes are not those of the one that takes changes.
+    OtherCatalog,
+    /// The upstream has changes that the one that takes them lacks.
+    OwnChanges,
+    /// The upstream has not had all yet that the one has that takes changes.
+    Behind,
+}
+
+/// Whether a read-only upstream may answer SELECTs beside this one, which takes changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReplicaVerdict {
+    pub(crate) writer: usize,
+    /// What keeps it from that.
+    pub(crate) obstacle: Option<ReadObstacle>,
+}
+
+impl ReadObstacle {
+    /// For people; `writer` is the name of the one that takes changes.
+    pub(crate) fn text(self, writer: &str) -> String {
+        match self {
+            Self::UnknownWriter => {
+                format!("{writer} does not tell which instance it is, or what its catalog is")
+            }
+            Self::Unidentified => "it does not tell which instance it is".to_owned(),
+            Self::OtherReplicaSet => format!("it is of another replica set than {writer}"),
+            Self::UnreadCatalog => "its catalog is not read".to_owned(),
+            Self::OtherCatalog => {
+                format!("its spaces and indexes are not those of {writer}")
+            }
+            Self::OwnChanges => format!("it has changes that {writer} lacks"),
+            Self::Behind => format!("it has not had all yet that {writer} has"),
+        }
+    }
+}
+
 /// What is known of one upstream in one run of it.
 #[derive(Debug, Default)]
 struct KnownInstance {
@@ -164,28 +210,18 @@ impl Replicas {
             serving: serving.collect(),
             ..ReadSet::default()
         };
-        // What a replica has, one that does not take changes itself may lack, and so may one of two
-        // that do.
-        let writable = conditions.iter().filter(|own| own.is_writable()).count();
-        let is_sole = |own: &Incarnation| writable == 1 && conditions[own.upstream].is_writable();
-        let Some(writer) = self.writer.filter(is_sole) else {
+        let Some((writer, identity, digest)) = self.known_writer(conditions) else {
             return set;
         };
-        let of_writer = &self.known[writer.upstream];
-        let Some((identity, digest)) = of_writer.identity.as_ref().zip(of_writer.digest.as_ref())
-        else {
-            return set;
-        };
-        if of_writer.run != writer.number || digest.number != of_writer.number {
-            return set;
-        }
         set.writer = Some(writer);
         set.number = digest.number;
         set.spaces = digest.spaces.clone();
         let read_only = Condition::Serving { is_writable: false };
         let readable = all.filter(|(at, (_, own))| *at != writer.upstream && **own == read_only);
         let readable = readable.filter_map(|(upstream, (own, _))| {
-            self.is_of(own, identity, digest).then_some(())?;
+            self.obstacle(own, identity, digest)
+                .is_none()
+                .then_some(())?;
             Some(ReadableReplica {
                 incarnation: Incarnation {
                     upstream,
@@ -200,23 +236,74 @@ impl Replicas {
         set
     }
 
-    /// Whether an instance is of the writer's replica set, has its catalog, and nothing that the
+    /// The one that takes changes, if no other one does: what a replica has, one that does not take
+    /// changes itself may lack, and so may one of two that do.
+    fn sole_writer(&self, conditions: &[Condition]) -> Option<Incarnation> {
+        let writable = conditions.iter().filter(|own| own.is_writable()).count();
+        let is_sole = |own: &Incarnation| writable == 1 && conditions[own.upstream].is_writable();
+        self.writer.filter(is_sole)
+    }
+
+    /// The same with what has to be known of it.
+    fn known_writer(
+        &self,
+        conditions: &[Condition],
+    ) -> Option<(Incarnation, &InstanceIdentity, &CatalogDigest)> {
+        let writer = self.sole_writer(conditions)?;
+        let own = &self.known[writer.upstream];
+        let (identity, digest) = own.identity.as_ref().zip(own.digest.as_ref())?;
+        let is_current = own.run == writer.number && digest.number == own.number;
+        (is_current && identity.id != 0).then_some((writer, identity, digest))
+    }
+
+    /// What keeps a read-only upstream from answering SELECTs; `None` of one that there is nothing
+    /// to say of: it does not serve, takes changes itself, or has nobody beside it who does alone.
+    pub(crate) fn judge(
+        &self,
+        upstream: usize,
+        conditions: &[Condition],
+    ) -> Option<ReplicaVerdict> {
+        let writer = self.sole_writer(conditions)?.upstream;
+        let read_only = Condition::Serving { is_writable: false };
+        (conditions[upstream] == read_only).then(|| ReplicaVerdict {
+            writer,
+            obstacle: match self.known_writer(conditions) {
+                None => Some(ReadObstacle::UnknownWriter),
+                Some((_, identity, digest)) => {
+                    self.obstacle(&self.known[upstream], identity, digest)
+                }
+            },
+        })
+    }
+
+    /// An instance is to be of the writer's replica set, have its catalog, and nothing that the
     /// writer lacks: who has seen that would miss it there.
-    fn is_of(
+    fn obstacle(
         &self,
         own: &KnownInstance,
         writer: &InstanceIdentity,
         digest: &CatalogDigest,
-    ) -> bool {
-        let identity = own.identity.as_ref();
-        let is_of_set = identity.is_some_and(|own| own.replica_set == writer.replica_set);
-        let catalog = own.digest.as_ref();
-        let has_catalog =
-            catalog.is_some_and(|of| of.hash == digest.hash && of.number == own.number);
+    ) -> Option<ReadObstacle> {
+        let Some(identity) = &own.identity else {
+            return Some(ReadObstacle::Unidentified);
+        };
+        if identity.replica_set != writer.replica_set {
+            return Some(ReadObstacle::OtherReplicaSet);
+        }
+        let catalog = own.digest.as_ref().filter(|of| of.number == own.number);
+        let Some(catalog) = catalog else {
+            return Some(ReadObstacle::UnreadCatalog);
+        };
+        if catalog.hash != digest.hash {
+            return Some(ReadObstacle::OtherCatalog);
+        }
         let newest = self.history.back().map(|(_, vclock)| vclock);
-        let is_behind = own.vclock.as_ref().zip(newest);
-        let is_behind = is_behind.is_some_and(|(own, newest)| !own.exceeds(newest, writer.id));
-        writer.id != 0 && is_of_set && has_catalog && is_behind
+        let exceeds = |(own, newest): (&Vclock, &Vclock)| own.exceeds(newest, writer.id);
+        match own.vclock.as_ref().zip(newest).map(exceeds) {
+            Some(true) => Some(ReadObstacle::OwnChanges),
+            Some(false) if own.caught_up.is_some() => None,
+            _ => Some(ReadObstacle::Behind),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use vestibule_wire::Uuid;
+
 use super::scout::{Condition, ElectionTerm};
 use crate::counting::counter::OwnCounter;
 use crate::counting::durations::{DurationCounts, DurationHistogram};
@@ -78,6 +80,8 @@ impl LookupCounts {
 #[derive(Debug)]
 pub(crate) struct UpstreamSight {
     report: Mutex<ScoutReport>,
+    /// What keeps it from answering SELECTs as a replica, if it is to: for people.
+    unread: Mutex<Option<String>>,
     /// How often requests came to go there that had gone to another one.
     pub(crate) failovers: AtomicU64,
     /// By session thread.
@@ -96,6 +100,8 @@ pub(crate) struct ScoutReport {
     pub(crate) version: Option<(u32, u32, u32)>,
     /// The last election that it has told of.
     pub(crate) term: ElectionTerm,
+    /// Which instance it has said to be.
+    pub(crate) instance: Option<Uuid>,
     /// How often its scout has come to a greeting.
     pub(crate) connects: u64,
     /// How often it was asked how it is.
@@ -163,6 +169,11 @@ impl GatewaySight {
     }
 }
 
+/// What is behind it is replaced as a whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl UpstreamSight {
     fn new(threads: usize, now: Instant) -> Self {
         Self {
@@ -172,27 +183,37 @@ impl UpstreamSight {
                 trouble: None,
                 version: None,
                 term: None,
+                instance: None,
                 connects: 0,
                 probes: 0,
             }),
+            unread: Mutex::default(),
             failovers: AtomicU64::new(0),
             links: (0..threads).map(|_| Arc::default()).collect(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ScoutReport> {
-        // It is replaced as a whole.
-        self.report.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What its scout has told last.
     pub(crate) fn report(&self) -> ScoutReport {
-        self.lock().clone()
+        lock(&self.report).clone()
+    }
+
+    /// What keeps it from answering SELECTs as a replica, if it is to.
+    pub(crate) fn unread(&self) -> Option<String> {
+        lock(&self.unread).clone()
+    }
+
+    /// Something keeps it from answering SELECTs as a replica, or nothing does.
+    pub(crate) fn tell_unread(&self, why: Option<&str>) {
+        let mut own = lock(&self.unread);
+        if own.as_deref() != why {
+            *own = why.map(str::to_owned);
+        }
     }
 
     /// The scout tells how its upstream is.
     pub(crate) fn tell(&self, report: ScoutReport) {
-        let mut own = self.lock();
+        let mut own = lock(&self.report);
         let since = match own.condition == report.condition {
             true => own.since,
             false => report.since,

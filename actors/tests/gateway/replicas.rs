@@ -142,6 +142,28 @@ fn a_connection_reads_what_it_has_written_before_a_replica_has_it_and_after() {
 }
 
 #[test]
+fn what_keeps_a_replica_from_being_read_is_shown_as_long_as_it_does() {
+    let set = Set::start(1);
+    let unread = || {
+        let shown = set.server.handle().upstreams();
+        assert_eq!(shown[0].unread, None, "it is no replica");
+        shown[1].unread.clone()
+    };
+    let other = Some("its spaces and indexes are not those of a".to_owned());
+    for _ in 0..2 {
+        set.all[1].set_spaces(&[512, 513]);
+        wait_until("it is shown", || unread() == other);
+        set.all[0].set_spaces(&[512, 513]);
+        wait_until("it is over", || unread().is_none());
+        set.all[0].set_spaces(&[512]);
+        wait_until("it is shown again", || unread() == other);
+        set.all[1].set_spaces(&[512]);
+        wait_until("it is over again", || unread().is_none());
+    }
+    set.wait_for_replica(&mut set.server.connect());
+}
+
+#[test]
 fn without_being_asked_to_replicas_answer_nothing() {
     let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
     second.set_writable(false);

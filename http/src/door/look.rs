@@ -105,8 +105,15 @@ impl Door {
             .clone()
             .filter(|own| own.is_writable == Some(true));
         let split: Vec<_> = writable.map(name).collect();
+        let names: Vec<_> = upstreams.clone().map(name).collect();
+        let same = upstreams.clone().enumerate().filter_map(|(at, own)| {
+            let first = own.same_as.as_ref();
+            let first = first.filter(|own| names[..at].contains(own))?;
+            Some((first.clone(), own.name.clone()))
+        });
         Facts {
             split: if split.len() > 1 { split } else { Vec::new() },
+            same: same.collect(),
             target: upstreams.clone().find(|own| own.is_target).map(name),
             fault: status.fault.clone(),
             stood_still: stood_still(metrics.state, &metrics.heartbeats),

@@ -146,8 +146,13 @@ fn upstream(own: &UpstreamInfo) -> String {
         ""
     };
     let trouble = own.trouble.as_ref().map(|own| format!(": {own}"));
+    let unread = own.unread.as_ref();
+    let unread = unread.map(|own| format!("; answers no SELECTs as a replica: {own}"));
+    let unread = unread.unwrap_or_default();
     let (name, state) = (&own.name, own.state.name());
     let (links, in_flight) = (own.links, own.in_flight);
     let trouble = trouble.unwrap_or_default();
-    format!("{name}: {state}{changes}{target}; {links} links, {in_flight} in flight{trouble}")
+    format!(
+        "{name}: {state}{changes}{target}; {links} links, {in_flight} in flight{trouble}{unread}"
+    )
 }

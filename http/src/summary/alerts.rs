@@ -79,6 +79,8 @@ pub(crate) struct Facts {
     pub(crate) memory: Vec<(&'static str, Use)>,
     /// Upstreams that say that they take changes, where there is more than one.
     pub(crate) split: Vec<String>,
+    /// Upstreams that are one instance, in pairs.
+    pub(crate) same: Vec<(String, String)>,
     /// The upstream that requests go to.
     pub(crate) target: Option<String>,
     /// How often Tx died and was replaced.
@@ -121,6 +123,9 @@ pub(crate) fn alerts(facts: &Facts, now: SystemTime) -> Vec<Alert> {
             add(level, "certificate", text);
         }
     }
+    for (first, second) in &facts.same {
+        add(Level::Warning, "upstreams", same(first, second));
+    }
     let short = |own: &&(&str, Use)| own.1.is_short();
     for (whose, places) in facts.places.iter().filter(short) {
         let Use { used, max } = places;
@@ -162,6 +167,10 @@ fn split(facts: &Facts) -> String {
         .map(|own| format!("; requests go to {own} alone"))
         .collect();
     format!("More than one upstream says that it takes changes: {all}{target}")
+}
+
+fn same(first: &str, second: &str) -> String {
+    format!("The upstreams {first} and {second} are one instance: if it is lost, so are both")
 }
 
 fn certificate(name: &str, end: SystemTime, now: SystemTime) -> Option<(Level, String)> {
@@ -225,6 +234,7 @@ mod tests {
             places: vec![("clients", short)],
             memory: vec![("data", short)],
             split: vec!["a".to_owned(), "b".to_owned()],
+            same: vec![("a".to_owned(), "c".to_owned())],
             target: Some("b".to_owned()),
             tx_restarts: 2,
             guest_may_do_everything: true,
@@ -237,6 +247,7 @@ mod tests {
             (Level::Serious, "upstreams"),
             (Level::Serious, "certificate"),
             (Level::Warning, "certificate"),
+            (Level::Warning, "upstreams"),
             (Level::Warning, "places"),
             (Level::Warning, "memory"),
             (Level::Warning, "restarts"),
@@ -256,9 +267,13 @@ mod tests {
         assert_eq!(texts[6], "The certificate soon.crt ends in 14 d 0 h");
         assert_eq!(
             texts[7],
+            "The upstreams a and c are one instance: if it is lost, so are both"
+        );
+        assert_eq!(
+            texts[8],
             "87 % of the places for clients are taken: 701 of 800"
         );
-        assert!(texts[9].contains("2 times"), "{}", texts[9]);
+        assert!(texts[10].contains("2 times"), "{}", texts[10]);
     }
 
     #[test]

@@ -122,38 +122,64 @@ fn what_was_known_of_the_run_before_or_beside_another_writer_counts_no_more() {
     assert_eq!(own.caught_up(), None, "it has lost something");
 }
 
+/// Something that comes to be known.
+type Change = fn(&mut Replicas);
+
 #[test]
-fn who_is_another_instance_than_a_replica_is_not_read() {
-    let change = |change: fn(&mut Replicas)| {
+fn who_is_another_instance_than_a_replica_is_not_read_and_it_is_told_why() {
+    let change = |change: Change| {
         let mut own = Model::new();
         own.tell(0, 10, &[(1, 10)]);
         own.tell(1, 15, &[(1, 10)]);
         change(&mut own.own);
-        own.caught_up()
+        let verdict = own.own.judge(1, &[W, R]).expect("it is read-only");
+        assert_eq!(verdict.writer, 0);
+        (own.caught_up(), verdict.obstacle)
     };
-    assert_eq!(change(|_| ()), Some(10));
-    let other_set = change(|own| own.on_identity(1, identity("b", 2)));
-    let other_catalog = change(|own| own.on_catalog(1, digest(8)));
-    let catalog_since = change(|own| own.on_number(1, 81));
-    let catalog_of_writer = change(|own| own.on_number(0, 81));
-    let anonymous_writer = change(|own| own.on_identity(0, identity("a", 0)));
-    let own_changes = change(|own| {
-        let sent = own.history[0].0;
-        own.on_vclock(1, sent, vclock(&[(1, 10), (2, 1)]));
-    });
-    for (at, told) in [
-        other_set,
-        other_catalog,
-        catalog_since,
-        catalog_of_writer,
-        anonymous_writer,
-        own_changes,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        assert_eq!(told, None, "{at}");
+    assert_eq!(change(|_| ()), (Some(10), None));
+    let cases: [(Change, ReadObstacle); 8] = [
+        (
+            |own| own.on_identity(1, identity("b", 2)),
+            ReadObstacle::OtherReplicaSet,
+        ),
+        (
+            |own| own.on_catalog(1, digest(8)),
+            ReadObstacle::OtherCatalog,
+        ),
+        (|own| own.on_number(1, 81), ReadObstacle::UnreadCatalog),
+        (|own| own.on_number(0, 81), ReadObstacle::UnknownWriter),
+        (
+            |own| own.on_identity(0, identity("a", 0)),
+            ReadObstacle::UnknownWriter,
+        ),
+        (
+            |own| {
+                let sent = own.history[0].0;
+                own.on_vclock(1, sent, vclock(&[(1, 10), (2, 1)]));
+            },
+            ReadObstacle::OwnChanges,
+        ),
+        (|own| own.on_greeted(1, 2), ReadObstacle::Unidentified),
+        (
+            |own| {
+                own.follow(None);
+                own.follow(Some(run(0, 1)));
+            },
+            ReadObstacle::Behind,
+        ),
+    ];
+    for (at, (make, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(change(make), (None, Some(expected)), "{at}");
     }
+}
+
+#[test]
+fn nothing_is_said_of_one_that_could_not_be_read_in_any_case() {
+    let own = Model::new();
+    for conditions in [[W, A], [W, W], [R, R], [W, S], [L, R]] {
+        assert_eq!(own.own.judge(1, &conditions), None, "{conditions:?}");
+    }
+    assert_eq!(own.own.judge(0, &[W, R]), None, "it takes changes");
 }
 
 #[test]
