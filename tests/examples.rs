@@ -5,11 +5,12 @@
 mod own_engine;
 mod support;
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{ChildStdout, Command, Stdio};
 
-use support::{Directory, Process, example, make_space, wait_until};
+use support::{Directory, Process, example, make_space, tarantool, wait_until};
 use vestibule_actors::testing::{Peer, RequestBuilder, check_engine};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -271,6 +272,100 @@ fn server_keeps_its_data() {
     assert_eq!(reply.data::<Vec<(u64, u64)>>().len(), 1);
     example.process.signal("INT");
     example.finish();
+}
+
+/// How many rows are written before and after each change.
+const ROWS: u64 = 300;
+
+/// Numbers of a line, in their order.
+fn numbers(line: &str) -> Vec<u64> {
+    let words = line.split(|own: char| !own.is_ascii_digit());
+    words.filter_map(|own| own.parse().ok()).collect()
+}
+
+#[test]
+fn failover_shows_what_clients_see_when_another_tarantool_takes_over() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let rows = ROWS.to_string();
+    // Longer than a busy machine takes.
+    let arguments = ["--rows", &rows, "--failover-hold", "60s"];
+    let arguments = [&arguments[..], &["--tarantool", &program]].concat();
+    let output = Example::start("failover", &directory, &arguments).finish();
+    assert_in_order(
+        &output,
+        &[
+            "a: a Tarantool at 127.0.0.1:",
+            "b: a Tarantool at 127.0.0.1:",
+            "c: a Tarantool at 127.0.0.1:",
+            "the gateway: vestibule serve --listen=127.0.0.1:0 --upstream=a=127.0.0.1:",
+            "8 clients write through 127.0.0.1:",
+            "nothing happens\n  acknowledged",
+            "a switch: b takes over from a\n  acknowledged",
+            "a crash: b is killed, and c takes over\n  acknowledged",
+            "b comes back, read-only\n  acknowledged",
+            "at the end, of the rows that were\n  acknowledged",
+            "are on a;",
+            "are on b;",
+            "are on c;",
+        ],
+    );
+    let told = output.lines().filter(|own| own.contains("longest wait"));
+    let told: Vec<_> = told.map(numbers).collect();
+    assert_eq!(told.len(), 4, "{output}");
+    for (at, scene) in told.iter().enumerate() {
+        assert!(scene[0] >= ROWS, "{output}");
+        assert_eq!(scene[1], 0, "nothing is refused that can wait: {output}");
+        // Of those that the killed one had from its 8 clients, nobody knows.
+        let unknown_max = if at == 2 { 8 } else { 0 };
+        assert!(scene[2] <= unknown_max, "{output}");
+    }
+    // All that is acknowledged is there, on each of them the same.
+    let found = output.lines().filter(|own| own.contains(" are on "));
+    let found: Vec<_> = found.map(numbers).collect();
+    assert_eq!(found.len(), 3, "{output}");
+    let sum = |at: usize| told.iter().map(|own| own[at]).sum::<u64>();
+    for row in &found {
+        // What was acknowledged since the last of the lines is there as well.
+        assert!(row[0] >= sum(0) && row[0] == row[1], "{output}");
+        assert_eq!(row[2..4], [0, 0], "{output}");
+        assert_eq!(row[5], sum(2), "{output}");
+        assert_eq!(row, &found[0], "{output}");
+    }
+    // Nothing stays.
+    assert!(!output.contains("failover:"), "{output}");
+    let left = fs::read_dir(directory.path()).expect("it is there");
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn failover_says_what_it_lacks() {
+    let directory = Directory::new();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(example("vestibule", "examples", "failover"))
+            .args(arguments)
+            .env("TMPDIR", directory.path())
+            .output()
+            .expect("the example starts");
+        let text = String::from_utf8(output.stderr).expect("it is text");
+        let help = String::from_utf8(output.stdout).expect("it is text");
+        (output.status.code(), text, help)
+    };
+    let (code, text, _) = run(&["--tarantool", "/nowhere/tarantool"]);
+    let expected = "failover: there is no Tarantool at '/nowhere/tarantool': install it (Debian's \
+                    package 'tarantool'), or tell where it is by --tarantool\n";
+    assert_eq!((code, &*text), (Some(1), expected));
+    let (code, text, _) = run(&["--vestibule", "/nowhere/vestibule"]);
+    let expected = "failover: there is no server at '/nowhere/vestibule': build it (`cargo build \
+                    --release`), or tell where it is by --vestibule\n";
+    assert_eq!((code, &*text), (Some(1), expected));
+    let (code, _, help) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    for option in ["--rows", "--failover-hold", "--tarantool", "--vestibule"] {
+        assert!(help.contains(option), "{help}");
+    }
+    let left = fs::read_dir(directory.path()).expect("it is there");
+    assert_eq!(left.count(), 0);
 }
 
 #[test]

@@ -418,7 +418,11 @@ pub fn example(package: &str, folder: &str, name: &str) -> PathBuf {
     let program = profile.join("examples").join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = root.join(folder).join(format!("{name}.rs"));
-    if modified(&program) < modified(&source) {
+    // Or a folder of several files.
+    let parts = fs::read_dir(root.join(folder).join(name));
+    let parts = parts.into_iter().flatten().flatten().map(|own| own.path());
+    let newest = parts.chain([source]).filter_map(|own| modified(&own)).max();
+    if modified(&program) < newest {
         let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
             Some("debug") | None => "dev",
             Some(name) => name,
