@@ -258,7 +258,7 @@ impl ConnectionQueues {
         taken
     }
 
-    /// Everything that waits, in no order.
+    /// Everything that waits, of each connection in its order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &UnsentRequest> {
         self.queues.values().flat_map(|own| &own.requests)
     }

@@ -331,7 +331,8 @@ impl UnsentRequests {
         Some((queued.forward, queued.body))
     }
 
-    /// Everything that waits, in no order.
+    /// Everything that waits, of each stream in its order: what is in a queue came behind what is
+    /// not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Forward> {
         let all = self.others.iter().chain(self.queues.iter());
         all.map(|own| &own.forward)

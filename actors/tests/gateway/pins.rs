@@ -25,7 +25,7 @@ const HOLD: Duration = Duration::from_secs(60);
 const MOST: usize = LINKS_PER_UPSTREAM_MAX - SHARED_LINKS_RESERVE - PINNED_LINKS_RESERVE;
 
 /// As connectors set something.
-fn set(sync: u64, value: &str) -> RequestBuilder {
+pub(crate) fn set(sync: u64, value: &str) -> RequestBuilder {
     RequestBuilder::new(RequestType::Update, sync)
         .uint(keys::SPACE_ID, 380)
         .pair(keys::KEY, &[0x91, 0xa1, b'x'])

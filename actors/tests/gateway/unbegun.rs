@@ -4,12 +4,13 @@
 use vestibule_actors::limits::{
     UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
 };
-use vestibule_actors::testing::{Frame, RequestBuilder, block_on};
+use vestibule_actors::testing::{Frame, Peer, RequestBuilder, block_on};
 use vestibule_actors::wire::keys::RequestType;
 
+use crate::pins::set;
 use crate::streams::{held, rollback};
-use crate::upstream::{FakeUpstream, upstreams};
-use crate::{DONE, eval, on_one_thread};
+use crate::upstream::{Asked, FakeUpstream, upstreams};
+use crate::{DONE, ask, eval, on_one_thread};
 
 /// A request in the stream that was lost when requests came to be held.
 fn request(kind: RequestType, sync: u64) -> RequestBuilder {
@@ -126,6 +127,17 @@ fn of_what_was_sent_in_a_stream_when_its_link_ends_only_what_may_write_is_of_unk
     assert_eq!(code(&peer.ask(&commit(4))), Some(97));
 }
 
+/// A BEGIN that waits behind calls of its connection, one more than an upstream has room for; with
+/// those that are under way.
+fn waiting_begin(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
+    let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
+    let calls = UPSTREAM_CALLS_MAX - reserve;
+    (0..=calls).for_each(|_| peer.send(&eval(1, "sleep()")));
+    let sleeping = (0..calls).map(|_| upstream.asked()).collect();
+    peer.send(&begin(2));
+    sleeping
+}
+
 /// The BEGIN stands behind a call for which an upstream has no room, and goes as the user who has
 /// sent it; what that connection sends later goes over another link, on which nothing is begun.
 #[test]
@@ -134,11 +146,7 @@ fn who_logs_in_while_a_begin_waits_has_no_transaction_behind_it() {
     upstream.set_password("alice", "secret");
     let server = on_one_thread(upstreams(&[("a", upstream.address)]));
     let mut peer = server.connect();
-    let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
-    let calls = UPSTREAM_CALLS_MAX - reserve;
-    (0..=calls).for_each(|_| peer.send(&eval(1, "sleep()")));
-    let sleeping: Vec<_> = (0..calls).map(|_| upstream.asked()).collect();
-    peer.send(&begin(2));
+    let sleeping = waiting_begin(&mut peer, &upstream);
     assert_eq!(peer.log_in("alice", "secret").code, 0);
     assert_eq!(code(&peer.ask(&write(3))), Some(97), "it is not done alone");
     assert!(upstream.try_asked().is_none(), "BEGIN waits");
@@ -157,4 +165,36 @@ fn who_logs_in_while_a_begin_waits_has_no_transaction_behind_it() {
     assert_eq!(asked.user, "alice");
     asked.reply(DONE);
     assert_eq!(peer.receive().code, 0);
+}
+
+/// From then on the client has a connection of its own: its transaction comes to its end where it
+/// will have begun.
+#[test]
+fn who_sets_something_while_a_begin_waits_has_its_transaction_behind_it() {
+    let upstream = FakeUpstream::of_version((2, 11, 0));
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut peer = server.connect();
+    let sleeping = waiting_begin(&mut peer, &upstream);
+    let own = ask(&mut peer, &upstream, &set(3, "on"));
+    assert_ne!(own, sleeping[0].connection);
+    [write(4), commit(5)].iter().for_each(|own| peer.send(own));
+    peer.ping();
+    assert!(upstream.try_asked().is_none(), "they wait behind BEGIN");
+    sleeping[0].reply(DONE);
+    let asked = [(); 4].map(|()| upstream.asked());
+    asked.iter().for_each(|own| own.reply(DONE));
+    let types = asked.map(|own| (own.header.request_type, own.connection));
+    let all = [
+        RequestType::Eval,
+        RequestType::Begin,
+        RequestType::Replace,
+        RequestType::Commit,
+    ];
+    assert_eq!(types, all.map(|kind| (kind as u64, sleeping[0].connection)));
+    let mut told = [(); 5].map(|()| {
+        let own = peer.receive();
+        (own.sync, code(&own))
+    });
+    told.sort_unstable();
+    assert_eq!(told, [1, 1, 2, 4, 5].map(|sync| (sync, None)));
 }
