@@ -166,6 +166,7 @@ mod tests {
                 let later = RequestBuilder::call(stream, "later", &[0x91, 0]);
                 fixture.send_as(2, &later.stream(stream));
             }
+            fixture.turn();
             fixture.send(&of_stream(Begin, 3));
             fixture.turn();
             let refused = told(&fixture.replies().await);
