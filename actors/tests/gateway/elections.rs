@@ -67,6 +67,21 @@ fn at_the_start_the_later_election_counts_and_not_who_is_named_first() {
     pass(&mut server.connect(), &own[1], &eval(2, "return 1"));
 }
 
+#[test]
+fn whoever_is_reached_first_the_later_election_counts_also_when_it_is_reached_again() {
+    let own = two([4, 5]);
+    own[1].set_gone(true);
+    let server = serving(both(&own));
+    pass(&mut server.connect(), &own[0], &eval(1, "return 1"));
+    // The leader is there, and the other one stays as it is.
+    own[1].set_gone(false);
+    goes_to(&server, &own[1], &own[0]);
+    own[1].set_gone(true);
+    goes_to(&server, &own[0], &own[1]);
+    own[1].set_gone(false);
+    goes_to(&server, &own[1], &own[0]);
+}
+
 /// By the connection that watches for the gateway itself.
 #[test]
 fn clients_are_told_of_elections_as_well() {
