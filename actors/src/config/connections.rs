@@ -62,7 +62,9 @@ settable! {
         /// read, beyond three quarters none of their replies are made, and beyond all of it
         /// nobody's but small ones; one request and one reply of each thread go beyond, so that
         /// there is an end to it. A connection that hardly takes its replies while the bound is
-        /// exceeded is closed after a second.
+        /// exceeded is closed after a second. At a gateway upstreams make the replies: beyond three
+        /// quarters, what a connection with 16 KiB of them to read has sent waits, and one of
+        /// 16 KiB or more for which there is no room is told as error 2, outcome unknown.
         pub memory_max: usize,
     }
 }

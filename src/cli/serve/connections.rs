@@ -42,7 +42,9 @@ pub(crate) struct ConnectionArgs {
     /// half of it, connections with large ones are not read, beyond three quarters, no more replies
     /// are made for them until there is room again, but for one request and one reply per thread,
     /// so that there is an end to it; those that do not read their replies while all of it is used
-    /// are closed after a second.
+    /// are closed after a second. At a gateway, where upstreams make the replies, what a connection
+    /// with 16 KiB of them to read has sent waits beyond three quarters, and one of 16 KiB or more
+    /// for which there is no room is told as error 2, outcome unknown.
     #[arg(
         long,
         env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
