@@ -55,6 +55,7 @@ fn every_case_is_in_the_document_once() {
     cases.extend(range("TS", &[4, 9, 10]));
     cases.extend((1..=17).map(|number| format!("C3-{number}")));
     cases.extend(range("X", &upto(15)));
+    cases.extend(range("M", &upto(15)));
     cases.extend((1..=15).map(|number| format!("R-{number}")));
     cases.extend(range("GW", &upto(15)));
     for case in cases {
