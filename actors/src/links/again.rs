@@ -291,12 +291,9 @@ impl Links {
                 refused.push((forward.id, NoLink::Paused));
                 continue;
             }
-            match self.find_link(&mut hub, &own.client, session.index, target, worker) {
+            match self.link_for(&mut hub, &own, target, worker) {
                 Ok(link) => {
-                    let may_finish = |cell: &LinkCell| self.may_finish(cell);
-                    if forward.key.stream != 0
-                        && !hub.enter_stream(worker, &own, &link, may_finish, &mut told)
-                    {
+                    if !self.enter_parked(&mut hub, worker, &own, &link, &mut told) {
                         continue;
                     }
                     let body = ForwardBody::Own(own.request.body);

@@ -1,7 +1,7 @@
 //! Who calls from the sessions of a worker, over which link, and what became of their streams.
 
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use vestibule_wire::features::Features;
@@ -32,13 +32,27 @@ pub(super) struct SessionCaller {
     /// What it has set in its session upstream.
     pub(super) settings: SessionSettings,
     pub(super) link: Option<Rc<LinkCell>>,
-    /// The link before that, to an upstream that is being drained: what is open there may come to
-    /// its end.
+    /// The link is for whom this was, and not for whom it is: the next request opens another one.
+    pub(super) is_outdated: bool,
+    /// The link before that: what is open there may come to its end.
     pub(super) leaving: Option<Rc<LinkCell>>,
+    /// When that was looked at for what waits there, by what had come to its end there.
+    pub(super) looked: Option<u64>,
+    /// What links before may still have to write, which comes before all that it sends: one of
+    /// each.
+    pub(super) behind: Vec<Unwritten>,
     /// Streams whose transactions are not there any more.
     pub(super) lost: OrphanedTransactions,
     /// Something was asked in a stream.
     pub(super) uses_streams: bool,
+}
+
+/// What a link has to write of a connection that has left it, by the number of bytes that are
+/// written then of all that there ever were.
+pub(super) struct Unwritten {
+    /// The connection may do nothing for long: it keeps no link that is over.
+    pub(super) link: Weak<LinkCell>,
+    pub(super) until: u64,
 }
 
 /// Why a client has links of its own, and since when.
@@ -74,132 +88,13 @@ impl Leaving {
 }
 
 impl SessionCaller {
-    /// Has nothing to do with its link any more: what is open there is rolled back. Tells of what
-    /// was aborted by that.
-    pub(super) fn leave(
-        &mut self,
-        session: u32,
-        why: Leaving,
-        claims: &Claims,
-        aborted: &mut Vec<AbortedTransaction>,
-    ) {
-        for link in [self.link.take(), self.leaving.take()] {
-            self.leave_link(link, session, why, claims, aborted);
-        }
-    }
-
-    fn leave_link(
-        &mut self,
-        link: Option<Rc<LinkCell>>,
-        session: u32,
-        why: Leaving,
-        claims: &Claims,
-        aborted: &mut Vec<AbortedTransaction>,
-    ) {
-        let Some(link) = link else {
-            return;
-        };
-        if link.client.pinned.is_some() {
-            // Nobody else has its session.
-            link.retire();
-        }
-        if !self.uses_streams {
-            return;
-        }
-        let lost = (link.link.borrow_mut()).leave(session, self.connection, claims);
-        link.wake();
-        if why != Leaving::Gone {
-            for own in lost {
-                self.lose(own, why.error(), aborted);
-            }
-        }
-    }
-
-    /// Requests go over another link from now on. `may_finish`: what is open on the one before may
-    /// come to its end there.
-    pub(super) fn move_to(
-        &mut self,
-        link: Rc<LinkCell>,
-        session: u32,
-        may_finish: impl Fn(&LinkCell) -> bool,
-        claims: &Claims,
-        aborted: &mut Vec<AbortedTransaction>,
-    ) {
-        let before = self.link.replace(link);
-        self.leave_behind(before, session, may_finish, claims, aborted);
-    }
-
-    /// From here on, it has links of its own. What is open on the one before comes to its end.
-    pub(super) fn pin(
-        &mut self,
-        pin: Pin,
-        session: u32,
-        claims: &Claims,
-        aborted: &mut Vec<AbortedTransaction>,
-    ) {
-        if self.pin.is_none() {
-            self.pin = Some(pin);
-            let before = self.link.take();
-            self.leave_behind(before, session, |_| true, claims, aborted);
-        }
-    }
-
-    fn leave_behind(
-        &mut self,
-        before: Option<Rc<LinkCell>>,
-        session: u32,
-        may_finish: impl Fn(&LinkCell) -> bool,
-        claims: &Claims,
-        aborted: &mut Vec<AbortedTransaction>,
-    ) {
-        let connection = self.connection;
-        let is_left = |own: &Rc<LinkCell>| own.link.borrow().open_of(connection) > 0;
-        let stays = |own: &Rc<LinkCell>| may_finish(own) && is_left(own);
-        if before.as_ref().is_some_and(stays) {
-            let older = std::mem::replace(&mut self.leaving, before);
-            self.leave_link(older, session, Leaving::Target, claims, aborted);
-        } else {
-            self.leave_link(before, session, Leaving::Target, claims, aborted);
-            if !self.leaving.as_ref().is_some_and(stays) {
-                let older = self.leaving.take();
-                self.leave_link(older, session, Leaving::Target, claims, aborted);
-            }
-        }
-    }
-
-    /// What was open on the link before has come to its end, if it has, or may not any more: that
-    /// link is forgotten, so that the session's requests are looked at no longer than before, and
-    /// nothing is taken for open there that never goes on.
-    pub(super) fn leave_finished(
-        &mut self,
-        session: u32,
-        may_finish: impl Fn(&LinkCell) -> bool,
-        claims: &Claims,
-        aborted: &mut Vec<AbortedTransaction>,
-    ) {
-        let connection = self.connection;
-        let is_left = |own: &LinkCell| own.link.borrow().open_of(connection) > 0;
-        let is_over = |own: &mut Rc<LinkCell>| !(may_finish(own) && is_left(own));
-        let over = self.leaving.take_if(is_over);
-        self.leave_link(over, session, Leaving::Target, claims, aborted);
-    }
-
-    /// The link on which a stream may have a transaction open.
-    pub(super) fn bound_to(&self, key: ClientStream) -> Option<&Rc<LinkCell>> {
-        let mut links = [&self.leaving, &self.link].into_iter().flatten();
-        links.find(|own| own.link.borrow().may_be_open(key))
-    }
-
-    /// In how many streams on links a transaction may be open.
-    pub(super) fn open(&self) -> usize {
-        let links = [&self.leaving, &self.link].into_iter().flatten();
-        links
-            .map(|own| own.link.borrow().open_of(self.connection))
-            .sum()
-    }
-
     /// The transaction that may have been open in a stream is not there any more.
-    fn lose(&mut self, lost: LostStream, error: Error, aborted: &mut Vec<AbortedTransaction>) {
+    pub(super) fn lose(
+        &mut self,
+        lost: LostStream,
+        error: Error,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
         let LostStream { key, begin } = lost;
         self.lost.add(key.stream, OrphanFate::Aborted(error));
         aborted.extend(begin.map(|begin| AbortedTransaction {
@@ -245,6 +140,12 @@ impl SessionCaller {
         let text =
             format!("Too many streams of this connection may have a transaction open: {max}");
         Some(Err(Error::new(ErrorCode::ILLEGAL_PARAMS, text)))
+    }
+
+    /// Whether a link is for whom it is now.
+    pub(super) fn is_client(&self, own: &LinkClient) -> bool {
+        let pinned = self.is_pinned().then_some(self.connection);
+        (&own.user, own.format, own.pinned) == (&self.user.name, self.format, pinned)
     }
 
     /// As whom it asks.
@@ -347,24 +248,31 @@ impl SessionCallers {
             }),
             settings: SessionSettings::default(),
             link: None,
+            is_outdated: false,
             leaving: None,
+            looked: None,
+            behind: Vec::new(),
             lost: OrphanedTransactions::default(),
             uses_streams: false,
         });
         let Some(mut before) = before else { return };
         if before.connection != connection {
             // It has ended, and that is told behind this.
-            return before.leave(update.session, Leaving::Gone, claims, aborted);
+            return before.leave(Leaving::Gone, claims, aborted);
         }
         own.pin = before.pin;
         own.settings = std::mem::take(&mut before.settings);
         if before.user.name != own.user.name {
-            before.leave(update.session, Leaving::Login, claims, aborted);
-        } else if before.format != own.format {
-            before.leave(update.session, Leaving::Format, claims, aborted);
+            before.leave(Leaving::Login, claims, aborted);
         } else {
+            if before.format != own.format {
+                before.leave_for_format(claims, aborted);
+            }
             own.link = before.link.take();
+            own.is_outdated = before.is_outdated;
             own.leaving = before.leaving.take();
+            own.looked = before.looked;
+            own.behind = std::mem::take(&mut before.behind);
         }
         own.lost = before.lost;
         own.uses_streams = before.uses_streams;
@@ -378,7 +286,7 @@ impl SessionCallers {
         };
         if let Some(mut ended) = caller.take_if(|own| own.connection == session.connection) {
             // Nobody is told.
-            ended.leave(session.index, Leaving::Gone, claims, &mut Vec::new());
+            ended.leave(Leaving::Gone, claims, &mut Vec::new());
         }
     }
 

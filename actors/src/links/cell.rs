@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
 use crate::resources::WorkerCell;
 use crate::upstream::{
     CatalogQuestion, ClientStream, Clients, Destination, GatewayCell, Incarnation, LinkClient,
-    LinkFault, LinkUser, Pumped, ReadRole, UpstreamLink,
+    LinkFault, LinkFollowers, LinkUser, Pumped, ReadRole, UpstreamLink,
 };
 
 /// Why links end at the deadline of a drain.
@@ -62,6 +62,10 @@ pub(super) struct LinkCell {
     pub(super) cut_off: Cell<Option<&'static str>>,
     /// Another one has taken its place, or it is over: nothing new goes over it.
     pub(super) is_retired: Cell<bool>,
+    /// The link has come to its end.
+    is_over: Cell<bool>,
+    /// Who waits until this one has written.
+    followers: RefCell<LinkFollowers<Weak<LinkCell>>>,
     /// Requests are held: it ends when it has nothing to do, unless they go there again before.
     pub(super) is_left: Cell<bool>,
 }
@@ -93,6 +97,8 @@ impl LinkCell {
             is_dirty: Cell::new(false),
             cut_off: Cell::new(None),
             is_retired: Cell::new(false),
+            is_over: Cell::new(false),
+            followers: RefCell::default(),
             is_left: Cell::new(false),
         }
     }
@@ -167,10 +173,50 @@ impl LinkCell {
     pub(super) fn close(&self) {
         *self.transport.borrow_mut() = None;
         *self.waker.borrow_mut() = None;
+        self.is_over.set(true);
+        self.tell_followers(u64::MAX);
+    }
+
+    /// Whether its socket has not taken all of this number of bytes, and may still.
+    pub(super) fn has_to_write(&self, until: u64) -> bool {
+        !self.is_over.get() && self.link.borrow().written() < until
+    }
+
+    /// Another link sends nothing of a connection before this one has written this number of bytes,
+    /// or has come to its end.
+    pub(super) fn be_followed(&self, link: &Rc<Self>, connection: u64, until: u64) {
+        if !self.has_to_write(until) {
+            return;
+        }
+        // Nobody else is there as long as it is named here.
+        let own = (connection, Rc::as_ptr(link) as usize);
+        let is_new = (self.followers.borrow_mut()).follow(own, until, Rc::downgrade(link));
+        if is_new {
+            link.link.borrow_mut().hold(connection);
+        }
+    }
+
+    pub(super) fn tell_followers(&self, written: u64) {
+        let over = self.followers.borrow_mut().take(written);
+        for (connection, link) in over {
+            if let Some(link) = link.upgrade() {
+                link.link.borrow_mut().let_go(connection);
+                link.wake();
+            }
+        }
     }
 
     /// Writes what the socket takes; true if that is all.
     fn write(&self) -> io::Result<bool> {
+        let written = self.write_some();
+        if !self.followers.borrow().is_empty() {
+            let written = self.link.borrow().written();
+            self.tell_followers(written);
+        }
+        written
+    }
+
+    fn write_some(&self) -> io::Result<bool> {
         let mut link = self.link.borrow_mut();
         let mut transport = self.transport.borrow_mut();
         let Some(transport) = transport.as_mut() else {

@@ -18,6 +18,7 @@
 //! | `cell` | one link with its socket |
 //! | `again` | what is sent again, or later than it came |
 //! | `reads` | SELECTs that replicas answer |
+//! | `moving` | how a client goes from one link to another |
 //! | `refusals` | what requests are told that go over no link |
 //! | `drain` | what becomes of them when their upstream is drained |
 //! | `pins` | clients that have links of their own |
@@ -36,6 +37,7 @@ mod deliveries;
 mod drain;
 mod entries;
 mod hub;
+mod moving;
 mod opening;
 mod pause;
 mod pins;

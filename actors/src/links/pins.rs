@@ -88,7 +88,7 @@ impl Taking<'_> {
             return Ok(());
         };
         let key = caller.key(entry.session, entry.stream);
-        if !caller.is_pinned() && key.stream != 0 && caller.bound_to(key).is_some() {
+        if !caller.is_pinned() && key.stream != 0 && caller.may_be_open(key) {
             let text = "vestibule does not support a session's first setting in a transaction";
             return Err(Error::new(ErrorCode::UNSUPPORTED, text));
         }
@@ -103,13 +103,21 @@ impl Taking<'_> {
             reason: PinReason::Settings,
             since: Some(self.worker.shared.clock.now()),
         };
-        caller.pin(pin, entry.session, claims, &mut self.told.aborted);
+        caller.pin(pin);
         self.hub.has_pins = true;
         Ok(())
     }
 }
 
 impl SessionCaller {
+    /// From here on, it has links of its own: the next request opens one.
+    fn pin(&mut self, pin: Pin) {
+        if self.pin.is_none() {
+            self.pin = Some(pin);
+            self.is_outdated = true;
+        }
+    }
+
     /// Shares links again, if it has one of its own for nothing: it has set nothing, nothing that
     /// sets something is under way, and the link that it had, if it had one, is over.
     pub(super) fn unpin_unused(&mut self, claims: &Claims) {
@@ -135,7 +143,7 @@ impl Hub {
         let Some(caller) = caller else { return };
         cell.address.set(Some(caller.address));
         let key = caller.key(session, 0);
-        for SettingRequest { code, body } in caller.settings.iter() {
+        for SettingRequest { code, body } in caller.settings.iter(|own| claims.is_started(own)) {
             let body = ForwardBody::Own(body.clone());
             // It is charged for as when it was sent first.
             let kind = match *code == EXECUTE {

@@ -10,7 +10,6 @@ use std::rc::Rc;
 
 use vestibule_wire::Error;
 
-use super::callers::Leaving;
 use super::cell::LinkCell;
 use super::entries::{body_of, forward_of, meaning};
 use super::hub::{Hub, Links};
@@ -26,8 +25,8 @@ use crate::messages::tx::{
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::{TakeBatch, UnsentBegin};
 use crate::upstream::{
-    ClientStream, Destination, Forward, ForwardBody, KeptRequest, ParkedRequest, ReplicaRead,
-    SessionRequest, StreamStep,
+    ClientStream, Destination, Forward, ForwardBody, KeptRequest, ReplicaRead, SessionRequest,
+    StreamStep,
 };
 
 /// A batch as it is taken.
@@ -248,7 +247,9 @@ impl Taking<'_> {
             Destination::To(own.incarnation) == self.destination && !own.is_retired.get()
         };
         match caller.link.as_ref().filter(is_good) {
-            Some(link) if caller.leaving.is_none() => Ok((link.clone(), key)),
+            Some(link) if caller.leaving.is_none() && !caller.is_outdated => {
+                Ok((link.clone(), key))
+            }
             _ => self.other_link_of(key).map(|link| (link, key)),
         }
     }
@@ -259,12 +260,9 @@ impl Taking<'_> {
         let (links, session) = (self.links, key.session);
         let caller = self.hub.callers.get_mut(session);
         let caller = caller.ok_or(NoLink::NoUpstream)?;
-        let may_finish = |own: &LinkCell| links.may_finish(own);
-        caller.leave_finished(session, may_finish, self.claims, &mut self.told.aborted);
-        if key.stream != 0
-            && let Some(link) = caller.bound_to(key)
-            && links.may_finish(link)
-        {
+        let (seen, may_finish) = (links.seen.get(), |own: &LinkCell| links.may_finish(own));
+        caller.leave_finished(seen, may_finish, self.claims, &mut self.told.aborted);
+        if let Some(link) = caller.bound_to(links, key) {
             return Ok(link.clone());
         }
         let target = match self.destination {
@@ -275,16 +273,8 @@ impl Taking<'_> {
         caller.unpin_unused(self.claims);
         let client = caller.client();
         let link = links.find_link(self.hub, &client, session, target, self.worker)?;
-        if let Some(caller) = self.hub.callers.get_mut(session)
-            && !caller
-                .link
-                .as_ref()
-                .is_some_and(|own| Rc::ptr_eq(own, &link))
-        {
-            let may_finish = |own: &LinkCell| links.may_finish(own);
-            let aborted = &mut self.told.aborted;
-            caller.move_to(link.clone(), session, may_finish, self.claims, aborted);
-        }
+        let aborted = &mut self.told.aborted;
+        links.enter(self.hub, session, &link, self.claims, aborted);
         Ok(link)
     }
 
@@ -351,11 +341,13 @@ impl Hub {
             return true;
         };
         let key = caller.key(cancel.session.index, cancel.stream);
-        let Some(link) = caller.bound_to(key).or(caller.link.as_ref()).cloned() else {
+        let abort = |link: &Rc<LinkCell>| {
+            let behind = link.link.borrow_mut().abort(key, begin, claims);
+            behind.map(|behind| (link.clone(), behind))
+        };
+        let Some((link, behind)) = caller.links().find_map(abort) else {
             return false;
         };
-        let behind = link.link.borrow_mut().abort(key, begin, claims);
-        let Some(behind) = behind else { return false };
         caller
             .lost
             .add(key.stream, OrphanFate::Aborted(error.clone()));
@@ -371,46 +363,10 @@ impl Hub {
         link.wake();
         true
     }
-
-    /// A request in a stream that has waited for an upstream goes over this link, as all of its
-    /// session do from now on. False if it is answered here.
-    pub(super) fn enter_stream(
-        &mut self,
-        worker: &WorkerCell,
-        own: &ParkedRequest,
-        link: &Rc<LinkCell>,
-        may_finish: impl Fn(&LinkCell) -> bool,
-        told: &mut Told,
-    ) -> bool {
-        let forward = &own.request.forward;
-        let (key, session) = (forward.key, forward.key.session);
-        let caller = self.callers.get_mut(session);
-        let caller = caller.filter(|own| own.key(session, key.stream) == key);
-        let Some(caller) = caller.filter(|caller| caller.client() == own.client) else {
-            let error = Leaving::Login.error();
-            told.answers.push((forward.id, forward.sync, Err(error)));
-            return false;
-        };
-        let claims = &worker.shared.counters[worker.index].claims;
-        caller.leave_finished(session, &may_finish, claims, &mut told.aborted);
-        if !caller
-            .link
-            .as_ref()
-            .is_some_and(|own| Rc::ptr_eq(own, link))
-        {
-            caller.move_to(link.clone(), session, may_finish, claims, &mut told.aborted);
-        }
-        let max = transactions_max(worker);
-        let answer = caller.answer_in_stream(meaning(forward), key, link, max);
-        let goes = answer.is_none();
-        told.answers
-            .extend(answer.map(|own| (forward.id, forward.sync, own)));
-        goes
-    }
 }
 
 /// How many transactions of a connection may be open.
-fn transactions_max(worker: &WorkerCell) -> usize {
+pub(super) fn transactions_max(worker: &WorkerCell) -> usize {
     let quotas = &worker.shared.config.quotas;
     quotas.transactions_per_connection_max
 }

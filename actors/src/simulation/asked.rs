@@ -17,6 +17,8 @@ pub(super) enum What {
     Read(u64),
     /// A write outside of transactions.
     Write(u64),
+    /// A setting, which counts for what its client asks from then on.
+    Setting,
     /// Something that may never end by itself.
     Unending,
     /// A write in several steps of a procedure.

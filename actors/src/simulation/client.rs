@@ -19,6 +19,9 @@ use crate::testing::pipe::ClientEnd;
 use crate::testing::{Frame, RequestBuilder};
 
 mod judge;
+mod set;
+
+pub(super) use set::SETTINGS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -76,6 +79,8 @@ pub(super) struct Client {
     is_memory_short: bool,
     /// The client has sent half a frame, or closed its half, and will never send anything again.
     pub(super) is_mute: bool,
+    /// Something that it has set is accepted.
+    pub(super) has_set: bool,
     /// The client has closed its half.
     pub(super) has_ended: bool,
     /// Messages in chunks, if it takes them.
@@ -108,6 +113,7 @@ impl Client {
             is_narrow,
             is_memory_short,
             is_mute: false,
+            has_set: false,
             has_ended: false,
             chunks: None,
             chunked: Chunked::default(),

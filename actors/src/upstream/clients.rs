@@ -33,6 +33,8 @@ struct ClientLoad {
     calls: usize,
     /// What it has seen.
     marks: ReadMarks,
+    /// The number of the last request that it had sent when it came to go over another link.
+    moved: u64,
 }
 
 #[cfg(test)]
@@ -64,6 +66,7 @@ impl Clients {
             connection,
             gauge,
             calls: before.as_ref().map_or(0, |own| own.calls),
+            moved: before.as_ref().map_or(0, |own| own.moved),
             marks: before.map(|own| own.marks).unwrap_or_default(),
         });
     }
@@ -143,6 +146,16 @@ impl Clients {
         self.with(key, |own| own.calls += 1);
     }
 
+    /// A client goes over another link than before from now on, and this was the last request.
+    pub(crate) fn note_move(&self, key: ClientStream, last: u64) {
+        self.with(key, |own| own.moved = last);
+    }
+
+    /// Whether a client may have sent something over another link since a request of this number.
+    pub(super) fn has_moved_since(&self, key: ClientStream, number: u64) -> bool {
+        self.with(key, |own| own.moved >= number).unwrap_or(true)
+    }
+
     /// What a client has seen.
     pub(crate) fn marks(&self, key: ClientStream) -> ReadMarks {
         self.with(key, |own| own.marks).unwrap_or_default()
@@ -191,7 +204,12 @@ mod tests {
         own.begin_call(key(7));
         let now = Instant::now();
         own.answered_by_writer(key(7), now);
+        own.note_move(key(7), 4);
         own.set(3, 7, Arc::default());
+        assert_eq!(
+            [4, 5].map(|number| own.has_moved_since(key(7), number)),
+            [true, false]
+        );
         assert_eq!(own.marks(key(7)).writer, Some(now));
         assert_eq!(own.calls(key(7)), 2, "it has logged in again");
         own.set(3, 8, Arc::default());

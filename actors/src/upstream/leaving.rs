@@ -10,6 +10,7 @@
 //! A BEGIN that waits counts: where it is left behind, what comes in its stream is not to be done
 //! without it.
 
+use std::collections::BTreeSet;
 use std::iter;
 
 use bytes::Bytes;
@@ -18,56 +19,70 @@ use super::kept::ForwardBody;
 use super::link::UpstreamLink;
 use super::streams::{ClientStream, LostStream, StreamStep};
 use super::waiting::Forward;
-use crate::cells::claims::{Claims, RequestId};
+use crate::cells::claims::{Claims, RequestId, RequestPhase};
+
+/// In which streams a connection leaves a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamsLeft {
+    /// Where something may be open: what waits in the others is taken elsewhere.
+    Open,
+    /// In all of them: what waits is sent here, and nothing comes behind it.
+    All,
+}
 
 impl<L> UpstreamLink<L> {
     /// How many transactions of a connection may be open here, now or when what waits is sent.
     pub(crate) fn open_of(&self, connection: u64) -> usize {
-        match self.waiting.is_empty() {
-            true => self.streams.open_of(connection),
-            false => self.open_behind_all(connection).len(),
+        match self.waiting.has_of(connection) {
+            false => self.streams.open_of(connection),
+            true => self.open_behind_all(connection).len(),
         }
     }
 
     /// Where a transaction of a connection may be open when what waits is sent.
     fn open_behind_all(&self, connection: u64) -> Vec<LostStream> {
-        let unsent = self.waiting.iter();
-        let steps = unsent.map(|own| (own.key, own.step, own.id));
+        let unsent = self.waiting.of(connection);
+        let steps = unsent.iter().map(|own| (own.key, own.step, own.id));
         self.streams.open_behind(connection, steps)
     }
 
     /// Whether a transaction may be open in a stream, now or when what waits is sent.
     pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
-        match self.waiting.is_empty() {
-            true => self.streams.may_be_open(key),
-            false => {
+        match self.waiting.has_of(key.connection) {
+            false => self.streams.may_be_open(key),
+            true => {
                 let open = self.open_behind_all(key.connection);
                 open.iter().any(|own| own.key == key)
             }
         }
     }
 
-    /// A session does not use this link any more: what it may have left open in its streams is
-    /// rolled back, behind what it has sent. Returns where its client has not ended what may be
-    /// open, or will be when what waits is sent.
+    /// A connection leaves this link: in these streams, what it may have left open is rolled back,
+    /// behind what waits. Returns where its client has not ended what may be open, or will be when
+    /// what waits is sent.
     pub(crate) fn leave(
         &mut self,
-        session: u32,
         connection: u64,
+        which: StreamsLeft,
         claims: &Claims,
     ) -> Vec<LostStream> {
-        let lost = self.open_behind_all(connection);
         // An end that waits may be taken back still.
         let open = self.streams.open_behind(connection, iter::empty());
-        let mut keys: Vec<_> = open.iter().map(|own| own.key).collect();
-        let waiting = self.waiting.iter().filter(|own| {
-            let is_its = (own.key.session, own.key.connection) == (session, connection);
-            is_its && own.key.stream != 0 && own.step.may_begin()
-        });
-        keys.extend(waiting.map(|own| own.key));
-        keys.sort_unstable();
-        keys.dedup();
-        keys.into_iter().for_each(|key| self.roll_back(key, claims));
+        let mut keys: BTreeSet<_> = open.iter().map(|own| own.key).collect();
+        let mut waiting = self.waiting.of(connection);
+        waiting.retain(|own| own.is_ours() || claims.phase(own.id) == Some(RequestPhase::Queued));
+        for own in waiting.iter().filter(|own| own.key.stream != 0) {
+            if own.is_ours() {
+                // It is rolled back already.
+                keys.remove(&own.key);
+            } else if which == StreamsLeft::All && own.step.may_begin() {
+                keys.insert(own.key);
+            }
+        }
+        let steps = waiting.iter().map(|own| (own.key, own.step, own.id));
+        let mut lost = self.streams.open_behind(connection, steps);
+        lost.retain(|own| keys.contains(&own.key));
+        keys.iter().for_each(|key| self.roll_back(*key, claims));
         lost
     }
 
@@ -90,7 +105,8 @@ impl<L> UpstreamLink<L> {
     ) -> Option<Vec<(Forward, Bytes)>> {
         let is_begin = |own: &Forward| own.id == begin && own.step == StreamStep::Begin;
         let is_open = self.streams.is_begun_by(key, begin);
-        if !is_open && !self.waiting.iter().any(is_begin) {
+        let waiting = self.waiting.of(key.connection);
+        if !is_open && !waiting.into_iter().any(is_begin) {
             return None;
         }
         let mut unsent = self.waiting.take_stream(key, &self.clients);

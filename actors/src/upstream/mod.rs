@@ -32,9 +32,12 @@
 //! | `link` | one connection of a worker, for one user |
 //! | `leaving` | what may be open in one, and how it is ended that a client leaves open |
 //! | `link_requests` | prepared statements over one, as its requests name them |
+//! | `moving` | what becomes of a connection's requests when it goes to another one |
+//! | `followers` | what waits until another connection has written |
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
 //! | `kept` | requests with their bodies |
+//! | `line` | those that wait in the order in which they came |
 //! | `queues` | those that wait for something that others need not wait for |
 //! | `parked` | requests that have no link to wait in |
 //! | `credits` | how much one of them may have to do at a time |
@@ -51,13 +54,16 @@ mod clients;
 mod config;
 mod credits;
 mod failover;
+mod followers;
 mod gateway;
 mod handshake;
 mod incoming;
 mod kept;
 mod leaving;
+mod line;
 mod link;
 mod link_requests;
+mod moving;
 mod outbox;
 mod owed;
 mod pace;
@@ -89,9 +95,11 @@ pub use config::{
 };
 pub(crate) use credits::{Credits, Kind, UserCredits};
 pub(crate) use failover::{Decision, Failover};
+pub(crate) use followers::LinkFollowers;
 pub(crate) use gateway::{Destination, GatewayCell, HAS_ID_SINCE, ScoutQuestion, UserQuestion};
 pub(crate) use handshake::{Handshake, LinkUser, Refusal};
 pub(crate) use kept::{ForwardBody, KeptRequest};
+pub(crate) use leaving::StreamsLeft;
 pub(crate) use link::{EndedLink, LinkFault, Pumped, ReadRole, RefusedRequest, Sink, UpstreamLink};
 pub(crate) use owed::OwedRequest;
 pub(crate) use pace::ProbePace;
@@ -105,7 +113,7 @@ pub(crate) use session_settings::{SessionSettings, SettingRequest};
 pub(crate) use sight::{HeldCounters, LinkCounters, ScoutReport, UpstreamSight};
 pub(crate) use sql_request::{StatementStep, with_text};
 pub(crate) use statements::ClientStatements;
-pub(crate) use streams::{ClientStream, LostStream, StreamStep};
+pub(crate) use streams::{ClientStream, LostStream, StreamStep, StreamsKept};
 pub use user_source::{ListedUsers, UpstreamUsers, UserListError};
 pub(crate) use users::{Asking, Judgment};
 pub(crate) use waiting::Forward;

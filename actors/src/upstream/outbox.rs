@@ -13,6 +13,8 @@ use crate::limits::{BUFFER_KEEP_MAX, LINK_COPY_MAX, LINK_PART_MAX};
 pub(crate) struct Outbox {
     parts: VecDeque<OutboxPart>,
     len: usize,
+    /// What is written, of all that there ever was.
+    written: u64,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,17 @@ impl Outbox {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// How many bytes are written, of all that there ever were.
+    #[inline]
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// How many will be when all that there is by now is written.
+    pub(crate) fn end(&self) -> u64 {
+        self.written + self.len as u64
     }
 
     /// Appends what `write` appends.
@@ -103,6 +116,7 @@ impl Outbox {
         };
         first.at += count;
         self.len -= count;
+        self.written += count as u64;
         if first.at < first.bytes().len() {
             return;
         }
@@ -186,6 +200,8 @@ mod tests {
                         own.wrote(count);
                     }
                 }
+                prop_assert_eq!(own.written(), left.len() as u64);
+                prop_assert_eq!(own.end(), came.len() as u64);
                 prop_assert_eq!(own.len(), came.len() - left.len());
                 prop_assert_eq!(own.is_empty(), own.front().is_empty());
             }

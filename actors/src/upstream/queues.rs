@@ -4,8 +4,9 @@
 //! ```text
 //!   a call without credit ─▶ a queue ─┬▶ ready: by the number of its first ── credit? ──▶ goes
 //!   a client that reads slowly ──────┤      ▲
-//!   a reply that it had no room for ─┘      │ it has read, or what was under way is answered
-//!                                     ─▶ slow ones: a reply's worth at a time
+//!   a reply that it had no room for ─┤      │ it has read, or what was under way is answered
+//!                                    │─▶ slow ones: a reply's worth at a time
+//!   another link has to write first ─┘─▶ held ones: when it has
 //! ```
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -34,6 +35,8 @@ pub(super) struct ConnectionQueues {
 struct ConnectionQueue {
     requests: VecDeque<UnsentRequest>,
     slow: Option<SlowClient>,
+    /// How many other links have something of this connection to write first.
+    held: usize,
     /// As which it is ready.
     ready: Option<(Kind, ReadyQueue)>,
 }
@@ -58,8 +61,11 @@ impl SlowClient {
 }
 
 impl ConnectionQueue {
-    /// Whether its first request may go, as far as its client is concerned.
+    /// Whether its first request may go, as far as its client and other links are concerned.
     fn may_send(&self, key: ClientStream, clients: &Clients) -> bool {
+        if self.held > 0 {
+            return false;
+        }
         let Some(slow) = &self.slow else {
             return true;
         };
@@ -114,7 +120,8 @@ impl ConnectionQueues {
         }
         let first = queue.requests.front().map(|own| (own.number, own.forward));
         let Some((number, forward)) = first else {
-            if queue.slow.as_ref().is_none_or(|own| own.under_way == 0) {
+            let is_slow = queue.slow.as_ref().is_some_and(|own| own.under_way > 0);
+            if !is_slow && queue.held == 0 {
                 self.queues.remove(&connection);
             }
             return;
@@ -159,6 +166,20 @@ impl ConnectionQueues {
             largest: UPSTREAM_REPLY_LARGE,
         });
         self.push_all_first(key, own, clients);
+    }
+
+    /// Nothing more of a connection goes before it is let go, as often as it is held.
+    pub(super) fn hold(&mut self, connection: u64, clients: &Clients) {
+        self.queues.entry(connection).or_default().held += 1;
+        self.look(connection, clients);
+    }
+
+    /// What was held goes on, unless it is held for something else too.
+    pub(super) fn let_go(&mut self, connection: u64, clients: &Clients) {
+        if let Some(queue) = self.queues.get_mut(&connection) {
+            queue.held = queue.held.saturating_sub(1);
+            self.look(connection, clients);
+        }
     }
 
     /// Requests that came before what is here of their connection wait as well.
@@ -239,23 +260,36 @@ impl ConnectionQueues {
         clients: &Clients,
         is_meant: impl Fn(&Forward) -> bool,
     ) -> Vec<UnsentRequest> {
-        let mut taken = Vec::new();
         let connections: Vec<u64> = self.queues.keys().copied().collect();
-        for connection in connections {
-            let Some(queue) = self.queues.get_mut(&connection) else {
-                continue;
-            };
-            let before = taken.len();
-            let all = std::mem::take(&mut queue.requests).into_iter();
-            let (own, kept): (Vec<_>, Vec<_>) = all.partition(|own| is_meant(&own.forward));
-            queue.requests = kept.into();
-            taken.extend(own);
-            if taken.len() > before {
-                self.len -= taken.len() - before;
-                self.look(connection, clients);
-            }
+        let connections = connections.into_iter();
+        let taken = connections.flat_map(|own| self.take_of(own, clients, &is_meant));
+        taken.collect()
+    }
+
+    /// The same of one connection.
+    pub(super) fn take_of(
+        &mut self,
+        connection: u64,
+        clients: &Clients,
+        is_meant: impl Fn(&Forward) -> bool,
+    ) -> Vec<UnsentRequest> {
+        let Some(queue) = self.queues.get_mut(&connection) else {
+            return Vec::new();
+        };
+        let all = std::mem::take(&mut queue.requests).into_iter();
+        let (taken, kept): (Vec<_>, Vec<_>) = all.partition(|own| is_meant(&own.forward));
+        queue.requests = kept.into();
+        if !taken.is_empty() {
+            self.len -= taken.len();
+            self.look(connection, clients);
         }
         taken
+    }
+
+    /// What waits of a connection, in its order.
+    pub(super) fn of(&self, connection: u64) -> impl Iterator<Item = &UnsentRequest> {
+        let queue = self.queues.get(&connection);
+        queue.into_iter().flat_map(|own| &own.requests)
     }
 
     /// Everything that waits, of each connection in its order.

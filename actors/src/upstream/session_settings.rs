@@ -121,9 +121,18 @@ impl SessionSettings {
         self.kept.is_empty() && self.pending.is_empty()
     }
 
-    /// All that are kept, in their order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &SettingRequest> {
-        self.kept.iter().map(|own| &own.request)
+    /// All by which another session is made the same, in their order: those that are kept, and
+    /// those that `are_sent` to the one before and not answered.
+    pub(crate) fn iter(
+        &self,
+        are_sent: impl Fn(RequestId) -> bool,
+    ) -> impl Iterator<Item = &SettingRequest> {
+        let sent = self.pending.iter();
+        let sent = sent.filter(|own| own.is_kept && are_sent(own.id));
+        let sent = sent.map(|own| &own.setting);
+        let mut all: Vec<_> = self.kept.iter().chain(sent).collect();
+        all.sort_by_key(|own| own.number);
+        all.into_iter().map(|own| &own.request)
     }
 }
 
@@ -164,15 +173,20 @@ mod tests {
             own.begin(*id, SET, request.clone()).unwrap();
         }
         own.end(ids[2], true);
+        let last_two = |id| id == ids[3] || id == ids[4];
+        assert!(own.iter(last_two).eq([&c, &a, &b]), "they are on their way");
         own.end(ids[0], true);
         own.end(ids[1], true);
-        assert!(own.iter().eq([&b, &c]), "the first came before");
+        assert!(own.iter(|_| false).eq([&b, &c]), "the first came before");
         own.end(ids[3], false);
-        assert!(own.iter().eq([&b, &c]), "the upstream has refused it");
+        assert!(
+            own.iter(|_| false).eq([&b, &c]),
+            "the upstream has refused it"
+        );
         own.end(ids[4], true);
-        assert!(own.iter().eq([&c, &b]));
+        assert!(own.iter(|_| false).eq([&c, &b]));
         own.end(ids[4], true);
-        assert!(own.iter().eq([&c, &b]));
+        assert!(own.iter(|_| false).eq([&c, &b]));
     }
 
     #[test]
@@ -187,7 +201,7 @@ mod tests {
         own.begin(ids[1], SET, prepared).unwrap();
         assert!(own.is_unused(|_| false), "nobody waits for it any more");
         own.end(ids[1], true);
-        assert_eq!(own.iter().count(), 0);
+        assert_eq!(own.iter(|_| true).count(), 0);
     }
 
     #[test]

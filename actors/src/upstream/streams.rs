@@ -28,6 +28,16 @@ pub(crate) struct ClientStream {
     pub(crate) stream: u64,
 }
 
+/// Which streams go on over the link that a connection has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamsKept {
+    /// All with something under way: the other link is a session of the same kind.
+    UnderWay,
+    /// All where a transaction may be open, and no others: what comes behind is to see what its
+    /// client has set.
+    Open,
+}
+
 /// What a request does to the transaction of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamStep {
@@ -79,6 +89,8 @@ struct BoundHere {
     slots: BTreeMap<u64, usize>,
     /// How many of them may have a transaction open.
     open: usize,
+    /// When something came to its end in one of them: as the how-many-th of the link.
+    ended: u64,
 }
 
 /// The streams that are bound to one link.
@@ -86,6 +98,8 @@ struct BoundHere {
 pub(crate) struct BoundStreams {
     slots: Slab<BoundStream>,
     connections: HashMap<u64, BoundHere>,
+    /// How often a transaction, or all that was under way, came to its end in a stream.
+    ended: u64,
 }
 
 impl BoundStreams {
@@ -107,6 +121,22 @@ impl BoundStreams {
     pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
         self.slot(key)
             .is_some_and(|slot| self.slots[slot].open != Openness::No)
+    }
+
+    /// Whether something is under way in a stream, or a transaction may be open.
+    pub(crate) fn has(&self, key: ClientStream) -> bool {
+        self.slot(key).is_some()
+    }
+
+    /// The same of any stream of a connection.
+    pub(crate) fn has_any_of(&self, connection: u64) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    /// What is another one when a transaction, or all that was under way, has come to its end in a
+    /// stream of a connection; `None` while none is bound.
+    pub(crate) fn ended_of(&self, connection: u64) -> Option<u64> {
+        self.connections.get(&connection).map(|own| own.ended)
     }
 
     /// Whether the transaction of a stream is the one that this BEGIN has begun.
@@ -164,8 +194,8 @@ impl BoundStreams {
         slot as u64 + 1
     }
 
-    /// The streams of a connection in which a transaction may be open when these steps of all
-    /// connections, which are in their order, are taken too.
+    /// The streams of a connection in which a transaction may be open when these steps of it, which
+    /// are in their order, are taken too.
     pub(crate) fn open_behind(
         &self,
         connection: u64,
@@ -173,26 +203,18 @@ impl BoundStreams {
     ) -> Vec<LostStream> {
         let here = self.connections.get(&connection);
         let slots = here.into_iter().flat_map(|own| own.slots.values());
-        let mut open: Vec<_> = slots.filter_map(|slot| self.lost(*slot)).collect();
-        for (key, step, id) in steps {
-            if key.connection != connection || key.stream == 0 {
-                continue;
-            }
-            let at = open.iter().position(|own| own.key == key);
-            match (step, at) {
-                (StreamStep::Begin, Some(at)) => open[at].begin = Some(id),
-                (StreamStep::Begin, None) => open.push(LostStream {
-                    key,
-                    begin: Some(id),
-                }),
-                (StreamStep::MayBegin, None) => open.push(LostStream { key, begin: None }),
-                (StreamStep::Commit | StreamStep::Rollback, Some(at)) => {
-                    open.swap_remove(at);
-                }
-                _ => {}
+        let open = slots.filter_map(|slot| self.lost(*slot));
+        let mut open: BTreeMap<_, _> = open.map(|own| (own.key, own.begin)).collect();
+        for (key, step, id) in steps.filter(|(key, ..)| key.stream != 0) {
+            match step {
+                StreamStep::Nothing => {}
+                StreamStep::Begin => drop(open.insert(key, Some(id))),
+                StreamStep::MayBegin => drop(open.entry(key).or_insert(None)),
+                StreamStep::Commit | StreamStep::Rollback => drop(open.remove(&key)),
             }
         }
-        open
+        let open = open.into_iter();
+        open.map(|(key, begin)| LostStream { key, begin }).collect()
     }
 
     /// The streams of all connections in which a transaction may be open.
@@ -218,7 +240,10 @@ impl BoundStreams {
     }
 
     fn bind(&mut self, key: ClientStream) -> usize {
-        let here = self.connections.entry(key.connection).or_default();
+        let here = (self.connections.entry(key.connection)).or_insert_with(|| BoundHere {
+            ended: self.ended,
+            ..BoundHere::default()
+        });
         *here.slots.entry(key.stream).or_insert_with(|| {
             self.slots.insert(BoundStream {
                 key,
@@ -234,6 +259,10 @@ impl BoundStreams {
         if let Some(here) = self.connections.get_mut(&own.key.connection) {
             here.open += usize::from(open != Openness::No);
             here.open -= usize::from(was_open);
+            if was_open && open == Openness::No {
+                self.ended += 1;
+                here.ended = self.ended;
+            }
         }
     }
 
@@ -246,6 +275,8 @@ impl BoundStreams {
         self.slots.remove(slot);
         if let Some(here) = self.connections.get_mut(&key.connection) {
             here.slots.remove(&key.stream);
+            self.ended += 1;
+            here.ended = self.ended;
             if here.slots.is_empty() {
                 self.connections.remove(&key.connection);
             }
@@ -325,30 +356,22 @@ mod tests {
         let mut own = BoundStreams::default();
         own.send(key(1, 1), Begin, id(1));
         own.send(key(1, 2), MayBegin, id(2));
-        let open = |steps: &[(u64, u64, StreamStep)]| {
+        let open = |steps: &[(u64, StreamStep)]| {
             let steps = steps.iter().zip(10..);
-            let steps = steps.map(|((of, stream, step), at)| (key(*of, *stream), *step, id(at)));
+            let steps = steps.map(|((stream, step), at)| (key(1, *stream), *step, id(at)));
             let open = own.open_behind(1, steps);
             let mut open: Vec<_> = open.iter().map(|own| (own.key.stream, own.begin)).collect();
             open.sort_unstable_by_key(|own| own.0);
             open
         };
         let now = [(1, Some(id(1))), (2, None)];
-        assert_eq!(
-            open(&[(1, 1, Nothing), (1, 0, MayBegin), (2, 3, Begin)]),
-            now
-        );
-        assert_eq!(open(&[(1, 1, Commit), (2, 2, Commit)]), now[1..]);
-        assert_eq!(open(&[(1, 2, Rollback), (1, 1, MayBegin)]), now[..1]);
-        assert_eq!(open(&[(1, 3, MayBegin)])[2], (3, None));
-        let again = [
-            (1, 1, Commit),
-            (1, 1, Begin),
-            (1, 1, Nothing),
-            (1, 2, Begin),
-        ];
+        assert_eq!(open(&[(1, Nothing), (0, MayBegin)]), now);
+        assert_eq!(open(&[(1, Commit)]), now[1..]);
+        assert_eq!(open(&[(2, Rollback), (1, MayBegin)]), now[..1]);
+        assert_eq!(open(&[(3, MayBegin)])[2], (3, None));
+        let again = [(1, Commit), (1, Begin), (1, Nothing), (2, Begin)];
         assert_eq!(open(&again), [(1, Some(id(11))), (2, Some(id(13)))]);
-        assert_eq!(open(&[(1, 3, Begin), (1, 3, Commit), (1, 3, Nothing)]), now);
+        assert_eq!(open(&[(3, Begin), (3, Commit), (3, Nothing)]), now);
     }
 
     #[test]

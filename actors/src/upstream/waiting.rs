@@ -2,8 +2,6 @@
 //! enough to do. They go in the order in which they came, but those that wait for the credit of a
 //! call, or for their client to read, let others pass, of other connections.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use vestibule_wire::keys::RequestType;
 
@@ -11,6 +9,7 @@ use super::again::Repeat;
 use super::clients::Clients;
 use super::credits::{Kind, UserCredits};
 use super::kept::{ForwardBody, KeptRequest};
+use super::line::WaitingLine;
 use super::queues::ConnectionQueues;
 use super::sql_request::StatementStep;
 use super::streams::{ClientStream, StreamStep};
@@ -111,13 +110,17 @@ impl UnsentRequest {
             body,
         }
     }
+
+    fn keep(self) -> KeptRequest {
+        KeptRequest::unsent(self.forward, ForwardBody::Own(self.body))
+    }
 }
 
 /// What waits in one link.
 #[derive(Debug)]
 pub(crate) struct UnsentRequests {
     /// What waits for the link, or for credits that are not those of calls.
-    others: VecDeque<UnsentRequest>,
+    others: WaitingLine<UnsentRequest>,
     /// Calls, what waits for clients, and what their connections sent behind that.
     queues: ConnectionQueues,
     last: u64,
@@ -128,7 +131,7 @@ pub(crate) struct UnsentRequests {
 impl Default for UnsentRequests {
     fn default() -> Self {
         Self {
-            others: VecDeque::new(),
+            others: WaitingLine::default(),
             queues: ConnectionQueues::default(),
             last: 0,
             bytes: 0,
@@ -178,7 +181,7 @@ impl UnsentRequests {
         if forward.kind == Kind::Call || self.queues.has(forward.key.connection) {
             self.queues.push(queued, clients);
         } else {
-            self.others.push_back(queued);
+            self.others.push(self.last, forward.key.connection, queued);
         }
         if self.len() >= self.sweep_at.0 || self.bytes >= self.sweep_at.1 {
             self.sweep(clients, is_wanted);
@@ -195,7 +198,7 @@ impl UnsentRequests {
         again: Option<(Forward, Bytes)>,
         clients: &Clients,
     ) {
-        let mut own = self.take_others_of(key.connection);
+        let mut own = self.others.take_of(key.connection, |_| true);
         if let Some((forward, body)) = again {
             self.bytes += body.len();
             own.insert(0, UnsentRequest::before_all(forward, body));
@@ -203,19 +206,11 @@ impl UnsentRequests {
         self.queues.slow_down(key, under_way, own, clients);
     }
 
-    fn take_others_of(&mut self, connection: u64) -> Vec<UnsentRequest> {
-        let others = std::mem::take(&mut self.others).into_iter();
-        let is_its = |own: &UnsentRequest| own.forward.key.connection == connection;
-        let (own, others): (Vec<_>, Vec<_>) = others.partition(is_its);
-        self.others = others.into();
-        own
-    }
-
     /// One that was sent, and is not done, waits once more: before all that its connection has sent
     /// behind it, whatever that waits for.
     pub(crate) fn push_first(&mut self, request: KeptRequest, clients: &Clients) {
         let KeptRequest { forward, body, .. } = request;
-        let mut own = self.take_others_of(forward.key.connection);
+        let mut own = (self.others).take_of(forward.key.connection, |_| true);
         self.bytes += body.len();
         own.insert(0, UnsentRequest::before_all(forward, body));
         self.queues.push_all_first(forward.key, own, clients);
@@ -247,6 +242,17 @@ impl UnsentRequests {
         self.queues.has_read(connection, clients)
     }
 
+    /// Another link has something of this connection to write first: nothing more of it goes before
+    /// that is told to be over.
+    pub(super) fn hold(&mut self, connection: u64, clients: &Clients) {
+        self.queues.hold(connection, clients);
+    }
+
+    /// The other link has written that.
+    pub(super) fn let_go(&mut self, connection: u64, clients: &Clients) {
+        self.queues.let_go(connection, clients);
+    }
+
     fn sweep(&mut self, clients: &Clients, is_wanted: impl Fn(RequestId) -> bool) {
         let is_kept = |own: &Forward| own.is_ours() || is_wanted(own.id);
         drop(self.take_where(clients, |own| !is_kept(own)));
@@ -262,10 +268,25 @@ impl UnsentRequests {
         clients: &Clients,
         is_meant: impl Fn(&Forward) -> bool,
     ) -> Vec<UnsentRequest> {
-        let all = std::mem::take(&mut self.others).into_iter();
-        let (mut taken, kept): (Vec<_>, Vec<_>) = all.partition(|own| is_meant(&own.forward));
-        self.others = kept.into();
+        let mut taken = self.others.take_where(|own| is_meant(&own.forward));
         taken.extend(self.queues.take_where(clients, is_meant));
+        self.taken(taken)
+    }
+
+    /// The same of one connection, for which the others are not looked at.
+    fn take_of(
+        &mut self,
+        connection: u64,
+        clients: &Clients,
+        is_meant: impl Fn(&Forward) -> bool,
+    ) -> Vec<UnsentRequest> {
+        let is_meant_here = |own: &UnsentRequest| is_meant(&own.forward);
+        let mut taken = self.others.take_of(connection, is_meant_here);
+        taken.extend(self.queues.take_of(connection, clients, is_meant));
+        self.taken(taken)
+    }
+
+    fn taken(&mut self, mut taken: Vec<UnsentRequest>) -> Vec<UnsentRequest> {
         self.bytes -= taken.iter().map(|own| own.body.len()).sum::<usize>();
         taken.sort_by_key(|own| own.number);
         taken
@@ -286,12 +307,19 @@ impl UnsentRequests {
             return Vec::new();
         }
         let taken = self.take_where(clients, |own| !own.is_ours() && is_meant(own));
-        let taken = taken.into_iter();
-        let unsent = |own: UnsentRequest| {
-            let body = ForwardBody::Own(own.body);
-            KeptRequest::unsent(own.forward, body)
-        };
-        taken.map(unsent).collect()
+        taken.into_iter().map(UnsentRequest::keep).collect()
+    }
+
+    /// The same of those of one connection.
+    pub(super) fn take_back_of(
+        &mut self,
+        connection: u64,
+        clients: &Clients,
+        is_meant: impl Fn(&Forward) -> bool,
+    ) -> Vec<KeptRequest> {
+        let is_meant = |own: &Forward| !own.is_ours() && is_meant(own);
+        let taken = self.take_of(connection, clients, is_meant);
+        taken.into_iter().map(UnsentRequest::keep).collect()
     }
 
     /// Takes out what a client has sent in a stream.
@@ -300,7 +328,8 @@ impl UnsentRequests {
         key: ClientStream,
         clients: &Clients,
     ) -> Vec<(Forward, Bytes)> {
-        let taken = self.take_where(clients, |own| own.key == key && !own.is_ours());
+        let is_its = |own: &Forward| own.key == key && !own.is_ours();
+        let taken = self.take_of(key.connection, clients, is_its);
         taken
             .into_iter()
             .map(|own| (own.forward, own.body))
@@ -316,12 +345,12 @@ impl UnsentRequests {
         if !credits.has_any() {
             return None;
         }
-        let other = self.others.front().map(|own| own.number);
+        let other = self.others.first();
         let queue = self.queues.next(credits, clients);
         let queued = match (other, queue) {
-            (Some(number), Some((first, _))) if number < first => self.others.pop_front()?,
+            (Some(number), Some((first, _))) if number < first => self.others.pop()?,
             (_, Some((_, connection))) => self.queues.pop(connection, clients)?,
-            _ => self.others.pop_front()?,
+            _ => self.others.pop()?,
         };
         self.bytes -= queued.body.len();
         if self.is_empty() {
@@ -329,6 +358,19 @@ impl UnsentRequests {
             self.sweep_at = (SWEEP_LEN_MIN, SWEEP_BYTES_MIN);
         }
         Some((queued.forward, queued.body))
+    }
+
+    /// Whether something of a connection waits.
+    pub(super) fn has_of(&self, connection: u64) -> bool {
+        self.others.has(connection) || self.queues.of(connection).next().is_some()
+    }
+
+    /// What waits of a connection, in its order.
+    pub(super) fn of(&self, connection: u64) -> Vec<&Forward> {
+        let all = self.others.of(connection).chain(self.queues.of(connection));
+        let mut all: Vec<_> = all.collect();
+        all.sort_by_key(|own| own.number);
+        all.into_iter().map(|own| &own.forward).collect()
     }
 
     /// Everything that waits, of each stream in its order: what is in a queue came behind what is
@@ -340,132 +382,4 @@ impl UnsentRequests {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::rc::Rc;
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE};
-    use crate::upstream::Credits;
-
-    pub(in crate::upstream) fn forward(session: u32, sync: u64, kind: Kind) -> Forward {
-        let key = ClientStream {
-            session,
-            connection: u64::from(session),
-            stream: 0,
-        };
-        Forward {
-            id: RequestId {
-                index: sync as u32,
-                generation: 1,
-            },
-            number: sync,
-            kind,
-            sync,
-            repeat: Repeat::Write,
-            ..Forward::of_ours(key, RequestType::Ping as u16)
-        }
-    }
-
-    fn push(own: &mut UnsentRequests, session: u32, sync: u64, kind: Kind) {
-        own.push(
-            forward(session, sync, kind),
-            ForwardBody::Part(b"body"),
-            &Clients::default(),
-            |_| true,
-        );
-    }
-
-    /// Credits of an upstream that has as many calls on its way as it may have, but for this
-    /// number.
-    fn credits(calls: usize) -> UserCredits {
-        let own = UserCredits::of(Rc::new(Credits::of_one(1, true, Arc::default())));
-        let max = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
-        (calls..max).for_each(|_| own.take(Kind::Call));
-        own
-    }
-
-    /// Takes out what goes, with credits for this number of calls.
-    fn pop_all(own: &mut UnsentRequests, calls: usize) -> Vec<u64> {
-        let (credits, clients) = (credits(calls), Clients::default());
-        let pop = || {
-            let (forward, _) = own.pop(&credits, &clients)?;
-            credits.take(forward.kind);
-            Some(forward.sync)
-        };
-        std::iter::from_fn(pop).collect()
-    }
-
-    #[test]
-    fn calls_let_others_pass_and_their_own_sessions_wait_behind_them() {
-        let mut own = UnsentRequests::default();
-        for (session, sync, kind) in [
-            (1, 1, Kind::Other),
-            (1, 2, Kind::Call),
-            (2, 3, Kind::Other),
-            (1, 4, Kind::Other),
-            (3, 5, Kind::Call),
-        ] {
-            push(&mut own, session, sync, kind);
-        }
-        assert_eq!(pop_all(&mut own, 0), [1, 3]);
-        assert!(own.may_pass(2) && !own.may_pass(1) && !own.may_pass(3));
-        assert_eq!(pop_all(&mut own, 10), [2, 4, 5]);
-        assert!(own.is_empty() && own.may_pass(1));
-        assert_eq!(own.bytes, 0);
-    }
-
-    #[test]
-    fn with_credit_for_all_they_go_as_they_came() {
-        let mut own = UnsentRequests::default();
-        let kind = |sync| [Kind::Call, Kind::Other][sync as usize % 2];
-        for sync in 0..10 {
-            push(&mut own, sync as u32, sync, kind(sync));
-        }
-        assert_eq!(pop_all(&mut own, 10), (0..10).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn what_nobody_waits_for_takes_no_room_for_long() {
-        let (mut own, clients) = (UnsentRequests::default(), Clients::default());
-        for sync in 0..10_000 {
-            let kind = [Kind::Call, Kind::Other][sync as usize % 2];
-            let body = ForwardBody::Own(vec![0; 100].into());
-            own.push(forward(7, sync, kind), body, &clients, |_| false);
-            assert!(own.len() <= SWEEP_LEN_MIN);
-        }
-        let body = ForwardBody::Own(vec![0; SWEEP_BYTES_MIN].into());
-        own.push(forward(7, 0, Kind::Other), body, &clients, |_| false);
-        assert!(own.is_empty() && own.may_pass(7));
-    }
-
-    #[test]
-    fn what_is_taken_back_is_what_clients_have_sent_and_in_its_order() {
-        let (mut own, clients) = (UnsentRequests::default(), Clients::default());
-        let in_stream = |sync, kind, stream| {
-            let mut forward = forward(7, sync, kind);
-            forward.key.stream = stream;
-            forward
-        };
-        let all = [
-            in_stream(1, Kind::Call, 1),
-            in_stream(2, Kind::Other, 2),
-            in_stream(3, Kind::Other, 1),
-            Forward::rollback(in_stream(0, Kind::Other, 1).key),
-        ];
-        for forward in all {
-            own.push(forward, ForwardBody::Part(b"body"), &clients, |_| true);
-        }
-        let taken = own.take_stream(all[0].key, &clients);
-        let syncs: Vec<_> = taken.iter().map(|(forward, _)| forward.sync).collect();
-        assert_eq!((syncs, own.len()), (vec![1, 3], 2));
-        let taken = own.take_back(&clients);
-        assert!(taken.iter().map(|own| own.forward.id).eq([all[1].id]));
-        own.sweep(&clients, |_| false);
-        assert_eq!(
-            own.pop(&credits(1), &clients).map(|(forward, _)| forward),
-            Some(all[3])
-        );
-        assert!(own.may_pass(7));
-    }
-}
+pub(super) mod tests;

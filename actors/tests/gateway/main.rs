@@ -11,6 +11,7 @@ mod formats;
 mod gone;
 mod greedy;
 mod large;
+mod moves;
 mod pinned;
 mod pins;
 mod reconnect;

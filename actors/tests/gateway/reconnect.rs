@@ -9,7 +9,7 @@ use crate::upstream::{FakeUpstream, upstreams};
 use crate::{DONE, ask, eval, on_one_thread};
 
 /// Has an operator ask for new connections, and waits until the ones that there are end.
-fn reconnect(server: &TestServer<Gateway>) {
+pub(crate) fn reconnect(server: &TestServer<Gateway>) {
     let told = server.connect().call_with("vestibule.reconnect", &("a",));
     assert_eq!(told.code, 0);
     server.wait_until("they come to their ends", || {

@@ -10,7 +10,7 @@ use vestibule_actors::wire::keys::RequestType;
 use crate::pins::set;
 use crate::streams::{held, rollback};
 use crate::upstream::{Asked, FakeUpstream, upstreams};
-use crate::{DONE, ask, eval, on_one_thread};
+use crate::{DONE, eval, on_one_thread};
 
 /// A request in the stream that was lost when requests came to be held.
 fn request(kind: RequestType, sync: u64) -> RequestBuilder {
@@ -175,26 +175,29 @@ fn who_sets_something_while_a_begin_waits_has_its_transaction_behind_it() {
     let server = on_one_thread(upstreams(&[("a", upstream.address)]));
     let mut peer = server.connect();
     let sleeping = waiting_begin(&mut peer, &upstream);
-    let own = ask(&mut peer, &upstream, &set(3, "on"));
-    assert_ne!(own, sleeping[0].connection);
-    [write(4), commit(5)].iter().for_each(|own| peer.send(own));
+    [set(3, "on"), write(4), commit(5)]
+        .iter()
+        .for_each(|own| peer.send(own));
     peer.ping();
     assert!(upstream.try_asked().is_none(), "they wait behind BEGIN");
     sleeping[0].reply(DONE);
-    let asked = [(); 4].map(|()| upstream.asked());
+    let asked = [(); 5].map(|()| upstream.asked());
     asked.iter().for_each(|own| own.reply(DONE));
+    let connection = asked[0].connection;
+    assert_ne!(connection, sleeping[0].connection);
     let types = asked.map(|own| (own.header.request_type, own.connection));
     let all = [
         RequestType::Eval,
         RequestType::Begin,
+        RequestType::Update,
         RequestType::Replace,
         RequestType::Commit,
     ];
-    assert_eq!(types, all.map(|kind| (kind as u64, sleeping[0].connection)));
-    let mut told = [(); 5].map(|()| {
+    assert_eq!(types, all.map(|kind| (kind as u64, connection)));
+    let mut told = [(); 6].map(|()| {
         let own = peer.receive();
         (own.sync, code(&own))
     });
     told.sort_unstable();
-    assert_eq!(told, [1, 1, 2, 4, 5].map(|sync| (sync, None)));
+    assert_eq!(told, [1, 1, 2, 3, 4, 5].map(|sync| (sync, None)));
 }

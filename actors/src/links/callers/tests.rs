@@ -12,8 +12,8 @@ use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::links::deliveries::LargeAnswer;
 use crate::upstream::{
-    Credits, Forward, ForwardBody, Incarnation, LinkUser, OwedRequest, Sink, StreamStep,
-    UpstreamLink, UserCredits,
+    Credits, Destination, Forward, ForwardBody, Incarnation, LinkUser, OwedRequest, Sink,
+    StreamStep, UpstreamLink, UserCredits,
 };
 
 /// A link is greeted, and nothing is answered over it.
@@ -65,7 +65,10 @@ fn leaving() -> (SessionCaller, Rc<LinkCell>) {
         pin: None,
         settings: SessionSettings::default(),
         link: None,
+        is_outdated: false,
         leaving: None,
+        looked: None,
+        behind: Vec::new(),
         lost: OrphanedTransactions::default(),
         uses_streams: true,
     };
@@ -96,7 +99,12 @@ fn begin(cell: &LinkCell, claims: &Claims) -> RequestId {
 fn the_link_before_is_forgotten_when_nothing_is_open_there() {
     let (mut own, cell) = leaving();
     let mut aborted = Vec::new();
-    own.leave_finished(0, |_| true, &Claims::new(1), &mut aborted);
+    own.leave_finished(
+        Destination::Nowhere,
+        |_| true,
+        &Claims::new(1),
+        &mut aborted,
+    );
     assert!(own.leaving.is_none() && aborted.is_empty());
     assert_eq!(Rc::strong_count(&cell), 1);
 }
@@ -107,10 +115,10 @@ fn what_is_open_on_the_link_before_is_lost_as_soon_as_it_may_not_come_to_its_end
     let (mut own, cell) = leaving();
     let (claims, mut aborted) = (Claims::new(1), Vec::new());
     let begun = begin(&cell, &claims);
-    own.leave_finished(0, |_| true, &claims, &mut aborted);
-    assert!(own.bound_to(KEY).is_some() && aborted.is_empty());
-    own.leave_finished(0, |_| false, &claims, &mut aborted);
-    assert!(own.bound_to(KEY).is_none());
+    own.leave_finished(Destination::Nowhere, |_| true, &claims, &mut aborted);
+    assert!(own.may_be_open(KEY) && aborted.is_empty());
+    own.leave_finished(Destination::Nowhere, |_| false, &claims, &mut aborted);
+    assert!(!own.may_be_open(KEY));
     let told: Vec<_> = aborted.iter().map(|own| own.begin).collect();
     assert_eq!(told, [begun]);
     let mut answer = |request| {

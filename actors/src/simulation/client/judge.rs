@@ -24,6 +24,7 @@ impl Client {
         let verdict = verdict_of(told);
         match what {
             What::Nothing | What::Unending | What::Rollback(_) => {}
+            What::Setting => self.has_set |= told == Told::Done,
             What::Login(user) => {
                 if told == Told::Done {
                     self.user = user;

@@ -32,6 +32,16 @@ pub(super) fn row(key: u64, size: usize) -> Vec<u8> {
     body
 }
 
+/// The number that the only operation of an UPDATE sets.
+pub(super) fn value_of(ops: &[u8]) -> u64 {
+    let mut reader = Reader::new(ops);
+    assert_eq!(reader.read_array_len(), Ok(1));
+    assert_eq!(reader.read_array_len(), Ok(3));
+    assert_eq!(reader.read_str_bytes(), Ok(&b"="[..]));
+    reader.skip().expect("a field");
+    reader.read_uint().expect("a number")
+}
+
 /// The number that an array begins with.
 pub(super) fn first_uint(array: &[u8]) -> u64 {
     let mut reader = Reader::new(array);

@@ -61,6 +61,7 @@ impl GatewayWorld {
                     What::Commit(_) => &mut stats.commits,
                     What::Rollback(_) => &mut stats.rollbacks,
                     What::Login(_) => &mut stats.logins,
+                    What::Setting => &mut stats.settings,
                     _ => &mut stats.told,
                 };
                 *told_of.entry(told).or_default() += 1;

@@ -28,6 +28,8 @@ pub(super) struct Connected {
     pub(super) user: String,
     /// The client whose writes have come over it, if any has.
     pub(super) client: Option<u64>,
+    /// The client that has set something for it, if one has.
+    pub(super) set_by: Option<u64>,
     pub(super) is_over: bool,
 }
 
@@ -64,6 +66,7 @@ impl Connected {
             answered: None,
             user: GUEST.to_owned(),
             client: None,
+            set_by: None,
             is_over: false,
         }
     }

@@ -19,6 +19,8 @@ struct Sent {
     at: Instant,
     connection: u64,
     user: &'static str,
+    /// The client knew that something was set for it.
+    has_set: bool,
 }
 
 /// What all upstreams share, as if everything was replicated at once: who loses what it has
@@ -39,6 +41,9 @@ pub(super) struct Fates {
     pub(super) accounts: Accounts,
     /// Whether each client has connections upstream of its own.
     pub(super) is_pinned: bool,
+    /// Whether new connections are asked for, and clients set something: streams go on over others
+    /// then than all else.
+    pub(super) has_new_links: bool,
     /// Where requests went: since when.
     destinations: Vec<(Instant, Destination)>,
     /// How often that has changed.
@@ -67,6 +72,7 @@ impl Fates {
             leaving_until: vec![None; upstreams],
             accounts,
             is_pinned,
+            has_new_links: false,
             sent: Vec::new(),
             arrived: BTreeMap::new(),
             excused: BTreeSet::new(),
@@ -111,6 +117,7 @@ impl Fates {
             at: self.now,
             connection: client.connection,
             user: client.user,
+            has_set: client.has_set,
         };
         self.sent.resize(self.ledger.key_count(), sent);
     }
@@ -155,11 +162,13 @@ impl Fates {
             connection,
             user,
             at,
+            has_set,
         } = self.sent[key as usize];
         if own.user != user {
             let fault = format!("key {key} of {user} comes as {}", own.user);
             self.ledger.fault(fault);
         }
+        self.check_settings(own, (connection, stream, key), has_set);
         let before = own.client.replace(connection);
         if self.is_pinned && before.is_some_and(|own| own != connection) {
             let fault = format!("key {key} of {connection} comes over what was {before:?}'s");
@@ -170,7 +179,9 @@ impl Fates {
             .entry((connection, user, upstream))
             .or_default();
         let of_stream = own.open.get(&stream).and_then(|keys| keys.last());
-        let before = of_stream.copied().unwrap_or_default().max(*last);
+        let is_apart = self.has_new_links && stream != 0;
+        let of_all = if is_apart { 0 } else { *last };
+        let before = of_stream.copied().unwrap_or_default().max(of_all);
         if before > key && !self.excused.contains(&connection) {
             let fault = format!("connection {connection}: key {key} comes behind key {before}");
             self.ledger.fault(fault);
@@ -178,8 +189,26 @@ impl Fates {
         // A transaction may come to its end at an upstream that is being drained: ahead of what is
         // held meanwhile, which is until the drain is over if no other upstream takes changes.
         let is_ahead = own.open.contains_key(&stream) && self.leaving_until[upstream] >= Some(at);
-        if !is_ahead {
+        if !is_ahead && !is_apart {
             *last = key.max(*last);
+        }
+    }
+
+    /// What a client has set counts for what it sends from then on, and for nothing of others. A
+    /// stream may go on where it was begun before.
+    fn check_settings(
+        &mut self,
+        own: &Connected,
+        (connection, stream, key): (u64, u64, u64),
+        has_set: bool,
+    ) {
+        let is_there = own.set_by == Some(connection);
+        if own.set_by.is_some() && !is_there || has_set && stream == 0 && !is_there {
+            let fault = format!(
+                "key {key} of {connection} comes where {:?} is set",
+                own.set_by
+            );
+            self.ledger.fault(fault);
         }
     }
 

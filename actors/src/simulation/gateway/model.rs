@@ -7,14 +7,15 @@ use vestibule_wire::header::Header;
 use vestibule_wire::keys::{CODE_ERROR, REQUEST_VOTE, RequestType};
 use vestibule_wire::msgpack::{write_bool, write_map_len, write_str};
 use vestibule_wire::reply::{ReplyHeader, write_event};
-use vestibule_wire::request::{Auth, Body, decode};
+use vestibule_wire::request::{Auth, Body, IdOrName, decode};
 use vestibule_wire::{ErrorCode, Uuid, events, greeting};
 
 use super::accounts::Accounts;
-use super::bodies::{ballot, first_uint, info, row};
+use super::bodies::{ballot, first_uint, info, row, value_of};
 use super::connected::{Answer, Connected, Late};
 use super::fates::Fates;
 use super::network;
+use crate::simulation::client::SETTINGS;
 use crate::simulation::engine::LARGE_REPLY;
 use crate::simulation::random::Random;
 
@@ -47,6 +48,9 @@ pub(super) struct UpstreamModel {
     connections: Vec<Connected>,
     /// The connection of the next COMMIT or ROLLBACK is lost: before it is done, or behind that.
     loses_at_end: Option<bool>,
+    /// Connections are read in the order in which they came, and those that are over first: as
+    /// kernels hand them over.
+    pub(super) is_orderly: bool,
     random: Random,
 }
 
@@ -86,6 +90,7 @@ impl UpstreamModel {
             schema_version: 80 + index as u64,
             connections: Vec::new(),
             loses_at_end: None,
+            is_orderly: false,
             random,
         }
     }
@@ -163,7 +168,10 @@ impl UpstreamModel {
             return;
         }
         let index = self.random.index(self.connections.len());
-        let own = self.connections.swap_remove(index);
+        let own = match self.is_orderly {
+            true => self.connections.remove(index),
+            false => self.connections.swap_remove(index),
+        };
         if self.random.once_in(2) {
             own.end.send(&[0xce, 0, 0, 0, 60, 0x83, 0]);
         }
@@ -254,6 +262,9 @@ impl UpstreamModel {
             self.connections.push(Connected::new(end));
         }
         let mut connections = std::mem::take(&mut self.connections);
+        if self.is_orderly {
+            connections.sort_by_key(|own| !own.end.is_over());
+        }
         for own in &mut connections {
             own.is_over = own.end.is_over();
             own.inbox.extend_from_slice(&own.end.receive());
@@ -391,6 +402,10 @@ impl UpstreamModel {
             }
             Body::Rollback => {
                 own.open.remove(&stream);
+                done
+            }
+            Body::Update(update) if update.space == IdOrName::Id(SETTINGS) => {
+                own.set_by = Some(value_of(update.ops));
                 done
             }
             Body::Call(call) if call.name == "write" => {

@@ -21,6 +21,10 @@ pub(super) struct GatewayStats {
     pub(super) drains: usize,
     pub(super) drained_transactions: usize,
     pub(super) restores: usize,
+    /// The same of what was to be set.
+    pub(super) settings: BTreeMap<Told, usize>,
+    /// How often new connections were asked for.
+    pub(super) reconnects: usize,
     /// Worlds in which each client has connections upstream of its own.
     pub(super) pinned: usize,
     /// Connections that upstreams have lost at a COMMIT or ROLLBACK: before it, and behind it.
@@ -52,6 +56,8 @@ impl GatewayStats {
         add(&mut self.commits, &other.commits);
         add(&mut self.rollbacks, &other.rollbacks);
         add(&mut self.logins, &other.logins);
+        add(&mut self.settings, &other.settings);
+        self.reconnects += other.reconnects;
         self.drains += other.drains;
         self.drained_transactions += other.drained_transactions;
         self.restores += other.restores;
@@ -92,6 +98,10 @@ impl GatewayStats {
         for told in [Told::Done, Told::Refused(47)] {
             assert!(self.logins.contains_key(&told), "no login: {told:?}");
         }
+        for told in [Told::Done, Told::Refused(116)] {
+            assert!(self.settings.contains_key(&told), "no setting: {told:?}");
+        }
+        assert!(self.reconnects > 0);
         assert!(self.rollbacks.contains_key(&Told::Done));
         assert!(self.drains > 0 && self.restores > 0 && self.drained_transactions > 0);
         assert!((1..self.worlds).contains(&self.pinned));

@@ -27,13 +27,28 @@ pub(super) enum Mix {
     Nothing,
     /// Whole transactions, and kills of their BEGINs.
     KilledBegins,
+    /// New connections are asked for, and clients set something, which gives them others.
+    NewLinks,
+}
+
+impl Mix {
+    /// What happens in the world of a seed, if nothing else is said.
+    pub(super) fn of(seed: u64) -> Self {
+        match seed.is_multiple_of(4) {
+            true => Self::NewLinks,
+            false => Self::Nothing,
+        }
+    }
 }
 
 /// Runs a world of this seed to its end.
 pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
     let mut world = GatewayWorld::new(seed).await;
     let now = clock::now();
+    let has_new_links = mix == Mix::NewLinks;
+    world.fates.has_new_links = has_new_links;
     for upstream in &mut world.upstreams {
+        upstream.is_orderly = has_new_links;
         upstream.run_on(now, Duration::from_millis(10));
     }
     world.upstreams[0].set_writable(true, now);
@@ -42,6 +57,8 @@ pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
         for _ in 0..world.random.below(12) {
             if mix == Mix::KilledBegins && world.has_streams && world.random.once_in(3) {
                 begin_or_kill(&mut world);
+            } else if has_new_links && world.random.once_in(8) {
+                reconnect_or_set(&mut world);
             } else {
                 something_happens(&mut world).await;
             }
@@ -190,6 +207,23 @@ fn begin_or_kill(world: &mut GatewayWorld) {
         client.ask(ledger, What::Nothing, None, kill);
     }
     world.fates.note_sent(&world.runtime.clients[index]);
+}
+
+/// New connections to an upstream are asked for, or a client sets something.
+fn reconnect_or_set(world: &mut GatewayWorld) {
+    if world.random.once_in(2) {
+        let upstream = world.random.index(world.upstreams.len());
+        (world.fates.ledger).note(|| format!("asks for new connections to {upstream}"));
+        world.gateway.reconnect(upstream);
+        world.stats.reconnects += 1;
+        return;
+    }
+    let Some(index) = any(world) else { return };
+    let due = due(world);
+    let client = &mut world.runtime.clients[index];
+    if !client.is_mute && !client.is_logging_in() {
+        client.set(&world.fates.ledger, due);
+    }
 }
 
 /// What names a request that has no answer, for a kill, or now and then all of a connection.

@@ -390,7 +390,8 @@ impl<S: Sink> Answers<'_, S> {
 
     /// The upstream does not know what it has told before: code that was called has unprepared it.
     /// It was not executed, and is by its text, unless the upstream has something of its connection
-    /// already that was sent behind it. False if the client is told.
+    /// already that was sent behind it: over this link, or over another one, if the connection goes
+    /// over that by now. False if the client is told.
     fn execute_again(&mut self, to: &OwedRequest, frame: &ReplyFrame<'_>) -> bool {
         let executing = self.statements.executing.get(frame.sync);
         let Some(Executing { id, .. }) = executing.filter(|own| own.is_told) else {
@@ -403,7 +404,8 @@ impl<S: Sink> Answers<'_, S> {
         };
         let may = self.sink.is_waited_for(to.id)
             && self.owed.has_body(frame.sync)
-            && !self.owed.iter().any(is_behind);
+            && !self.owed.iter().any(is_behind)
+            && !self.clients.has_moved_since(to.key, to.number);
         if may {
             self.ask_again(frame.sync, frame.size);
         }

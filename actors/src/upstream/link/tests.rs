@@ -11,6 +11,7 @@ use vestibule_wire::keys::{CODE_CHUNK, CODE_ERROR, RequestType};
 use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::{Error, ErrorCode, Uuid};
 
+mod moving;
 mod slow;
 mod statements;
 
@@ -19,7 +20,7 @@ use crate::limits::{
     UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX,
 };
 use crate::upstream::waiting::tests::forward;
-use crate::upstream::{Kind, LostStream, Repeat};
+use crate::upstream::{Kind, LostStream, Repeat, StreamsLeft};
 
 /// What a sink was told: sync of the client, code, body.
 #[derive(Default)]
@@ -403,16 +404,11 @@ fn what_a_session_that_has_left_may_have_begun_is_rolled_back_behind_it() {
     own.submit_in(7, RequestType::Replace, StreamStep::Nothing);
     assert_eq!(own.link.open_of(101), 1, "when it is sent");
     assert!(own.link.may_be_open(key(1, 7)) && !own.link.may_be_open(key(1, 8)));
-    let lost = own.link.leave(1, 101, &own.claims);
-    let expected = LostStream {
-        key: key(1, 7),
-        begin: Some(begin),
-    };
-    assert_eq!(lost, [expected]);
+    assert_eq!(own.leave(StreamsLeft::All), [(7, Some(begin))]);
     own.greet();
     let sent = [(BEGIN, 1), (REPLACE, 2), (REPLACE, 1), (ROLLBACK, 1)];
     assert_eq!(asked(&mut own), sent);
-    assert!(own.link.leave(1, 101, &own.claims).is_empty(), "no more");
+    assert_eq!(own.leave(StreamsLeft::All), [], "no more");
     assert!(asked(&mut own).is_empty());
     let owed = std::mem::take(&mut own.link.owed).into_all();
     let ours = owed.filter(|own| own.forward.id == RequestId::NONE);

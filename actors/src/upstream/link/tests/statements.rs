@@ -235,6 +235,18 @@ fn what_code_has_unprepared_is_executed_all_the_same() {
 }
 
 #[test]
+fn what_an_upstream_has_forgotten_is_told_to_who_goes_over_another_link_by_then() {
+    let clients = Rc::default();
+    let mut own = link(&clients);
+    own.prepare(1, TEXT, 5);
+    let sync = own.execute(1, 5)[0].0;
+    own.clients.note_move(key(1, 0), u64::MAX);
+    own.reply(sync, CODE_ERROR | 211, &[0x80]);
+    assert_eq!(own.told.all.pop().unwrap().1, CODE_ERROR | 211);
+    assert_eq!(own.sent(), []);
+}
+
+#[test]
 fn what_a_client_does_not_hold_the_upstream_judges() {
     let clients = Rc::default();
     let mut own = link(&clients);

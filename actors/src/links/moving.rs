@@ -1,0 +1,382 @@
+//! How a client goes from one link to another: because requests go to another upstream, because
+//! new connections were asked for, or because the client has links of its own from now on.
+//!
+//! ```text
+//!                    ┌ in a stream that goes on there ────────────────▶ the link before
+//!   what waits there ┴ all else ─┐                                       │ has bytes to write?
+//!   the next request ────────────┴─▶ the new link: held until they are ◀─┘ written
+//! ```
+//!
+//! So an upstream that stays the same is sent what a client has sent in that order, although it is
+//! sent over two connections.
+
+use std::rc::Rc;
+
+use super::callers::{Leaving, SessionCaller, Unwritten, session_of};
+use super::cell::LinkCell;
+use super::entries::meaning;
+use super::hub::{Hub, Links};
+use super::refusals::NoLink;
+use super::taking::transactions_max;
+use super::told::Told;
+use crate::cells::claims::Claims;
+use crate::messages::tx::AbortedTransaction;
+use crate::resources::WorkerCell;
+use crate::upstream::{
+    ClientStream, Destination, ForwardBody, Incarnation, KeptRequest, ParkedRequest, StreamsKept,
+    StreamsLeft,
+};
+
+impl Links {
+    /// Requests of a caller go over this link from now on, behind what it has sent before and is
+    /// not sent from there.
+    pub(super) fn enter(
+        &self,
+        hub: &mut Hub,
+        session: u32,
+        link: &Rc<LinkCell>,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        let Some(caller) = hub.callers.get_mut(session) else {
+            return;
+        };
+        if !caller
+            .link
+            .as_ref()
+            .is_some_and(|own| Rc::ptr_eq(own, link))
+        {
+            hub.clients.note_move(caller.key(session, 0), hub.last);
+        }
+        let mut unsent = caller.move_to(self, link, claims, aborted);
+        unsent.sort_by_key(|own| own.forward.number);
+        for own in unsent {
+            let KeptRequest {
+                forward: before,
+                body,
+                ..
+            } = own;
+            let mut forward = before;
+            // The one before has not sent it.
+            forward.links = before.links.saturating_sub(1);
+            if forward.is_of_catalog {
+                link.note_catalog(forward.id, &body);
+            }
+            self.submit_as(hub, link, forward, ForwardBody::Own(body), claims);
+        }
+    }
+
+    /// The link for a request that has waited for one: that to which its stream is bound, or else
+    /// that of whom it is from.
+    pub(super) fn link_for(
+        &self,
+        hub: &mut Hub,
+        own: &ParkedRequest,
+        target: Incarnation,
+        worker: &Rc<WorkerCell>,
+    ) -> Result<Rc<LinkCell>, NoLink> {
+        let key = own.request.forward.key;
+        let caller = hub.callers.of(session_of(key));
+        match caller.and_then(|own| own.bound_to(self, key)).cloned() {
+            Some(link) => Ok(link),
+            None => self.find_link(hub, &own.client, key.session, target, worker),
+        }
+    }
+
+    /// A request that has waited goes over this link, as all of its session do from now on. False
+    /// if it is answered here.
+    pub(super) fn enter_parked(
+        &self,
+        hub: &mut Hub,
+        worker: &WorkerCell,
+        own: &ParkedRequest,
+        link: &Rc<LinkCell>,
+        told: &mut Told,
+    ) -> bool {
+        let forward = &own.request.forward;
+        let (key, session) = (forward.key, forward.key.session);
+        let claims = &worker.shared.counters[worker.index].claims;
+        let caller = hub.callers.of(session_of(key));
+        let Some(caller) = caller.filter(|caller| caller.is_client(&own.client)) else {
+            if key.stream == 0 {
+                return true;
+            }
+            let error = Leaving::Login.error();
+            told.answers.push((forward.id, forward.sync, Err(error)));
+            return false;
+        };
+        let (seen, may_finish) = (self.seen.get(), |own: &LinkCell| self.may_finish(own));
+        caller.leave_finished(seen, may_finish, claims, &mut told.aborted);
+        if caller.bound_to(self, key).is_none() {
+            self.enter(hub, session, link, claims, &mut told.aborted);
+        }
+        if key.stream == 0 {
+            return true;
+        }
+        let max = transactions_max(worker);
+        let Some(caller) = hub.callers.get_mut(session) else {
+            return true;
+        };
+        let answer = caller.answer_in_stream(meaning(forward), key, link, max);
+        let goes = answer.is_none();
+        told.answers
+            .extend(answer.map(|own| (forward.id, forward.sync, own)));
+        goes
+    }
+}
+
+/// Whether two links are of one user at one upstream.
+fn are_alike(one: &LinkCell, other: &LinkCell) -> bool {
+    one.incarnation == other.incarnation && one.client.user == other.client.user
+}
+
+impl SessionCaller {
+    /// Has nothing to do with its links any more: what is open there is rolled back, and so is what
+    /// would be behind what waits. Tells of what was aborted by that.
+    pub(super) fn leave(
+        &mut self,
+        why: Leaving,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        for link in [self.link.take(), self.leaving.take()] {
+            self.leave_link(link, why, claims, aborted);
+        }
+    }
+
+    /// Replies are written otherwise from now on: what is open is rolled back, and what waits goes
+    /// over the next link.
+    pub(super) fn leave_for_format(
+        &mut self,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        self.is_outdated = true;
+        for link in [self.link.clone(), self.leaving.clone()] {
+            let left = (Leaving::Format, StreamsLeft::Open);
+            self.leave_streams(link, left, claims, aborted);
+        }
+    }
+
+    fn leave_link(
+        &mut self,
+        link: Option<Rc<LinkCell>>,
+        why: Leaving,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        self.leave_streams(link, (why, StreamsLeft::All), claims, aborted);
+    }
+
+    fn leave_streams(
+        &mut self,
+        link: Option<Rc<LinkCell>>,
+        (why, which): (Leaving, StreamsLeft),
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        let Some(link) = link else {
+            return;
+        };
+        if link.client.pinned.is_some() {
+            // Nobody else has its session.
+            link.retire();
+        }
+        if !self.uses_streams {
+            return;
+        }
+        let connection = self.connection();
+        let lost = link.link.borrow_mut().leave(connection, which, claims);
+        link.wake();
+        if why != Leaving::Gone {
+            for own in lost {
+                self.lose(own, why.error(), aborted);
+            }
+        }
+    }
+
+    /// Requests go over this link from now on. Returns what others have not sent, and is to be sent
+    /// over this one first.
+    fn move_to(
+        &mut self,
+        links: &Links,
+        link: &Rc<LinkCell>,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) -> Vec<KeptRequest> {
+        self.is_outdated = false;
+        if self.link.as_ref().is_some_and(|own| Rc::ptr_eq(own, link)) {
+            return self.take_from_leaving(links, link);
+        }
+        let (before, older) = (self.link.replace(link.clone()), self.leaving.take());
+        self.behind.retain(|own| own.is_left_of(link));
+        let mut unsent = Vec::new();
+        // A link is left by one connection for one other at a time: what was open on the older one
+        // is lost.
+        for own in [before, older] {
+            unsent.extend(self.leave_behind(links, own, link, claims, aborted));
+        }
+        self.follow_on(link);
+        unsent
+    }
+
+    /// Sends nothing over a link before others have written what comes before that.
+    fn follow_on(&self, link: &Rc<LinkCell>) {
+        let connection = self.connection();
+        (self.behind.iter()).for_each(|own| own.be_followed(connection, link));
+    }
+
+    /// Goes on over a link from now on, and over this one no more, but for what comes to its end
+    /// there. Returns what that has not sent.
+    fn leave_behind(
+        &mut self,
+        links: &Links,
+        own: Option<Rc<LinkCell>>,
+        link: &LinkCell,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) -> Vec<KeptRequest> {
+        let Some(own) = own else {
+            return Vec::new();
+        };
+        let may_stay = self.leaving.is_none() && self.may_go_on(links, &own);
+        let kept = match may_stay {
+            true => self.kept_on(&own, links.seen.get()),
+            false => StreamsKept::Open,
+        };
+        let unsent = match are_alike(&own, link) {
+            true => self.take_from(&own, kept),
+            false => Vec::new(),
+        };
+        if may_stay && self.has_left_on(&own, links.seen.get()) {
+            self.looked = own.link.borrow().ended_of(self.connection());
+            self.leaving = Some(own);
+        } else {
+            let why = match own.client.format == self.format {
+                true => Leaving::Target,
+                false => Leaving::Format,
+            };
+            self.leave_link(Some(own), why, claims, aborted);
+        }
+        unsent
+    }
+
+    /// What waits on the link before in streams that do not go on there any more.
+    fn take_from_leaving(&mut self, links: &Links, link: &Rc<LinkCell>) -> Vec<KeptRequest> {
+        let Some(own) = self.leaving.clone().filter(|own| are_alike(own, link)) else {
+            return Vec::new();
+        };
+        let ended = own.link.borrow().ended_of(self.connection());
+        if ended.is_some() && ended == self.looked {
+            // As with most requests that come while something waits there.
+            return Vec::new();
+        }
+        self.looked = ended;
+        let unsent = self.take_from(&own, self.kept_on(&own, links.seen.get()));
+        if !unsent.is_empty() {
+            self.behind.retain(|own| own.is_left_of(link));
+            self.follow_on(link);
+        }
+        unsent
+    }
+
+    /// Takes what a link has not sent, but for what is in these streams. What it has begun is to be
+    /// written before.
+    fn take_from(&mut self, own: &Rc<LinkCell>, kept: StreamsKept) -> Vec<KeptRequest> {
+        let connection = self.connection();
+        let unsent = own.link.borrow_mut().take_back_of(connection, kept);
+        if let Some(until) = own.link.borrow().unwritten_of(connection) {
+            let link = Rc::downgrade(own);
+            self.behind.retain(|own| !own.link.ptr_eq(&link));
+            self.behind.push(Unwritten { link, until });
+        }
+        unsent
+    }
+
+    /// Whether what it has on a link may come to its end there.
+    fn may_go_on(&self, links: &Links, own: &LinkCell) -> bool {
+        own.client.format == self.format && links.may_finish(own)
+    }
+
+    /// Which of its streams go on over a link that it has left, or leaves, where requests go to
+    /// this destination.
+    fn kept_on(&self, cell: &LinkCell, seen: Destination) -> StreamsKept {
+        let is_target = seen == Destination::To(cell.incarnation);
+        match is_target && self.is_client(&cell.client) {
+            true => StreamsKept::UnderWay,
+            false => StreamsKept::Open,
+        }
+    }
+
+    /// Whether something of its streams goes on over a link that it has left.
+    fn has_left_on(&self, own: &LinkCell, seen: Destination) -> bool {
+        let kept = self.kept_on(own, seen);
+        own.link.borrow().keeps_any(self.connection(), kept)
+    }
+
+    /// What was open on the link before has come to its end, if it has, or may not any more: that
+    /// link is forgotten, so that the session's requests are looked at no longer than before, and
+    /// nothing is taken for open there that never goes on.
+    pub(super) fn leave_finished(
+        &mut self,
+        seen: Destination,
+        may_finish: impl Fn(&LinkCell) -> bool,
+        claims: &Claims,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) {
+        let stays = |own: &Rc<LinkCell>| may_finish(own) && self.has_left_on(own, seen);
+        if !self.leaving.as_ref().is_some_and(stays) {
+            let over = self.leaving.take();
+            self.leave_link(over, Leaving::Target, claims, aborted);
+        }
+    }
+
+    /// The links that it has something on.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Rc<LinkCell>> {
+        [&self.leaving, &self.link].into_iter().flatten()
+    }
+
+    /// The link over which a stream goes on, if there is one that it is bound to.
+    pub(super) fn bound_to(&self, links: &Links, key: ClientStream) -> Option<&Rc<LinkCell>> {
+        let keeps = |own: &&Rc<LinkCell>| {
+            let kept = self.kept_on(own, links.seen.get());
+            own.link.borrow().keeps(key, kept)
+        };
+        self.links()
+            .find(keeps)
+            .filter(|own| self.may_go_on(links, own))
+    }
+
+    /// Whether a stream may have a transaction open.
+    pub(super) fn may_be_open(&self, key: ClientStream) -> bool {
+        let mut links = self.links();
+        links.any(|own| own.link.borrow().may_be_open(key))
+    }
+
+    /// In how many streams on links a transaction may be open.
+    pub(super) fn open(&self) -> usize {
+        let links = self.links();
+        links
+            .map(|own| own.link.borrow().open_of(self.connection()))
+            .sum()
+    }
+}
+
+impl Unwritten {
+    /// Whether something is left that comes before all that goes over this link, or over another
+    /// one like it.
+    fn is_left_of(&self, link: &LinkCell) -> bool {
+        let own = self.link.upgrade();
+        own.is_some_and(|own| own.has_to_write(self.until) && are_alike(&own, link))
+    }
+
+    /// Has a link send nothing of its connection before; one need not wait for itself.
+    fn be_followed(&self, connection: u64, link: &Rc<LinkCell>) {
+        if let Some(own) = self.link.upgrade().filter(|own| !Rc::ptr_eq(own, link)) {
+            own.be_followed(link, connection, self.until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
