@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::endpoints::{PeerAddress, UnixPeer, UnixSocketFile};
 use crate::incoming::{IncomingStream, Listener, ListenerSocket};
 use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, ADMIN_SLOT_WAIT};
+use crate::messages::post::Post as _;
 use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
 use crate::shared::Shared;
@@ -54,17 +55,17 @@ impl AcceptorHandle {
     /// Closes the listeners for clients: new connections there are refused by the kernel.
     /// Administrators can come in still, if they have a listener of their own.
     pub(crate) fn stop(&self) {
-        self.0.do_send(StopAccepting { is_for_all: false });
+        self.0.post(StopAccepting { is_for_all: false });
     }
 
     /// Accepts from this one as well.
     pub(crate) fn listen(&self, listener: Listener) {
-        self.0.do_send(Listen(listener));
+        self.0.post(Listen(listener));
     }
 
     /// Closes all listeners.
     pub(crate) fn close(&self) {
-        self.0.do_send(StopAccepting { is_for_all: true });
+        self.0.post(StopAccepting { is_for_all: true });
     }
 }
 

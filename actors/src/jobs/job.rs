@@ -8,6 +8,7 @@ use vestibule_wire::Error;
 
 use super::call::JobCall;
 use super::table::JobTicket;
+use crate::messages::post::Post as _;
 
 /// The work of a job: it gets the engine, or the reason why it may not have it.
 pub(crate) type Work<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> Settle + Send>;
@@ -63,7 +64,7 @@ impl<E: 'static> JobQueue<E> {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         if let Some(tx) = tx {
-            tx.do_send(job);
+            tx.post(job);
         }
     }
 }

@@ -28,6 +28,7 @@ use super::refusals::{NoLink, not_there};
 use super::told::Told;
 use crate::cells::claims::{RequestId, RequestPhase};
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
+use crate::messages::post::Post as _;
 use crate::messages::tx::Cancel;
 use crate::resources::WorkerCell;
 use crate::upstream::{
@@ -440,7 +441,7 @@ impl Links {
                 replies.push_head(id, sync);
             }
         }
-        self.mailbox.replies.do_send(replies);
+        self.mailbox.replies.post(replies);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::limits::{
     CATALOG_REPLY_SIZE_MAX, MEMORY_SMALL, READ_PER_POLL_MAX, TURN_SMALL_BYTES_MAX,
 };
 use crate::memory::MemoryCharge;
+use crate::messages::post::Post as _;
 use crate::messages::tx::{LargeReply, Push, Replies};
 use crate::resources::WorkerState;
 use crate::segments::Chain;
@@ -64,7 +65,7 @@ impl Deliveries<'_> {
             let mut charge = MemoryCharge::new(self.shared.memory.clone());
             charge.set(replies.bytes.len());
             replies.charge = charge.take();
-            self.mailbox.replies.do_send(replies);
+            self.mailbox.replies.post(replies);
         }
     }
 
@@ -155,7 +156,7 @@ impl Deliveries<'_> {
         // What was answered before it comes before it.
         self.send();
         let (id, charge) = (to.id, None);
-        self.mailbox.pushes.do_send(Push { id, frame, charge });
+        self.mailbox.pushes.post(Push { id, frame, charge });
     }
 }
 

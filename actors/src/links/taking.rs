@@ -19,6 +19,7 @@ use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::connection::orphaned::OrphanFate;
 use crate::messages::SessionId;
+use crate::messages::post::Post as _;
 use crate::messages::tx::{
     AbortedTransaction, Batch, BatchEntry, Cancel, Replies, TransactionEffect,
 };
@@ -106,7 +107,7 @@ impl Links {
     /// Tells sessions which of their transactions are aborted.
     pub(super) fn tell_aborted(&self, aborted: Vec<AbortedTransaction>) {
         if !aborted.is_empty() {
-            self.mailbox.replies.do_send(Box::new(Replies {
+            self.mailbox.replies.post(Box::new(Replies {
                 aborted,
                 ..Replies::default()
             }));

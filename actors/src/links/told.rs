@@ -5,6 +5,7 @@ use vestibule_wire::reply::ReplyHeader;
 
 use super::deliveries::Mailbox;
 use crate::cells::claims::{Claims, RequestId};
+use crate::messages::post::Post as _;
 use crate::messages::tx::{AbortedTransaction, Replies};
 use crate::resources::WorkerCell;
 
@@ -41,6 +42,6 @@ impl Told {
             }
             replies.push_head(id, sync);
         }
-        mailbox.replies.do_send(replies);
+        mailbox.replies.post(replies);
     }
 }

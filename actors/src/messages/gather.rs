@@ -16,6 +16,7 @@ use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 
 use super::reply_to::ReplyTo;
+use crate::messages::post::Post as _;
 use crate::monitoring::{ConnectionInfo, Killed, LinkInfo, PinInfo, RequestInfo};
 
 /// What is asked of every worker.
@@ -126,7 +127,7 @@ impl Gather {
         let mut parts = self.parts();
         let rows = std::mem::take(&mut parts.rows);
         match parts.asker.take() {
-            Some(Asker::Session(reply_to, answers_to)) => answers_to.do_send(Gathered {
+            Some(Asker::Session(reply_to, answers_to)) => answers_to.post(Gathered {
                 reply_to,
                 question: self.question,
                 rows,

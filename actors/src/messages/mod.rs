@@ -8,11 +8,13 @@
 //! | `supervisor` | what the Supervisor is told, and its handle |
 //! | `gather` | what is asked of every worker, and its answer |
 //! | `look_around` | a clock was wound by hand |
+//! | `post` | how they are told |
 //! | `reply_to` | where the reply of such a question goes |
 //! | `session_id` | how a session is named |
 
 mod gather;
 mod look_around;
+pub(crate) mod post;
 mod reply_to;
 mod session_id;
 pub(crate) mod supervisor;

@@ -8,6 +8,7 @@ use super::LookAround;
 use super::LooksAround;
 use super::reply_to::{ReplyTo, WaitId};
 use super::session_id::SessionId;
+use crate::messages::post::Post as _;
 use crate::transitions::{CutOffCounts, TransitionOutcome, TransitionRequest, WaitedFor};
 
 /// What happened to a Tx, named by its generation.
@@ -134,31 +135,31 @@ impl SupervisorHandle {
     }
 
     pub(crate) fn tx_event(&self, event: TxEvent) {
-        self.tx_events.do_send(event);
+        self.tx_events.post(event);
     }
 
     /// Asks for a transition.
     pub(crate) fn submit(&self, request: TransitionRequest, requester: Requester) {
-        self.submissions.do_send(Submit { request, requester });
+        self.submissions.post(Submit { request, requester });
     }
 
     /// A session's call does not wait any longer for the transition that it asked for.
     pub(crate) fn withdraw(&self, session: SessionId, wait: WaitId) {
-        self.withdrawals.do_send(Withdraw { session, wait });
+        self.withdrawals.post(Withdraw { session, wait });
     }
 
     /// The settings are others.
     pub(crate) fn reconfigured(&self) {
-        self.settings.do_send(Reconfigured);
+        self.settings.post(Reconfigured);
     }
 
     #[cfg(feature = "testing")]
     pub(crate) fn look_around(&self, look: LookAround) {
-        self.look_around.do_send(look);
+        self.look_around.post(look);
     }
 
     pub(crate) fn report(&self, worker: usize, serial: u64, report: WorkerReport) {
-        self.reports.do_send(WorkerReported {
+        self.reports.post(WorkerReported {
             worker,
             serial,
             report,

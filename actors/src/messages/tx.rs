@@ -19,6 +19,7 @@ use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::engine::{Caller, Completions, Ticket};
 use crate::memory::{MemoryCharge, OutputGauge, PushCharge};
+use crate::messages::post::Post as _;
 use crate::segments::Chain;
 use crate::serving::Admitted;
 use crate::upstream::ReplicaRead;
@@ -304,7 +305,7 @@ impl Message for Completed {
 
 impl Completions for Recipient<Completed> {
     fn complete(&self, ticket: Ticket, result: Result<Vec<u8>, Error>) {
-        self.do_send(Completed { ticket, result });
+        self.post(Completed { ticket, result });
     }
 }
 
@@ -384,21 +385,21 @@ impl TxHandle {
     /// Hands over a batch. Room in the mailbox is not asked for: admission is by credits, taken
     /// before the batch was built (an actix mailbox does not hold senders back).
     pub(crate) fn submit(&self, batch: Box<Batch>) {
-        self.batches.do_send(batch);
+        self.batches.post(batch);
     }
 
     /// Tells Tx something from the side. Nobody waits for it: Tx may be blocked for long.
     pub(crate) fn control(&self, control: Control) {
-        self.control.do_send(control);
+        self.control.post(control);
     }
 
     /// Asks Tx for a sign that it hears. The watchdog asks once and waits for the mark to move.
     pub(crate) fn probe(&self) {
-        self.probe.do_send(Probe);
+        self.probe.post(Probe);
     }
 
     /// Asks Tx to stop when it has done what it has.
     pub(crate) fn stop(&self) {
-        self.stop.do_send(Stop);
+        self.stop.post(Stop);
     }
 }

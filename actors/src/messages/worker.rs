@@ -12,6 +12,7 @@ use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
 use crate::cells::claims::RequestId;
 use crate::incoming::{IncomingStream, Origin};
+use crate::messages::post::Post as _;
 use crate::messages::tx::{Push, Replies, TxHandle};
 use crate::reload::ReloadAnswer;
 use crate::slots::ConnectionSlot;
@@ -211,61 +212,60 @@ impl WorkerHandle {
     }
 
     pub(crate) fn accepted(&self, connections: Vec<IncomingConnection>) {
-        self.accepted.do_send(Accepted(connections));
+        self.accepted.post(Accepted(connections));
     }
 
     /// A slot of the administrators is to be made free, if nobody has logged in on one.
     pub(crate) fn want_admin_slot(&self) {
-        self.admin_slot_wanted.do_send(AdminSlotWanted);
+        self.admin_slot_wanted.post(AdminSlotWanted);
     }
 
     /// The serving state or an event changed, at this time.
     pub(crate) fn changed(&self, at: Instant) {
-        self.changed.do_send(Changed(at));
+        self.changed.post(Changed(at));
     }
 
     pub(crate) fn tx_ready(&self, tx: TxHandle) {
-        self.tx_ready.do_send(TxReady(tx));
+        self.tx_ready.post(TxReady(tx));
     }
 
     pub(crate) fn tx_lost(&self, reason: String) {
-        self.tx_lost.do_send(TxLost { reason });
+        self.tx_lost.post(TxLost { reason });
     }
 
     pub(crate) fn link_over(&self, over: LinkOver) {
-        self.link_over.do_send(over);
+        self.link_over.post(over);
     }
 
     pub(crate) fn quiesce(&self, serial: u64, scope: TransitionScope) {
-        self.quiesce.do_send(Quiesce { serial, scope });
+        self.quiesce.post(Quiesce { serial, scope });
     }
 
     pub(crate) fn cut_off(&self, serial: u64, scope: TransitionScope) {
-        self.cut_off.do_send(CutOff { serial, scope });
+        self.cut_off.post(CutOff { serial, scope });
     }
 
     pub(crate) fn transition_started(&self, reply_to: ReplyTo) {
-        self.transition_started
-            .do_send(TransitionStarted { reply_to });
+        self.transition_started.post(TransitionStarted { reply_to });
     }
 
     pub(crate) fn transition_over(&self, reply_to: ReplyTo, outcome: TransitionOutcome) {
         self.transition_over
-            .do_send(TransitionOver { reply_to, outcome });
+            .post(TransitionOver { reply_to, outcome });
     }
 
     /// Answers a client of this worker who wanted the configuration to be loaded again.
     pub(crate) fn reloaded(&self, reply_to: ReplyTo, answer: ReloadAnswer) {
-        self.reloaded.do_send(Reloaded { reply_to, answer });
+        self.reloaded.post(Reloaded { reply_to, answer });
     }
 
     pub(crate) fn contribute(&self, contribution: Contribution) {
-        self.contribute.do_send(Contribute(contribution));
+        self.contribute.post(Contribute(contribution));
     }
 
     #[cfg(feature = "testing")]
     pub(crate) fn look_around(&self, look: LookAround) {
-        self.look_around.do_send(look);
+        self.look_around.post(look);
     }
 
     /// Where the answers go for which a session of this worker asked.

@@ -70,6 +70,7 @@ mod lockstep;
 mod random;
 mod runtime;
 mod stats;
+mod steady;
 mod stop;
 mod storm;
 mod turns;

@@ -135,7 +135,17 @@ impl OneThread {
         engine: impl EngineFactory<E>,
         procedures: Procedures<E>,
     ) -> Self {
-        let (own, supervisor) = OneWorker::start(Clock::RUNTIME, config);
+        Self::start_by(Clock::RUNTIME, config, engine, procedures).await
+    }
+
+    /// The same by another clock.
+    pub(crate) async fn start_by<E: Engine>(
+        clock: Clock,
+        config: Config,
+        engine: impl EngineFactory<E>,
+        procedures: Procedures<E>,
+    ) -> Self {
+        let (own, supervisor) = OneWorker::start(clock, config);
         let (shared, peers) = (&own.shared, &own.peers);
         let spawn = spawner(
             shared.clone(),

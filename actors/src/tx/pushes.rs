@@ -16,6 +16,7 @@ use crate::cells::claims::{Claim, RequestId};
 use crate::engine::{CancelToken, Pusher, Pushes};
 use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL, PUSH_SIZE_MAX};
 use crate::memory::OutputGauge;
+use crate::messages::post::Post as _;
 use crate::messages::tx::Push;
 use crate::shared::Shared;
 
@@ -99,7 +100,7 @@ impl Pushes for RequestPushes {
         let charge = self.gauge.begin_push(&self.shared.memory, cost);
         let id = self.id;
         let charge = Some(charge);
-        self.worker.do_send(Push { id, frame, charge });
+        self.worker.post(Push { id, frame, charge });
         Ok(None)
     }
 

@@ -15,6 +15,7 @@ use crate::cells::claims::RequestId;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{MEMORY_SMALL, SEGMENT_SIZE, TURN_REPLY_BYTES_MAX, TURN_SMALL_BYTES_MAX};
 use crate::memory::{Memory, MemoryCharge};
+use crate::messages::post::Post as _;
 use crate::messages::tx::{
     AbortedTransaction, Batch, BatchEntry, LargeReply, Replies, ReplyHead, WaitKind,
 };
@@ -287,7 +288,7 @@ impl ReplyBuffer {
         self.out.charge = self.charge.take();
         self.out.number = self.number;
         self.number += 1;
-        self.worker.do_send(std::mem::replace(&mut self.out, next));
+        self.worker.post(std::mem::replace(&mut self.out, next));
         Some(self.number - 1)
     }
 }

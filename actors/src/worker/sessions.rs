@@ -6,6 +6,7 @@ use actix::{Addr, Handler, Message};
 use slab::Slab;
 
 use crate::connection::cell::ConnectionCell;
+use crate::messages::post::Post as _;
 use crate::messages::{ReplyTo, SessionId};
 use crate::session::actor::{Session, Started};
 
@@ -73,7 +74,7 @@ impl Sessions {
         Session: Handler<M>,
     {
         if let Some(own) = self.entries.get(connection.id.index as usize) {
-            own.address.do_send(message);
+            own.address.post(message);
         }
     }
 
