@@ -92,7 +92,7 @@ impl Tree {
     /// Puts a tuple and returns the one that it replaces.
     pub(crate) fn insert(&mut self, key: Key, tuple: Tuple) -> Option<Tuple> {
         self.tally.add(&tuple);
-        match self.root.insert(key, tuple, &mut self.tally) {
+        match self.root.insert(key, tuple, true, &mut self.tally) {
             Added::Replaced(old) => {
                 self.tally.subtract(&old);
                 return Some(old);

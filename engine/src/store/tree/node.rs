@@ -92,6 +92,17 @@ impl Default for Leaf {
     }
 }
 
+/// Where a full leaf is split for a new key at this place; `is_last` if it is the tree's last leaf.
+/// Keys in order leave full leaves behind. Within the tree they leave one place free: keys that go
+/// down from the next leaf on came to the full one again, and had a leaf each.
+fn split_point(at: usize, is_last: bool) -> usize {
+    match (at, is_last) {
+        (WIDTH, true) => WIDTH,
+        (WIDTH, false) => WIDTH - 1,
+        _ => WIDTH / 2,
+    }
+}
+
 impl Leaf {
     pub(super) fn is_full(&self) -> bool {
         self.keys.len() == WIDTH
@@ -124,7 +135,7 @@ impl Leaf {
         if is_there { self.tuple(at) } else { None }
     }
 
-    fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
+    fn insert(&mut self, key: Key, tuple: Tuple, is_last: bool, tally: &mut Tally) -> Added {
         let (at, is_there) = self.keys.find(&key);
         if is_there {
             let old = self.tuples[at].replace(tuple);
@@ -134,15 +145,13 @@ impl Leaf {
             self.put(at, key, tuple, tally);
             return Added::Fitted;
         }
-        // A key beyond all others has the new leaf to itself: rows in order leave full ones behind.
-        let is_last = at == WIDTH;
-        let middle = if is_last { WIDTH } else { WIDTH / 2 };
+        let middle = split_point(at, is_last);
         tally.nodes += LEAF;
         let mut right = Self::new(self.keys.split_off(middle, tally));
         for (to, from) in right.tuples.iter_mut().zip(&mut self.tuples[middle..]) {
             *to = from.take();
         }
-        if at > middle || is_last {
+        if at > middle || middle == WIDTH {
             right.put(at - middle, key, tuple, tally);
         } else {
             self.put(at, key, tuple, tally);
@@ -230,9 +239,10 @@ impl Inner {
         below + usize::from(is_there)
     }
 
-    fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
+    fn insert(&mut self, key: Key, tuple: Tuple, is_last: bool, tally: &mut Tally) -> Added {
         let at = self.child_for(&key);
-        let (separator, right) = match self.child_mut(at).insert(key, tuple, tally) {
+        let is_last = is_last && at == self.keys.len();
+        let (separator, right) = match self.child_mut(at).insert(key, tuple, is_last, tally) {
             Added::Split(separator, right) => (separator, right),
             done => return done,
         };
@@ -344,10 +354,16 @@ impl Node {
         }
     }
 
-    pub(super) fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
+    pub(super) fn insert(
+        &mut self,
+        key: Key,
+        tuple: Tuple,
+        is_last: bool,
+        tally: &mut Tally,
+    ) -> Added {
         match self {
-            Self::Leaf(leaf) => own(leaf, tally).insert(key, tuple, tally),
-            Self::Inner(inner) => own(inner, tally).insert(key, tuple, tally),
+            Self::Leaf(leaf) => own(leaf, tally).insert(key, tuple, is_last, tally),
+            Self::Inner(inner) => own(inner, tally).insert(key, tuple, is_last, tally),
         }
     }
 

@@ -261,6 +261,43 @@ fn keys_that_go_on_for_as_long_take_as_many_bytes_as_they_have() {
     }
 }
 
+/// Rows share leaves, in whatever order they come: up, down, or down to a leaf that is full.
+#[test]
+fn keys_in_order_do_not_have_a_leaf_each() {
+    let rows = 3200;
+    let nodes = |before: u64, keys: &mut dyn Iterator<Item = u64>| {
+        let mut pair = Pair::default();
+        (0..before).for_each(|at| pair.insert(number(at)));
+        keys.for_each(|at| pair.insert(number(at)));
+        pair.check();
+        pair.tree.tally().nodes / (before + rows) as usize
+    };
+    let up = nodes(0, &mut (0..rows));
+    let full = super::tails::WIDTH as u64;
+    let gap = full..full + rows;
+    let others: [(&str, u64, &mut dyn Iterator<Item = u64>); 4] = [
+        ("down", 0, &mut (0..rows).rev()),
+        ("down to a full leaf", full, &mut gap.clone().rev()),
+        (
+            "down to several full leaves",
+            10 * full,
+            &mut (gap.start * 10..gap.end * 10).rev().take(3200),
+        ),
+        (
+            "up before another",
+            0,
+            &mut std::iter::once(rows).chain(0..rows - 1),
+        ),
+    ];
+    for (order, before, keys) in others {
+        let taken = nodes(before, keys);
+        assert!(
+            taken <= 2 * up + 1,
+            "{taken} bytes of nodes a row {order}, {up} up"
+        );
+    }
+}
+
 #[test]
 fn many_rows_come_and_go_in_any_order() {
     let mut pair = Pair::default();
