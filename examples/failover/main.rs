@@ -94,7 +94,7 @@ async fn play(args: &Args) -> Result<(), Fault> {
     }
     let directory = TemporaryDirectory::new()?;
     let mut all = replica_set(&args.tarantool, &directory).await?;
-    let gateway = Gateway::start(&vestibule, &directory, &all, &args.failover_hold)?;
+    let gateway = Gateway::start(&vestibule, &directory, &all, &args.failover_hold).await?;
     let load = Load::begin(&gateway).await?;
     let rows = args.rows as usize;
     let mut before = [0; 3];

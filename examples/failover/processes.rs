@@ -81,7 +81,8 @@ impl Tarantool {
             })?;
         let input = child.stdin.take().expect("the input is piped");
         let output = child.stdout.take().expect("the output is piped");
-        let Ok(address) = next_address(output) else {
+        let Ok(address) = next_address(output).await else {
+            let _ = child.kill();
             let _ = child.wait();
             let log = fs::read_to_string(own.join("tarantool.log")).unwrap_or_default();
             let last: Vec<_> = log.lines().rev().take(5).collect();
@@ -138,7 +139,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts it before these, and waits until it listens.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         program: &Path,
         directory: &TemporaryDirectory,
         upstreams: &[Tarantool],
@@ -159,7 +160,7 @@ impl Gateway {
             .stdout(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().expect("the output is piped");
-        let address = next_address(output);
+        let address = next_address(output).await;
         let mut own = Self {
             address: "127.0.0.1:0".parse().expect("it is one"),
             child,
@@ -181,9 +182,13 @@ impl Drop for Gateway {
 }
 
 /// The address in the next line. A process that ends says none.
-fn next_address(output: ChildStdout) -> io::Result<SocketAddr> {
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
+async fn next_address(output: ChildStdout) -> io::Result<SocketAddr> {
+    let read = move || {
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).map(|_| line)
+    };
+    // Clients go on meanwhile, on the thread of who waits here.
+    let line = tokio::task::spawn_blocking(read).await??;
     let mut words = line.split([' ', ',', '\n']);
     let address = words.find_map(|own| own.parse().ok());
     address.ok_or_else(|| io::Error::other("it says no address"))

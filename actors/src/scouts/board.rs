@@ -33,8 +33,8 @@ struct KnownUpstream {
     schema_version: u64,
     /// Which instance it has said to be, by its greeting.
     instance: Option<Uuid>,
-    /// With which other one the log has it as one instance.
-    told_same: Option<usize>,
+    /// With which other one the log has had it last as one instance, and as which.
+    told_same: Option<(usize, Uuid)>,
     /// What keeps it from answering SELECTs as a replica.
     unread: Lasting<ReplicaVerdict>,
 }
@@ -200,12 +200,13 @@ impl ScoutBoard {
         let is_same = |own: &KnownUpstream| is_there(own) && own.instance == instance;
         let mut others = known.iter().enumerate().filter(|(own, _)| *own != index);
         let other = others.find(|(_, own)| instance.is_some() && is_same(own));
-        let other = other.map(|(own, _)| own);
-        if std::mem::replace(&mut known[index].told_same, other) == other {
+        let (Some((other, _)), Some(instance)) = (other, instance) else {
+            // One that is away for a moment is not told again when it is back.
             return;
-        }
-        if let (Some(other), Some(instance)) = (other, instance) {
-            known[other].told_same = Some(index);
+        };
+        if known[index].told_same != Some((other, instance)) {
+            known[index].told_same = Some((other, instance));
+            known[other].told_same = Some((index, instance));
             let [first, second] = [other, index].map(|own| &self.gateway.upstream(own).name);
             log::warn!("the upstreams {first} and {second} are one instance: {instance}");
         }
