@@ -2,7 +2,7 @@
 """Where the time of a request goes: instructions by part of the server, and calls of the system.
 
   cargo build --release
-  benches/where.py                    # about ten minutes, whatever else the machine does
+  benches/where.py                    # a minute or two, whatever else the machine does
   benches/performance.py --draw       # then: the tables of docs/performance.md
 
 Instructions are those of benches/cost.py, 16 requests at a time, told apart by the functions that
