@@ -162,6 +162,9 @@ pub(crate) const TURN_COPIED_BYTES_MAX: usize = 256 << 10;
 /// whose nodes are about half full.
 pub(crate) const LAYER_ENTRY_BYTES: usize = 144;
 
+/// Changes of indexes by one statement whose list is kept for the next one: a few KiB.
+pub(crate) const INDEX_CHANGES_KEPT_MAX: usize = 64;
+
 /// Spaces and indexes whose places in the turn are kept for the next one.
 pub(crate) const LAYER_KEPT_MAX: usize = 16;
 

@@ -172,7 +172,8 @@ impl EmbeddedEngine {
         new: Option<Tuple>,
         built: Vec<Built>,
     ) -> Result<(), Error> {
-        let mut changes = self.secondary_changes(space, old, new.as_ref())?;
+        let mut changes = Vec::new();
+        self.secondary_changes(space, (old, new.as_ref()), &mut changes)?;
         changes.push(IndexChange {
             index: PRIMARY,
             key,

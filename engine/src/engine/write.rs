@@ -132,7 +132,8 @@ impl EmbeddedEngine {
             self.workspace.put(space.id, key, new);
             return Ok(());
         }
-        let mut changes = self.secondary_changes(space, old, new.as_ref())?;
+        let mut changes = self.workspace.take_list();
+        self.secondary_changes(space, (old, new.as_ref()), &mut changes)?;
         // More keys than indexes: those of the elements of an array.
         if let Some(new) = &new
             && changes.len() > 2 * space.secondaries.len()
@@ -159,17 +160,17 @@ impl EmbeddedEngine {
         self.look(|snapshot| snapshot.find(space, index, key).cloned())
     }
 
-    /// What becomes of the keys of the secondary indexes.
+    /// Adds what becomes of the keys of the secondary indexes, and makes room for one change more.
     pub(super) fn secondary_changes(
         &self,
         space: &SpaceDef,
-        old: Option<&Tuple>,
-        new: Option<&Tuple>,
-    ) -> Result<Vec<IndexChange>, Error> {
-        let mut changes = Vec::with_capacity(2 * space.secondaries.len() + 1);
+        (old, new): (Option<&Tuple>, Option<&Tuple>),
+        changes: &mut Vec<IndexChange>,
+    ) -> Result<(), Error> {
+        changes.reserve(2 * space.secondaries.len() + 1);
         for index in &space.secondaries {
             if index.is_multikey {
-                self.multikey_changes(space, index, (old, new), &mut changes)?;
+                self.multikey_changes(space, index, (old, new), changes)?;
                 continue;
             }
             let key_of = |tuple: Option<&Tuple>| {
@@ -199,7 +200,7 @@ impl EmbeddedEngine {
                     }),
             );
         }
-        Ok(changes)
+        Ok(())
     }
 
     /// What becomes of the keys of a multikey index.

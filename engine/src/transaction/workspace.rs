@@ -21,6 +21,7 @@ use super::turn::Turn;
 use super::undo::Savepoint;
 use super::{Transaction, Transactions};
 use crate::errors;
+use crate::limits::INDEX_CHANGES_KEPT_MAX;
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::store::garbage::Garbage;
@@ -41,6 +42,8 @@ pub(crate) struct Workspace {
     own: u64,
     /// What transactions that are overtaken go on with, while the turn is at this position.
     past: Option<((u64, u64), Weak<Past>)>,
+    /// An empty list, for the next changes that are made together.
+    spare: Vec<IndexChange>,
 }
 
 /// The transaction whose statement is executed.
@@ -74,6 +77,7 @@ impl Workspace {
             active: None,
             own: 0,
             past: None,
+            spare: Vec::new(),
         }
     }
 
@@ -238,20 +242,28 @@ impl Workspace {
         self.turn.set(space, key, change);
     }
 
+    /// An empty list of changes that are to be made together.
+    pub(crate) fn take_list(&mut self) -> Vec<IndexChange> {
+        std::mem::take(&mut self.spare)
+    }
+
     /// Changes keys of several indexes of a space together: in the transaction, or else in the
-    /// turn.
-    pub(crate) fn put_together(&mut self, space: u32, changes: Vec<IndexChange>) {
+    /// turn. Keeps the list for the next ones.
+    pub(crate) fn put_together(&mut self, space: u32, mut changes: Vec<IndexChange>) {
         if self.active.is_none() && !self.transactions.is_empty() {
             for own in &changes {
                 self.note(space, own.index, &own.key);
             }
         }
-        for IndexChange { index, key, change } in changes {
+        for IndexChange { index, key, change } in changes.drain(..) {
             match &mut self.active {
                 Some(active) if index == PRIMARY => active.own.put(space, key, change),
                 Some(active) => active.own.put_secondary(space, index, key, change),
                 None => self.set(space, index, key, change),
             }
+        }
+        if changes.capacity() <= INDEX_CHANGES_KEPT_MAX {
+            self.spare = changes;
         }
     }
 
