@@ -46,7 +46,8 @@ impl Links {
             .as_ref()
             .is_some_and(|own| Rc::ptr_eq(own, link))
         {
-            hub.clients.note_move(caller.key(session, 0), hub.last);
+            let (key, number) = (caller.key(session, 0), link.link.borrow().number());
+            hub.clients.note_move(key, number, hub.last);
         }
         let mut unsent = caller.move_to(self, link, claims, aborted);
         unsent.sort_by_key(|own| own.forward.number);

@@ -2,7 +2,7 @@
 //! calls of theirs are under way; and what they have seen, where replicas answer SELECTs. By their
 //! sessions' numbers, for every request looks here.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +19,8 @@ pub(crate) struct Clients {
     /// The connections of those that would have room, were memory not scarce: nothing that they do
     /// themselves tells when it is not any more.
     short: RefCell<BTreeSet<u64>>,
+    /// The number of the last link.
+    last_link: Cell<u64>,
     /// What is kept for all clients until they read.
     pub(super) memory: Arc<Memory>,
 }
@@ -33,8 +35,19 @@ struct ClientLoad {
     calls: usize,
     /// What it has seen.
     marks: ReadMarks,
-    /// The number of the last request that it had sent when it came to go over another link.
-    moved: u64,
+    /// Over which link its requests go.
+    route: Route,
+}
+
+/// Over which link the requests of a client go.
+#[derive(Debug, Clone, Copy, Default)]
+struct Route {
+    /// The number of that link; `None` before there is one.
+    link: Option<u64>,
+    /// The number of the last request there was when they came to go over it.
+    since: u64,
+    /// The same of the link before: what was sent by then may have gone over this one as well.
+    before: u64,
 }
 
 #[cfg(test)]
@@ -51,6 +64,7 @@ impl Clients {
         Self {
             loads: RefCell::default(),
             short: RefCell::default(),
+            last_link: Cell::default(),
             memory,
         }
     }
@@ -66,7 +80,7 @@ impl Clients {
             connection,
             gauge,
             calls: before.as_ref().map_or(0, |own| own.calls),
-            moved: before.as_ref().map_or(0, |own| own.moved),
+            route: before.as_ref().map(|own| own.route).unwrap_or_default(),
             marks: before.map(|own| own.marks).unwrap_or_default(),
         });
     }
@@ -146,14 +160,33 @@ impl Clients {
         self.with(key, |own| own.calls += 1);
     }
 
-    /// A client goes over another link than before from now on, and this was the last request.
-    pub(crate) fn note_move(&self, key: ClientStream, last: u64) {
-        self.with(key, |own| own.moved = last);
+    /// The number of a new link of the worker.
+    pub(super) fn number_link(&self) -> u64 {
+        self.last_link.update(|own| own + 1);
+        self.last_link.get()
     }
 
-    /// Whether a client may have sent something over another link since a request of this number.
-    pub(super) fn has_moved_since(&self, key: ClientStream, number: u64) -> bool {
-        self.with(key, |own| own.moved >= number).unwrap_or(true)
+    /// A client goes over the link of this number from now on, which is another one than before,
+    /// and this was the last request.
+    pub(crate) fn note_move(&self, key: ClientStream, link: u64, last: u64) {
+        self.with(key, |own| {
+            own.route = Route {
+                link: Some(link),
+                since: last,
+                before: own.route.since,
+            };
+        });
+    }
+
+    /// Whether a client may have sent something over another link since the request of this number
+    /// was sent over the link of that one. What went along with its client to that link was not
+    /// sent before; of what did so twice that is not known.
+    pub(super) fn has_moved_since(&self, key: ClientStream, link: u64, number: u64) -> bool {
+        let has_moved = self.with(key, |own| match own.route.link {
+            None => false,
+            Some(now) => now != link || number <= own.route.before,
+        });
+        has_moved.unwrap_or(true)
     }
 
     /// What a client has seen.
@@ -188,6 +221,28 @@ impl Clients {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_went_along_with_its_client_was_overtaken_by_nothing_until_that_moves_again() {
+        let own = Clients::default();
+        own.set(3, 7, Arc::default());
+        let [a, b] = [(); 2].map(|()| own.number_link());
+        let moved = |link, numbers: [u64; 3]| {
+            numbers.map(|number| own.has_moved_since(key(7), link, number))
+        };
+        assert_eq!(moved(a, [1, 2, 3]), [false; 3], "nothing went elsewhere");
+        own.note_move(key(7), a, 0);
+        assert_eq!(moved(a, [1, 2, 3]), [false; 3]);
+        // 1 is sent by then, and 2 goes along.
+        own.note_move(key(7), b, 2);
+        assert_eq!(moved(a, [1, 2, 3]), [true; 3]);
+        assert_eq!(moved(b, [1, 2, 3]), [false; 3]);
+        // What was sent over this one the first time is behind nothing of the other one.
+        own.note_move(key(7), a, 3);
+        assert_eq!(moved(a, [1, 3, 4]), [true, false, false]);
+        assert_eq!(moved(b, [2, 3, 4]), [true; 3]);
+        assert!(own.has_moved_since(key(8), a, 4), "it is gone");
+    }
+
     fn key(connection: u64) -> ClientStream {
         ClientStream {
             session: 3,
@@ -204,12 +259,9 @@ mod tests {
         own.begin_call(key(7));
         let now = Instant::now();
         own.answered_by_writer(key(7), now);
-        own.note_move(key(7), 4);
+        own.note_move(key(7), 1, 4);
         own.set(3, 7, Arc::default());
-        assert_eq!(
-            [4, 5].map(|number| own.has_moved_since(key(7), number)),
-            [true, false]
-        );
+        assert!(own.has_moved_since(key(7), 2, 5));
         assert_eq!(own.marks(key(7)).writer, Some(now));
         assert_eq!(own.calls(key(7)), 2, "it has logged in again");
         own.set(3, 8, Arc::default());

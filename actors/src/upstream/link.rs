@@ -67,6 +67,8 @@ pub(crate) enum Pumped {
 /// One connection to an upstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamLink<L> {
+    /// Which of its worker it is.
+    number: u64,
     user: LinkUser,
     credits: Rc<UserCredits>,
     pub(super) clients: Rc<Clients>,
@@ -95,6 +97,7 @@ impl<L> UpstreamLink<L> {
         now: Instant,
     ) -> Self {
         Self {
+            number: clients.number_link(),
             user,
             credits,
             clients,
@@ -116,6 +119,11 @@ impl<L> UpstreamLink<L> {
     /// The same, with this part in reads of replicas.
     pub(crate) fn with_reads(self, reads: ReadRole) -> Self {
         Self { reads, ..self }
+    }
+
+    /// Which link of its worker it is.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// What it has to do with reads of replicas.
@@ -353,6 +361,7 @@ impl<L> UpstreamLink<L> {
                 .append(|out| handshake.log_in(&greeting, user, out));
         }
         let mut frames = Answers {
+            link: self.number,
             handshake: &mut self.handshake,
             owed: &mut self.owed,
             streams: &mut self.streams,

@@ -78,6 +78,8 @@ pub(crate) enum ReadRole {
 
 /// Frames of the upstream, told to the sink as replies to requests.
 pub(super) struct Answers<'a, S> {
+    /// The number of the link.
+    pub(super) link: u64,
     pub(super) handshake: &'a mut Handshake,
     pub(super) owed: &'a mut Owed,
     pub(super) streams: &'a mut BoundStreams,

@@ -405,7 +405,7 @@ impl<S: Sink> Answers<'_, S> {
         let may = self.sink.is_waited_for(to.id)
             && self.owed.has_body(frame.sync)
             && !self.owed.iter().any(is_behind)
-            && !self.clients.has_moved_since(to.key, to.number);
+            && !self.clients.has_moved_since(to.key, self.link, to.number);
         if may {
             self.ask_again(frame.sync, frame.size);
         }

@@ -221,32 +221,6 @@ fn who_prepares_it_while_it_is_let_go_has_it() {
 }
 
 #[test]
-fn what_code_has_unprepared_is_executed_all_the_same() {
-    let clients = Rc::default();
-    let mut own = link(&clients);
-    own.prepare(1, TEXT, 5);
-    let sync = own.execute(1, 5)[0].0;
-    own.reply(sync, CODE_ERROR | 211, &[0x80]);
-    assert!(own.told.all.is_empty());
-    let sent = own.sent();
-    assert_eq!(sent.last().unwrap().2, by_text(TEXT));
-    own.reply(sent.last().unwrap().0, 0, &[0x80]);
-    assert_eq!(own.told.all.len(), 1);
-}
-
-#[test]
-fn what_an_upstream_has_forgotten_is_told_to_who_goes_over_another_link_by_then() {
-    let clients = Rc::default();
-    let mut own = link(&clients);
-    own.prepare(1, TEXT, 5);
-    let sync = own.execute(1, 5)[0].0;
-    own.clients.note_move(key(1, 0), u64::MAX);
-    own.reply(sync, CODE_ERROR | 211, &[0x80]);
-    assert_eq!(own.told.all.pop().unwrap().1, CODE_ERROR | 211);
-    assert_eq!(own.sent(), []);
-}
-
-#[test]
 fn what_a_client_does_not_hold_the_upstream_judges() {
     let clients = Rc::default();
     let mut own = link(&clients);
@@ -496,3 +470,5 @@ fn a_large_reply_to_a_prepare_is_noted_as_well() {
     assert_eq!(own.execute(1, 5)[0].2, by_id(5));
     assert_eq!(own.link.statements().len(), 1);
 }
+
+mod forgotten;
