@@ -53,7 +53,7 @@ pub(super) struct LinkCell {
     /// Settings that were answered, until that is noted.
     pub(super) told_settings: RefCell<Vec<ToldSetting>>,
     transport: RefCell<Option<Box<dyn Transport>>>,
-    waker: RefCell<Option<Waker>>,
+    pub(super) waker: RefCell<Option<Waker>>,
     /// The upstream's number of its catalog, as it was noted last.
     pub(super) schema_version: Cell<u64>,
     /// Something was put into it since it was flushed.

@@ -286,6 +286,10 @@ impl SessionCaller {
     fn take_from(&mut self, own: &Rc<LinkCell>, kept: StreamsKept) -> Vec<KeptRequest> {
         let connection = self.connection();
         let unsent = own.link.borrow_mut().take_back_of(connection, kept);
+        if !unsent.is_empty() {
+            // What stays may have waited for that alone, and nobody else has it looked at.
+            own.wake();
+        }
         if let Some(until) = own.link.borrow().unwritten_of(connection) {
             let link = Rc::downgrade(own);
             self.behind.retain(|own| !own.link.ptr_eq(&link));

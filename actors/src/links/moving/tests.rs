@@ -1,6 +1,8 @@
 //! A connection that goes between links, which are played by hand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 use std::time::Instant;
 
 use vestibule_wire::client::ReplyFrame;
@@ -41,6 +43,16 @@ impl Sink for Nobody {
     fn add(&mut self, _: &mut LargeAnswer, _: &[u8]) {}
 
     fn end(&mut self, _: &OwedRequest, _: LargeAnswer) {}
+}
+
+/// How often a link's task was to look.
+#[derive(Default)]
+struct LooksAsked(AtomicUsize);
+
+impl Wake for LooksAsked {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 struct Model {
@@ -229,6 +241,26 @@ fn a_link_waits_for_all_that_was_begun_before_wherever_its_client_has_been_meanw
     write_all(&a);
     own.pump(&c);
     assert!(!own.is_held(&c));
+}
+
+#[test]
+fn a_link_of_which_something_is_taken_looks_at_what_stood_behind_that() {
+    use StreamStep::Nothing;
+    let mut own = Model::new();
+    let cell = own.link(0);
+    own.greet(&cell);
+    own.submit(&cell, 8, Nothing);
+    let looks = Arc::<LooksAsked>::default();
+    *cell.waker.borrow_mut() = Some(looks.clone().into());
+    let taken = |own: &mut Model| {
+        let taken = own.caller().take_from(&cell, StreamsKept::UnderWay);
+        (taken.len(), looks.0.load(Ordering::SeqCst))
+    };
+    assert_eq!(taken(&mut own), (0, 0));
+    cell.link.borrow_mut().hold(CONNECTION);
+    own.submit(&cell, 0, Nothing);
+    own.submit(&cell, 8, Nothing);
+    assert_eq!(taken(&mut own), (1, 1));
 }
 
 #[test]
