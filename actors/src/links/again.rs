@@ -286,7 +286,7 @@ impl Links {
             }
             let session = session_of(forward.key);
             let mut own = own;
-            hub.follow_pin(&mut own, claims);
+            hub.follow_caller(&mut own, claims);
             if own.client.pinned.is_some() && hub.callers.of(session).is_none() {
                 // Its client is gone, and nothing would close a link that is opened for it now.
                 refused.push((forward.id, NoLink::Paused));

@@ -23,8 +23,8 @@ use crate::cells::claims::Claims;
 use crate::messages::tx::AbortedTransaction;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    ClientStream, Destination, ForwardBody, Incarnation, KeptRequest, ParkedRequest, StreamsKept,
-    StreamsLeft,
+    ClientStream, Destination, ForwardBody, Incarnation, KeptRequest, ParkedRequest, StreamStep,
+    StreamsKept, StreamsLeft,
 };
 
 impl Links {
@@ -104,6 +104,10 @@ impl Links {
             }
             let error = Leaving::Login.error();
             told.answers.push((forward.id, forward.sync, Err(error)));
+            if forward.step == StreamStep::Begin {
+                // Nothing behind it is done alone, not even as another user.
+                hub.callers.lose_unbegun([key]);
+            }
             return false;
         };
         let (seen, may_finish) = (self.seen.get(), |own: &LinkCell| self.may_finish(own));

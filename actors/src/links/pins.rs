@@ -159,11 +159,16 @@ impl Hub {
         }
     }
 
-    /// Something that waits goes over the link that its client has by now.
-    pub(super) fn follow_pin(&mut self, own: &mut ParkedRequest, claims: &Claims) {
+    /// Something that waits goes over the link that its client has by now: as what waits in a link
+    /// does. As another user than it was sent by it does not.
+    pub(super) fn follow_caller(&mut self, own: &mut ParkedRequest, claims: &Claims) {
         if let Some(caller) = self.callers.of(session_of(own.request.forward.key)) {
             caller.unpin_unused(claims);
-            own.client.pinned = caller.client().pinned;
+            let client = caller.client();
+            own.client.pinned = client.pinned;
+            if own.client.user == client.user {
+                own.client.format = client.format;
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, block_o
 use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::wire::keys::{self, RequestType};
 
+use crate::unbegun::held_of_alice;
 use crate::upstream::{Asked, FakeUpstream, REFUSED, upstreams};
 use crate::{DONE, before, before_both, eval, features, id_of, id_request, on_one_thread, pass};
 
@@ -394,7 +395,7 @@ pub(crate) fn held() -> (FakeUpstream, TestServer<Gateway>, Peer) {
     held_with(|_, _, server| server.connect())
 }
 
-fn held_with(
+pub(crate) fn held_with(
     connect: impl FnOnce(&FakeUpstream, &FakeUpstream, &TestServer<Gateway>) -> Peer,
 ) -> (FakeUpstream, TestServer<Gateway>, Peer) {
     let (first, second) = (with_streams(), with_streams());
@@ -468,16 +469,7 @@ fn a_transaction_of_which_a_statement_is_killed_while_requests_are_held_is_rolle
 
 #[test]
 fn what_a_user_has_begun_while_requests_were_held_is_not_done_after_the_login_of_another() {
-    let (second, _server, mut peer) = held_with(|first, second, server| {
-        let mut peer = server.connect();
-        for name in ["bob", "alice"] {
-            for own in [first, second] {
-                own.set_password(name, "secret");
-            }
-            assert_eq!(peer.log_in(name, "secret").code, 0);
-        }
-        peer
-    });
+    let (second, _server, mut peer) = held_of_alice();
     for request in [begin(5), write(5), commit(5)] {
         peer.send(&request);
     }

@@ -1,16 +1,18 @@
 //! What becomes of transactions whose BEGIN is not done, although more of them was sent behind it,
 //! and how many requests of streams are of unknown outcome when their link ends.
 
+use vestibule_actors::Gateway;
 use vestibule_actors::limits::{
     UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
 };
-use vestibule_actors::testing::{Frame, Peer, RequestBuilder, block_on};
+use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, block_on};
+use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::wire::keys::RequestType;
 
 use crate::pins::set;
-use crate::streams::{held, rollback};
+use crate::streams::{held, held_with, rollback};
 use crate::upstream::{Asked, FakeUpstream, upstreams};
-use crate::{DONE, eval, on_one_thread};
+use crate::{DONE, eval, id_of, on_one_thread};
 
 /// A request in the stream that was lost when requests came to be held.
 fn request(kind: RequestType, sync: u64) -> RequestBuilder {
@@ -200,4 +202,80 @@ fn who_sets_something_while_a_begin_waits_has_its_transaction_behind_it() {
     });
     told.sort_unstable();
     assert_eq!(told, [1, 1, 2, 3, 4, 5].map(|sync| (sync, None)));
+}
+
+/// Requests are held, of alice, who was bob before.
+pub(crate) fn held_of_alice() -> (FakeUpstream, TestServer<Gateway>, Peer) {
+    held_with(|first, second, server| {
+        let mut peer = server.connect();
+        for name in ["bob", "alice"] {
+            for own in [first, second] {
+                own.set_password(name, "secret");
+            }
+            assert_eq!(peer.log_in(name, "secret").code, 0);
+        }
+        peer
+    })
+}
+
+/// No upstream takes changes when the BEGIN comes, and none of whom has sent it when one does.
+#[test]
+fn who_logs_in_while_a_begin_is_held_has_no_transaction_behind_it() {
+    let (second, _server, mut peer) = held_of_alice();
+    assert_eq!(peer.ask(&rollback(3)).code, 0);
+    peer.send(&begin(1));
+    peer.ping();
+    assert_eq!(peer.log_in("bob", "secret").code, 0);
+    for request in [write(2), commit(3), RequestBuilder::replace(4, 4)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    second.set_writable(true);
+    let told = [(); 3].map(|()| peer.receive());
+    let mut told = told.map(|own| (own.sync, code(&own)));
+    told.sort_unstable();
+    assert_eq!(told, [1, 2, 3].map(|sync| (sync, Some(97))));
+    // Its stream is free then.
+    peer.send(&begin(5));
+    for (request, sync) in [(RequestType::Replace, 4), (RequestType::Begin, 5)] {
+        let asked = second.asked();
+        let got = (asked.header.request_type, &*asked.user);
+        assert_eq!(got, (request as u64, "bob"));
+        asked.reply(DONE);
+        assert_eq!(peer.receive().sync, sync);
+    }
+    assert!(second.try_asked().is_none());
+}
+
+/// All that is held goes over one connection, by what its client can read when it goes.
+#[test]
+fn who_comes_to_read_other_replies_while_a_begin_is_held_has_its_transaction_behind_it() {
+    use RequestType::{Begin, Commit, Replace};
+    let (second, _server, mut peer) = held();
+    assert_eq!(peer.ask(&rollback(3)).code, 0);
+    for request in [begin(2), RequestBuilder::replace(3, 3)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    let format = Features::NONE.with(Feature::ErrorExtension);
+    assert_eq!(peer.ask(&id_of(format)).code, 0);
+    for request in [write(4), commit(5)] {
+        peer.send(&request);
+    }
+    peer.ping();
+    second.set_writable(true);
+    let asked = [(); 4].map(|()| second.asked());
+    let types = asked.each_ref().map(|own| own.header.request_type);
+    assert_eq!(
+        types,
+        [Begin, Replace, Replace, Commit].map(|own| own as u64)
+    );
+    let [begin, alone, write, commit] = asked.each_ref().map(|own| own.header.stream_id);
+    assert!(begin != 0 && alone == 0 && write == begin && commit == begin);
+    let connection = asked[0].connection;
+    for own in asked {
+        assert_eq!((own.connection, own.features), (connection, format));
+        own.reply(DONE);
+        assert_eq!(peer.receive().code, 0);
+    }
 }
