@@ -17,6 +17,7 @@
 
 use std::sync::Arc;
 
+use actix::dev::channel::AddressReceiver;
 use actix::{Actor, Context, Handler, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
@@ -29,6 +30,7 @@ use crate::config::Config;
 use crate::engine::{Caller, ReadView, ReplyBody, Scan, ViewStep};
 use crate::messages::tx::TxHandle;
 use crate::messages::tx::{Batch, Control, Probe, Replies, Stop};
+use crate::supervisor::Supervisor;
 use crate::testing::{OneWorker, RequestBuilder, count_frames};
 
 /// Requests that are sent at a time.
@@ -112,8 +114,17 @@ pub(super) fn start(clock: Clock) -> OneWorker {
 
 /// The same with a configuration, and with a Tx that answers nothing if it is blocked.
 pub(super) fn start_with(clock: Clock, config: Config, is_blocked: bool) -> OneWorker {
+    start_reporting(clock, config, is_blocked).0
+}
+
+/// The same, with what a Supervisor would hear.
+pub(super) fn start_reporting(
+    clock: Clock,
+    config: Config,
+    is_blocked: bool,
+) -> (OneWorker, AddressReceiver<Supervisor>) {
     let now = clock.now();
-    let (own, _) = OneWorker::start(clock, config);
+    let (own, supervisor) = OneWorker::start(clock, config);
     let handle = &own.peers.workers[0];
     let tx = EchoTx {
         claims: own.shared.counters[0].claims.clone(),
@@ -132,7 +143,7 @@ pub(super) fn start_with(clock: Clock, config: Config, is_blocked: bool) -> OneW
     handle.tx_ready(tx);
     own.shared.serving.ready(now);
     own.shared.publish_view(Some(Arc::new(OneRow)));
-    own
+    (own, supervisor)
 }
 
 /// The bytes of a number of requests, and how they are cut: `usize::MAX` for not at all.

@@ -143,6 +143,20 @@ fn what_is_promised_holds_in_every_world() {
     total.check_variety();
 }
 
+/// Worlds that have failed once, and why.
+const FAILED_ONCE: [(u64, &str); 1] = [(
+    13_765_926_997_127_322_284,
+    "a stop did not wait for an administrator whose bytes were not read, and left two writes",
+)];
+
+#[test]
+fn what_has_failed_once_holds_in_the_worlds_in_which_it_did() {
+    for (seed, why) in FAILED_ONCE {
+        println!("{seed}: {why}");
+        assert!(run(seed).transitions > 0);
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_world() {
     for seed in [3, 5] {

@@ -3,17 +3,22 @@
 use std::cell::Cell;
 use std::time::Instant;
 
+use actix::dev::channel::AddressReceiver;
+use futures::{FutureExt as _, StreamExt as _};
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::{ErrorCode, events};
 
-use super::cost::start;
+use super::cost::{start, start_reporting};
 use super::kept::replies;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::limits::SHUTDOWN_NOTICE;
 use crate::serving::TransitionView;
+use crate::supervisor::Supervisor;
 use crate::testing::OneWorker;
 use crate::testing::RequestBuilder;
 use crate::testing::pipe::ClientEnd;
+use crate::transitions::TransitionScope;
 
 /// More than is read in one go.
 const MANY: u64 = 20_000;
@@ -86,5 +91,42 @@ fn a_client_that_watches_for_a_stop_is_served_for_its_moment_and_no_longer() {
         NOW.set(NOW.get() + SHUTDOWN_NOTICE / 100);
         client.send(&writes(3..4));
         assert_eq!(codes(&client, 1).await, [Some(ErrorCode::SHUTDOWN.0)]);
+    });
+}
+
+/// How much the Supervisor, which is not there, was told since it was asked last.
+fn told(supervisor: &mut AddressReceiver<Supervisor>) -> usize {
+    std::iter::from_fn(|| supervisor.next().now_or_never().flatten()).count()
+}
+
+/// Nobody waits for an idle administrator, but one whose bytes have not been read yet is none: what
+/// they ask for begins, and Tx may not hear.
+#[test]
+fn what_an_administrator_had_sent_before_a_stop_is_waited_for_and_cut_off() {
+    actix_rt::System::new().block_on(async {
+        let (worker, mut supervisor) =
+            start_reporting(Clock::of(|| NOW.get()), Config::default(), true);
+        let client = worker.connect().await;
+        let args = [&[0x91, 0xa6][..], b"limits"].concat();
+        client.send(&RequestBuilder::call(1, "vestibule.show", &args).bytes());
+        assert_eq!(codes(&client, 1).await, [None]);
+        // Nobody on this thread has anything left to do.
+        for _ in 0..100 {
+            actix_rt::task::yield_now().await;
+        }
+        told(&mut supervisor);
+        begin_stop(&worker);
+        // As the Supervisor does; the bytes are there when the worker hears of it, and unread.
+        worker.peers.workers[0].quiesce(1, TransitionScope::Everything);
+        client.send(&writes(2..4));
+        while worker.shared.in_flight_count() < 2 {
+            actix_rt::task::yield_now().await;
+        }
+        assert_eq!(told(&mut supervisor), 1, "it has seen the stop, and waits");
+        worker.peers.workers[0].cut_off(1, TransitionScope::Everything);
+        let refused = Some(ErrorCode::SHUTDOWN.0);
+        assert_eq!(codes(&client, 2).await, [refused, refused]);
+        assert_eq!(worker.shared.queued_count(), 0);
+        assert_eq!(told(&mut supervisor), 2, "it has cut off, and is quiet");
     });
 }

@@ -288,9 +288,10 @@ impl ConnectionState {
     }
 
     /// Whether a stop does not wait for it, and does not close it before its end: it is an
-    /// administrator's, who may have something to see to, and is idle.
+    /// administrator's, who may have something to see to, and is idle. Before it has caught up
+    /// nobody knows that: what had arrived is executed.
     pub(crate) fn is_idle_operator(&self) -> bool {
-        self.is_operators && self.is_flushed() && self.is_idle_for_stop()
+        self.is_operators && self.has_caught_up && self.is_flushed() && self.is_idle_for_stop()
     }
 
     /// Whether nothing of it is under way, and it has not asked to be told of the stop.
