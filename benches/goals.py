@@ -93,7 +93,7 @@ REASONS = {
             " refused at once (solo is declared) and wait for nothing, but none is answered; the"
             " start of a killed server is its recovery, during which Tarantool answers no ping"
             " either.",
-    "definitions": "Measured when what sessions know of definitions was a tree with one of them in"
+    "definitions": "What sessions know of definitions was a tree with one of them in"
                    " each node, so that its versions share what did not change: who read all of"
                    " it waited for memory at each, half of the time, by `perf`. Nodes have up to"
                    " 15 now, and a row's bytes are one step from its node, not two: by a program"
@@ -106,10 +106,10 @@ REASONS = {
                    " time goes up and down between runs.",
     "rows": "Rows of up to 30 bytes stand in the leaves ([decision"
             " 2](decisions/0002-own-b-plus-tree.md)), of each index: a row's bytes, eight of each"
-            " key and eight more of the longer one are 48 of the 49.5 that the goal leaves. What was"
-            " done after the run that the table is of: what a key has beyond its first eight bytes"
-            " takes as many bytes as it has, and no place is left free by rows in order, which takes"
-            " 96 bytes and 0.98 (three runs beside compilers). By a program that has the trees alone"
+            " key and eight more of the longer one are 48 of the 49.5 that the goal leaves."
+            " What a key has beyond its first eight bytes takes as many bytes as it has, and the"
+            " last leaf has no place left free by rows in order: from 115 bytes and 1.16 of"
+            " Tarantool's to 96 and 0.98. By a program that has the trees alone"
             " a row went from 114.7 bytes to 94.5, and of instructions a look-up from 304 to 278, by"
             " the second index from 865 to 794, ten rows from 1,066 to 972, a row replaced in both"
             " from 1,503 to 1,145. No row in the second index, which is then found by its primary"
@@ -152,7 +152,10 @@ ORDER = (
     " and SELECTs at 16x16 have 0.92 of the rate (21 pairs). With rests that begin at 50 µs and go on"
     " as long as turns take 12: at 16x16 0.99 of the rate, at 50x32 0.37 of the percentile and 1.01"
     " of the rate for ranges, 0.88 and 0.94 for SELECTs (15 pairs), and a ping beside waits"
-    " 0.6 ms. That way is not in the server yet.")
+    " 0.6 ms. On a quiet machine that did not come back for SELECTs: rests that go on as long as turns"
+    " take 12, 25 and 50 µs had 1.08, 0.89 and 0.87 of the percentile at 50x32, 0.99, 1.16 and 1.22 at"
+    " 16x16, and 0.96 to 1.00 of the rate (9 pairs); ranges 0.86, 1.26 and 0.94, 0.97, 1.18 and 1.14."
+    " So it is not in the server.")
 
 
 def target(op, shape):
