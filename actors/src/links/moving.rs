@@ -241,7 +241,8 @@ impl SessionCaller {
         claims: &Claims,
         aborted: &mut Vec<AbortedTransaction>,
     ) -> Vec<KeptRequest> {
-        let Some(own) = own else {
+        // Nothing is left where it goes on: one that was left before may be the next one again.
+        let Some(own) = own.filter(|own| !std::ptr::eq(&raw const **own, link)) else {
             return Vec::new();
         };
         let may_stay = self.leaving.is_none() && self.may_go_on(links, &own);

@@ -105,10 +105,11 @@ impl SessionCaller {
 }
 
 impl SessionCallers {
-    /// The BEGINs of these streams are not done.
+    /// The BEGINs of these streams are not done. Where its client has begun another transaction by
+    /// now, that one is left alone.
     pub(super) fn lose_unbegun(&mut self, keys: impl IntoIterator<Item = ClientStream>) {
         for key in keys {
-            if let Some(own) = self.of(session_of(key)) {
+            if let Some(own) = self.of(session_of(key)).filter(|own| !own.may_be_open(key)) {
                 own.lose_unbegun(key.stream);
             }
         }

@@ -169,6 +169,40 @@ fn who_logs_in_while_a_begin_waits_has_no_transaction_behind_it() {
     assert_eq!(peer.receive().code, 0);
 }
 
+/// A BEGIN that another user has sent before is given back when its link ends: by then another
+/// transaction is open in its stream, over another link.
+#[test]
+fn a_transaction_outlives_a_begin_of_its_stream_that_was_never_sent() {
+    let upstream = FakeUpstream::of_version((2, 11, 0));
+    upstream.set_password("alice", "secret");
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut peer = server.connect();
+    let sleeping = waiting_begin(&mut peer, &upstream);
+    assert_eq!(peer.log_in("alice", "secret").code, 0);
+    assert_eq!(code(&peer.ask(&commit(3))), Some(97), "nothing was begun");
+    peer.send(&begin(4));
+    let begun = upstream.asked();
+    assert_eq!(begun.user, "alice");
+    begun.reply(DONE);
+    assert_eq!(peer.receive().sync, 4);
+    upstream.end(sleeping[0].connection);
+    // The call that waited goes over another one; the others, and BEGIN, are told.
+    let again = upstream.asked();
+    assert_eq!(again.user, "guest");
+    again.reply(DONE);
+    let told: Vec<_> = (0..sleeping.len() + 2)
+        .map(|_| peer.receive().sync)
+        .collect();
+    assert!(told.iter().all(|sync| [1, 2].contains(sync)));
+    for own in [write(5), commit(6)] {
+        peer.send(&own);
+        let asked = upstream.asked();
+        assert_eq!(asked.connection, begun.connection);
+        asked.reply(DONE);
+        assert_eq!(peer.receive().code, 0);
+    }
+}
+
 /// From then on the client has a connection of its own: its transaction comes to its end where it
 /// will have begun.
 #[test]
