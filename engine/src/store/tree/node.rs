@@ -93,12 +93,13 @@ impl Default for Leaf {
 }
 
 /// Where a full leaf is split for a new key at this place; `is_last` if it is the tree's last leaf.
-/// Keys in order leave full leaves behind. Within the tree they leave one place free: keys that go
-/// down from the next leaf on came to the full one again, and had a leaf each.
+/// Keys in order leave full leaves behind. Within the tree they leave a quarter free: keys that go
+/// down from the next leaf on, or some up at a time, would come to a full one again and again, and
+/// have a leaf for each, or for each two.
 fn split_point(at: usize, is_last: bool) -> usize {
     match (at, is_last) {
         (WIDTH, true) => WIDTH,
-        (WIDTH, false) => WIDTH - 1,
+        (WIDTH, false) => WIDTH - WIDTH / 4,
         _ => WIDTH / 2,
     }
 }

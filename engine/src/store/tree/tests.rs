@@ -261,40 +261,37 @@ fn keys_that_go_on_for_as_long_take_as_many_bytes_as_they_have() {
     }
 }
 
-/// Rows share leaves, in whatever order they come: up, down, or down to a leaf that is full.
+/// Rows share leaves: at least nine have one together, whether they come up, down, or down to a
+/// leaf that is full, one by one or some up at a time.
 #[test]
 fn keys_in_order_do_not_have_a_leaf_each() {
     let rows = 3200;
-    let nodes = |before: u64, keys: &mut dyn Iterator<Item = u64>| {
+    let nodes = |before: &[u64], keys: &mut dyn Iterator<Item = u64>| {
         let mut pair = Pair::default();
-        (0..before).for_each(|at| pair.insert(number(at)));
+        before.iter().for_each(|at| pair.insert(number(*at)));
         keys.for_each(|at| pair.insert(number(at)));
         pair.check();
-        pair.tree.tally().nodes / (before + rows) as usize
+        let all = before.len() + rows as usize;
+        pair.tree.tally().nodes / all
     };
-    let up = nodes(0, &mut (0..rows));
-    let full = super::tails::WIDTH as u64;
-    let gap = full..full + rows;
-    let others: [(&str, u64, &mut dyn Iterator<Item = u64>); 4] = [
-        ("down", 0, &mut (0..rows).rev()),
-        ("down to a full leaf", full, &mut gap.clone().rev()),
-        (
-            "down to several full leaves",
-            10 * full,
-            &mut (gap.start * 10..gap.end * 10).rev().take(3200),
-        ),
-        (
-            "up before another",
-            0,
-            &mut std::iter::once(rows).chain(0..rows - 1),
-        ),
-    ];
-    for (order, before, keys) in others {
-        let taken = nodes(before, keys);
-        assert!(
-            taken <= 2 * up + 1,
-            "{taken} bytes of nodes a row {order}, {up} up"
-        );
+    let up = nodes(&[], &mut (0..rows));
+    // Leaves that are full, and room for many keys between any two of theirs.
+    let mut full: Vec<u64> = (0..320).map(|at| at * 1_000_000).collect();
+    // One of them is split at its end.
+    full.push(31_500_000);
+    let places = [0, 15, 23, 24, 27, 30, 31, 319].map(|at| at * 1_000_000);
+    for place in places {
+        assert!(nodes(&full, &mut (place + 1..).take(rows as usize)) <= 2 * up);
+        for some in [1, 2, 3, 8, 10] {
+            let groups = (0..rows / some).rev();
+            let mut keys =
+                groups.flat_map(|at| (0..some).map(move |own| place + 1 + at * some + own));
+            let taken = nodes(&full, &mut keys);
+            assert!(
+                taken <= 4 * up,
+                "{taken} bytes of nodes a row, {some} at a time, {up} up"
+            );
+        }
     }
 }
 
