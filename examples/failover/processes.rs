@@ -160,11 +160,12 @@ impl Gateway {
             .stdout(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().expect("the output is piped");
-        let address = next_address(output).await;
+        // It ends with this, also where nobody waits for its address any more.
         let mut own = Self {
             address: "127.0.0.1:0".parse().expect("it is one"),
             child,
         };
+        let address = next_address(output).await;
         own.address = address.map_err(|_| Fault("the gateway does not start".to_owned()))?;
         Ok(own)
     }

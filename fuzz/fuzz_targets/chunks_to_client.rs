@@ -6,6 +6,7 @@ mod chunked;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{env, fs, io, process};
 
@@ -31,13 +32,19 @@ const SIZE_MAX: usize = 300_000;
 /// Requests of an input. Their replies may be cut.
 const REQUESTS: usize = 24;
 
+/// How many there were.
+static INPUTS: AtomicU64 = AtomicU64::new(0);
+
 /// For what would never end.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 fuzz_target!(|steps: Vec<Step>| {
     let (results, server) = runtime().block_on(async {
         // Closed connections keep ports for a minute: some ten thousand inputs would use them all.
-        let path = env::temp_dir().join(format!("vestibule-fuzz-{}.sock", process::id()));
+        // The client of the input before may be about to connect again, to where it was.
+        let input = INPUTS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vestibule-fuzz-{}-{input}.sock", process::id());
+        let path = env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).expect("the path is free");
         let address = format!("unix:{}", path.display());
         let server = tokio::spawn(async move {
