@@ -81,7 +81,6 @@ struct Server {
     replies: BTreeMap<u64, Reply>,
     /// Requests whose numbers and syncs are known.
     asked: Vec<(u64, u64)>,
-    is_damaged: bool,
     is_wild: bool,
 }
 
@@ -113,49 +112,47 @@ impl Server {
             let mut bytes = vec![0; 64 << 10];
             while matches!(reader.read(&mut bytes).await, Ok(1..)) {}
         };
+        let mut sequence = Sequence::new(agreed, SIZE_MAX, 512 << 10);
+        let replies = &mut self.replies;
+        let mut next = self.asked.iter();
         let send = async {
-            let mut sequence = Sequence::new(agreed, SIZE_MAX, 512 << 10);
-            let mut next = self.asked.clone().into_iter();
             for step in steps.iter().take(200) {
                 let bytes = sequence.frame(*step, |_, size| {
-                    let (number, sync) = next.next()?;
+                    let (number, sync) = *next.next()?;
                     let reply = Reply::new(sync, size);
                     let content = reply.content.clone();
-                    self.replies.insert(number, reply);
+                    replies.insert(number, reply);
                     Some(content)
                 });
                 if writer.write_all(&bytes).await.is_err() || sequence.is_damaged {
                     break;
                 }
             }
-            self.is_damaged = sequence.is_damaged;
-            self.is_wild = sequence.is_wild;
-            let fates = sequence
-                .whole
-                .iter()
-                .map(|(content, _)| (content, Fate::Whole));
-            let fates = fates.chain(sequence.reset.iter().map(|own| (own, Fate::GivenUp)));
-            for (content, fate) in fates {
-                let reply = self
-                    .replies
-                    .values_mut()
-                    .find(|own| own.content == *content);
-                if let Some(reply) = reply {
-                    reply.fate = fate;
-                }
+            if !sequence.is_damaged {
+                let _ = writer.shutdown().await;
             }
-            if self.is_damaged {
-                // The client leaves by itself.
-                std::future::pending::<()>().await;
-            }
-            let _ = writer.shutdown().await;
+            // The client leaves by itself.
             std::future::pending::<()>().await;
         };
         tokio::select! {
             () = hear => {}
             () = send => {}
         }
+        // The client may have left what is damaged before all of it was written.
+        self.note_fates(&sequence);
         self
+    }
+
+    fn note_fates(&mut self, sequence: &Sequence) {
+        self.is_wild = sequence.is_wild;
+        let whole = sequence.whole.iter().map(|(own, _)| (own, Fate::Whole));
+        let reset = sequence.reset.iter().map(|own| (own, Fate::GivenUp));
+        for (content, fate) in whole.chain(reset) {
+            let mut replies = self.replies.values_mut();
+            if let Some(reply) = replies.find(|own| own.content == *content) {
+                reply.fate = fate;
+            }
+        }
     }
 
     async fn greet(&mut self, socket: &mut UnixStream) -> io::Result<Agreement> {
