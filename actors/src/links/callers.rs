@@ -88,6 +88,25 @@ impl Leaving {
 }
 
 impl SessionCaller {
+    /// One that has asked nothing yet.
+    fn new(connection: u64, user: User, format: Features, address: IpAddr) -> Self {
+        Self {
+            connection,
+            user,
+            format,
+            address,
+            pin: None,
+            settings: SessionSettings::default(),
+            link: None,
+            is_outdated: false,
+            leaving: None,
+            looked: None,
+            behind: Vec::new(),
+            lost: OrphanedTransactions::default(),
+            uses_streams: false,
+        }
+    }
+
     /// The transaction that may have been open in a stream is not there any more.
     pub(super) fn lose(
         &mut self,
@@ -237,24 +256,13 @@ impl SessionCallers {
         let gauge = update.gauge.clone();
         self.clients.set(update.session, connection, gauge);
         let before = self.all[index].take();
-        let own = self.all[index].insert(SessionCaller {
-            connection,
-            user,
-            format: update.format,
-            address: update.caller.peer.ip(),
-            pin: (self.mode == LinkMode::Pinned).then_some(Pin {
-                reason: PinReason::Mode,
-                since: None,
-            }),
-            settings: SessionSettings::default(),
-            link: None,
-            is_outdated: false,
-            leaving: None,
-            looked: None,
-            behind: Vec::new(),
-            lost: OrphanedTransactions::default(),
-            uses_streams: false,
+        let address = update.caller.peer.ip();
+        let mut own = SessionCaller::new(connection, user, update.format, address);
+        own.pin = (self.mode == LinkMode::Pinned).then_some(Pin {
+            reason: PinReason::Mode,
+            since: None,
         });
+        let own = self.all[index].insert(own);
         let Some(mut before) = before else { return };
         if before.connection != connection {
             // It has ended, and that is told behind this.

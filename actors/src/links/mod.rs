@@ -31,6 +31,8 @@
 //! | `deliveries` | replies on their way to the worker |
 
 mod again;
+#[cfg(test)]
+mod by_hand;
 mod callers;
 mod cell;
 mod deliveries;

@@ -77,6 +77,16 @@ mod tests {
         RequestBuilder::replace(key, key).stream(7)
     }
 
+    /// A transaction of one row that ends like this, and a row behind it.
+    fn transaction(end: RequestType, sync: u64) -> [RequestBuilder; 4] {
+        [
+            of_stream(RequestType::Begin, sync),
+            write(sync + 1),
+            of_stream(end, sync + 2),
+            write(sync + 3),
+        ]
+    }
+
     /// The syncs and codes of errors of these replies; 0: done.
     fn told(replies: &[Frame]) -> Vec<(u64, u16)> {
         let told = replies.iter();
@@ -96,23 +106,13 @@ mod tests {
 
     #[test]
     fn nothing_is_done_behind_a_begin_that_was_taken_back_until_its_client_ends_it() {
-        use RequestType::{Begin, Commit, Rollback};
+        use RequestType::Begin;
         fixture(|mut fixture: Fixture| async move {
-            let all = [
-                of_stream(Begin, 1),
-                write(2),
-                of_stream(Commit, 3),
-                write(4),
-            ];
+            let all = transaction(RequestType::Commit, 1);
             fixture.send_but(&all, &[0]);
             fixture.turn();
             assert_eq!(told(&fixture.replies().await), [(2, 97), (3, 97), (4, 0)]);
-            let all = [
-                of_stream(Begin, 5),
-                write(6),
-                of_stream(Rollback, 7),
-                write(8),
-            ];
+            let all = transaction(RequestType::Rollback, 5);
             fixture.send_but(&all, &[0]);
             fixture.turn();
             assert_eq!(told(&fixture.replies().await), [(6, 97), (7, 0), (8, 0)]);
@@ -126,14 +126,8 @@ mod tests {
 
     #[test]
     fn of_a_transaction_that_was_taken_back_with_its_end_nothing_is_left() {
-        use RequestType::{Begin, Commit};
         fixture(|mut fixture: Fixture| async move {
-            let all = [
-                of_stream(Begin, 1),
-                write(2),
-                of_stream(Commit, 3),
-                write(4),
-            ];
+            let all = transaction(RequestType::Commit, 1);
             fixture.send_but(&all, &[0, 1, 2]);
             fixture.turn();
             assert_eq!(told(&fixture.replies().await), [(4, 0)]);

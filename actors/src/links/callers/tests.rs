@@ -2,40 +2,12 @@
 
 use std::sync::Arc;
 
-use vestibule_wire::Uuid;
-use vestibule_wire::client::ReplyFrame;
-use vestibule_wire::greeting;
-
 use super::*;
 use crate::cells::claims::RequestId;
 use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
-use crate::links::deliveries::LargeAnswer;
-use crate::upstream::{
-    Credits, Destination, Forward, ForwardBody, Incarnation, LinkUser, OwedRequest, Sink,
-    StreamStep, UpstreamLink, UserCredits,
-};
-
-/// A link is greeted, and nothing is answered over it.
-struct Silent;
-
-impl Sink for Silent {
-    type Large = LargeAnswer;
-
-    fn is_waited_for(&self, _: RequestId) -> bool {
-        true
-    }
-
-    fn reply(&mut self, _: &OwedRequest, _: &ReplyFrame<'_>) {}
-
-    fn begin(&mut self, _: &OwedRequest, _: &ReplyFrame<'_>, _: usize) -> LargeAnswer {
-        unreachable!("nothing is answered")
-    }
-
-    fn add(&mut self, _: &mut LargeAnswer, _: &[u8]) {}
-
-    fn end(&mut self, _: &OwedRequest, _: LargeAnswer) {}
-}
+use crate::links::by_hand;
+use crate::upstream::{Destination, Forward, ForwardBody, StreamStep};
 
 const KEY: ClientStream = ClientStream {
     session: 0,
@@ -45,44 +17,18 @@ const KEY: ClientStream = ClientStream {
 
 /// A caller who leaves a link, and that link.
 fn leaving() -> (SessionCaller, Rc<LinkCell>) {
-    let user = LinkUser {
-        name: "guest".into(),
-        key: None,
-        format: Features::NONE,
-    };
-    let credits = UserCredits::of(Rc::new(Credits::of_one(1, false, Arc::default())));
-    let now = Instant::now();
-    let link = UpstreamLink::new(user.clone(), Rc::new(credits), Rc::default(), now);
-    let incarnation = Incarnation {
-        upstream: 0,
-        number: 1,
-    };
-    let mut own = SessionCaller {
-        connection: KEY.connection,
-        user: User::guest(),
-        format: Features::NONE,
-        address: std::net::Ipv4Addr::LOCALHOST.into(),
-        pin: None,
-        settings: SessionSettings::default(),
-        link: None,
-        is_outdated: false,
-        leaving: None,
-        looked: None,
-        behind: Vec::new(),
-        lost: OrphanedTransactions::default(),
-        uses_streams: true,
-    };
-    let cell = Rc::new(LinkCell::new(incarnation, user, own.client(), link, now));
+    let address = std::net::Ipv4Addr::LOCALHOST.into();
+    let mut own = SessionCaller::new(KEY.connection, User::guest(), Features::NONE, address);
+    own.uses_streams = true;
+    let cell = by_hand::link(&own, 0);
     own.leaving = Some(cell.clone());
     (own, cell)
 }
 
 /// A transaction begins over a link.
 fn begin(cell: &LinkCell, claims: &Claims) -> RequestId {
+    by_hand::greet(cell, claims);
     let mut link = cell.link.borrow_mut();
-    let greeting = greeting::encode(&Uuid::NIL, &[7; 32]);
-    let greeted = link.receive(&greeting, &mut Silent, claims, Instant::now());
-    assert!(greeted.is_ok());
     let id = claims.queue(0);
     let begin = Forward {
         id,

@@ -3,47 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
-use std::time::Instant;
 
-use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::features::{Feature, Features};
 use vestibule_wire::keys::RequestType;
-use vestibule_wire::{Uuid, greeting};
 
 use super::*;
 use crate::cells::claims::RequestId;
 use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
+use crate::links::by_hand;
 use crate::links::callers::SessionCallers;
-use crate::links::deliveries::LargeAnswer;
 use crate::messages::tx::CallerUpdate;
-use crate::upstream::{
-    Credits, Forward, LinkUser, OwedRequest, Sink, StreamStep, UpstreamLink, UserCredits,
-};
+use crate::upstream::{Forward, StreamStep};
 
 const CONNECTION: u64 = 8;
-
-/// Answers nobody.
-struct Nobody;
-
-impl Sink for Nobody {
-    type Large = LargeAnswer;
-
-    fn is_waited_for(&self, _: RequestId) -> bool {
-        false
-    }
-
-    fn reply(&mut self, _: &OwedRequest, _: &ReplyFrame<'_>) {}
-
-    fn begin(&mut self, _: &OwedRequest, _: &ReplyFrame<'_>, _: usize) -> LargeAnswer {
-        unreachable!("there are no large answers")
-    }
-
-    fn add(&mut self, _: &mut LargeAnswer, _: &[u8]) {}
-
-    fn end(&mut self, _: &OwedRequest, _: LargeAnswer) {}
-}
 
 /// How often a link's task was to look.
 #[derive(Default)]
@@ -102,28 +76,12 @@ impl Model {
 
     /// A link of the connection's user to an upstream.
     fn link(&mut self, upstream: usize) -> Rc<LinkCell> {
-        let now = Instant::now();
-        let incarnation = Incarnation {
-            upstream,
-            number: 1,
-        };
-        let user = LinkUser {
-            name: "guest".into(),
-            key: None,
-            format: Features::NONE,
-        };
-        let credits = UserCredits::of(Rc::new(Credits::of_one(1, false, Arc::default())));
-        let link = UpstreamLink::new(user.clone(), Rc::new(credits), Rc::default(), now);
-        let client = self.caller().client();
-        Rc::new(LinkCell::new(incarnation, user, client, link, now))
+        by_hand::link(self.caller(), upstream)
     }
 
     /// From here on, the link sends.
     fn greet(&self, cell: &LinkCell) {
-        let bytes = greeting::encode(&Uuid::NIL, &[7; 32]);
-        let mut link = cell.link.borrow_mut();
-        (link.receive(&bytes, &mut Nobody, &self.claims, Instant::now())).unwrap();
-        link.pump(&self.claims);
+        by_hand::greet(cell, &self.claims);
     }
 
     fn submit(&mut self, cell: &LinkCell, stream: u64, step: StreamStep) -> RequestId {
