@@ -6,13 +6,13 @@ mod cases;
 #[path = "groups/client.rs"]
 mod client;
 
-use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Instant;
 
 use bytes::Bytes;
+use vestibule_actors::ConnectionBounds;
 use vestibule_actors::config::ConnectionLimits;
-use vestibule_actors::limits::CONNECTION_REQUESTS_MAX;
+use vestibule_actors::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX_LEAST};
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, FRAME_SIZE_MAX, First};
 use vestibule_wire::groups::{Agreement, Group, Sender};
@@ -20,14 +20,9 @@ use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{write_array_len, write_uint};
 
 use cases::connections;
-use client::{Client, LARGE, PATIENCE, body, code, harness_with_rows, large, with_rows};
-
-/// As in the limits of the server.
-const BESIDE_CHUNKS_MAX: usize = 32 << 20;
-
-const ASKED: Agreement = Agreement {
-    window: 64 << 10,
-    messages_max: 4,
+use client::{
+    ASKED, Client, LARGE, PATIENCE, ask_for_more_than_is_taken_beside, body, code,
+    harness_with_rows, large, with_rows,
 };
 
 #[test]
@@ -184,7 +179,10 @@ fn who_closes_its_half_is_not_waited_for_to_give_credit() {
     let next = ask_for_more_than_is_taken_beside(&mut many);
     // It would wait for those before it to go.
     many.send(&RequestBuilder::replace(next, 9).bytes());
-    for mut client in [few, many] {
+    let mut scanning = Client::connect(&harness, Some(ASKED));
+    scanning.send(&endless(1000).stream(1000).bytes());
+    ask_for_more_than_is_taken_beside(&mut scanning);
+    for mut client in [few, many, scanning] {
         let begun = Instant::now();
         client.stream.shutdown(Shutdown::Write).expect("it is open");
         while client.read() {}
@@ -209,19 +207,20 @@ fn what_is_under_way_is_answered_also_if_a_half_was_closed_that_owes_credit() {
     while client.read() {}
 }
 
-/// Has so much wait for a client without credit that no more of its requests are taken; returns the
-/// next sync.
-fn ask_for_more_than_is_taken_beside<S: Read + Write>(client: &mut Client<S>) -> u64 {
-    let waiting = BESIDE_CHUNKS_MAX / LARGE + 4;
-    for stream in 1..=waiting as u64 {
-        let select = RequestBuilder::select(1 + stream, 5);
-        client.send(&select.stream(stream).bytes());
+#[test]
+fn replies_in_chunks_are_made_within_the_bound_that_a_connection_has_of_its_own() {
+    let harness = harness_with_rows();
+    let bounds = ConnectionBounds::default().output_bytes(OUTPUT_MAX_LEAST);
+    let mut client = Client::within(&harness, 64 << 10, bounds, Some(ASKED));
+    let next = ask_for_more_than_is_taken_beside(&mut client);
+    client.ping(next);
+    for number in 1..next as u32 - 1 {
+        while !client.pieces.iter().any(|own| own.0 == number) {
+            assert!(client.read(), "as much as may wait of others was made");
+        }
+        client.admit(&[number]);
     }
-    // As many as go out without credit: nothing more comes of them.
-    while client.pieces.len() < ASKED.messages_max {
-        assert!(client.read());
-    }
-    2 + waiting as u64
+    assert!(client.reply_to(next - 1).len() > LARGE);
 }
 
 #[test]

@@ -24,8 +24,8 @@ use super::backlog::GroupBacklog;
 use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
-    BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_CONTROL_MAX, PARTS_PER_WRITE_MAX,
-    SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
+    FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_CONTROL_MAX, PARTS_PER_WRITE_MAX, SEGMENT_SIZE,
+    SEGMENTS_PER_WRITE_MAX,
 };
 use crate::segments::{Chain, Held, Segments};
 
@@ -245,14 +245,10 @@ impl Output {
     }
 
     /// Bytes that wait, with `begun` of replies that are not complete, but without those that hold
-    /// up nobody but their own groups: of a client that takes chunks.
+    /// up nobody but their own groups: of a client that takes chunks `aside` of them at most.
     #[inline]
-    pub(crate) fn size_in_the_way(&self, begun: usize) -> usize {
-        let aside = if self.takes_chunks() {
-            BESIDE_CHUNKS_MAX
-        } else {
-            0
-        };
+    pub(crate) fn size_in_the_way(&self, begun: usize, aside: usize) -> usize {
+        let aside = if self.takes_chunks() { aside } else { 0 };
         (self.size() + begun).saturating_sub(aside)
     }
 

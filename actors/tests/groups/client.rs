@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::runtime::Runtime;
 use vestibule_actors::testing::{Harness, RequestBuilder};
-use vestibule_actors::{Connection, PeerAddress};
+use vestibule_actors::{Connection, ConnectionBounds, PeerAddress};
 use vestibule_wire::client::{GREETING_SIZE, RequestHeader};
 use vestibule_wire::features::Features;
 use vestibule_wire::groups::chunk::{Chunk, First};
@@ -19,6 +19,13 @@ use vestibule_wire::request::{self, Body, Id};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const LARGE: usize = 3 << 20;
+/// What clients here ask for.
+pub(crate) const ASKED: Agreement = Agreement {
+    window: 64 << 10,
+    messages_max: 4,
+};
+/// As in the limits of the server: one in eight of what may wait at all.
+const BESIDE_CHUNKS_MAX: usize = 32 << 20;
 
 /// A pipe in memory that is waited for, and not for ever.
 pub(crate) struct Pipe {
@@ -75,8 +82,18 @@ impl Client {
 impl Client<Pipe> {
     /// Over a pipe that holds so little that it is known what is under way.
     pub(crate) fn over_pipe(harness: &Harness, room: usize, asked: Option<Agreement>) -> Self {
+        Self::within(harness, room, ConnectionBounds::default(), asked)
+    }
+
+    /// The same, of a connection with bounds of its own.
+    pub(crate) fn within(
+        harness: &Harness,
+        room: usize,
+        bounds: ConnectionBounds,
+        asked: Option<Agreement>,
+    ) -> Self {
         let (stream, server) = tokio::io::duplex(room);
-        let connection = Connection::over(server, PeerAddress::Local);
+        let connection = Connection::over(server, PeerAddress::Local).bounds(bounds);
         harness.handle().adopt(connection).expect("there is a slot");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -190,6 +207,21 @@ impl<S: Read + Write> Client<S> {
         let credit: Vec<u8> = credit.flatten().collect();
         self.send(&credit);
     }
+}
+
+/// Has so much wait for a client without credit that no more of its requests are taken; returns the
+/// next sync.
+pub(crate) fn ask_for_more_than_is_taken_beside<S: Read + Write>(client: &mut Client<S>) -> u64 {
+    let waiting = BESIDE_CHUNKS_MAX / LARGE + 4;
+    for stream in 1..=waiting as u64 {
+        let select = RequestBuilder::select(1 + stream, 5);
+        client.send(&select.stream(stream).bytes());
+    }
+    // As many as go out without credit: nothing more comes of them.
+    while client.pieces.len() < ASKED.messages_max {
+        assert!(client.read());
+    }
+    2 + waiting as u64
 }
 
 /// An ID that asks for chunks, or for none.

@@ -40,7 +40,7 @@ use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
 use crate::hooks::CloseReason;
 use crate::incoming::ConnectionBounds;
-use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
+use crate::limits::{BESIDE_CHUNKS_PART, MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
 use crate::memory::{ConnectionCharge, Holding, OutputGauge};
 use crate::resources::credits::Grant;
 use crate::resources::transactions::OpenTransactions;
@@ -388,8 +388,16 @@ impl ConnectionState {
     /// Whether so much waits that no frame should be taken.
     #[inline]
     fn is_output_full(&self) -> bool {
-        let size = self.output.size_in_the_way(0);
+        let size = self.output_in_the_way(0);
         size >= MEMORY_SMALL && (size >= OUTPUT_PAUSE || self.charge.is_scarce())
+    }
+
+    /// Bytes that wait for the client, with `begun` of replies that are not complete, but without
+    /// those that hold up nobody else.
+    #[inline]
+    fn output_in_the_way(&self, begun: usize) -> usize {
+        let aside = self.output_max / BESIDE_CHUNKS_PART;
+        self.output.size_in_the_way(begun, aside)
     }
 
     /// Whether a reply of any size may be made for it now, or gone on with if `begun` bytes of it

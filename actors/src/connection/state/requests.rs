@@ -139,6 +139,22 @@ impl ConnectionState {
         !self.scans.as_ref().is_some_and(|own| own.is_full())
     }
 
+    /// Whether the SELECTs of several steps are left until the client has taken more of what there
+    /// is for it. Else the replies of all of them could be made on top of each other, for a client
+    /// that takes them as fast as it can.
+    fn are_scans_left(&self) -> bool {
+        self.output_in_the_way(0) >= OUTPUT_PAUSE
+    }
+
+    /// The same, before they are gone on with. The session is woken when it is over.
+    pub(crate) fn has_to_leave_scans(&mut self) -> bool {
+        let has_to_wait = self.scans.is_some() && self.are_scans_left();
+        if has_to_wait {
+            self.intake.on_output_full();
+        }
+        has_to_wait
+    }
+
     /// Takes a SELECT that takes several steps, to go on with it: each in turn, or the oldest if it
     /// is to come to its end first, or if as much waits for the client as is kept for it.
     pub(crate) fn take_scan(&mut self, is_oldest: bool) -> Option<Box<ParkedScan>> {
@@ -146,7 +162,7 @@ impl ConnectionState {
         let is_oldest = is_oldest
             || self.intake.waits_for_reply_memory()
             || self.charge.is_scarce()
-            || self.output.size_in_the_way(begun) >= OUTPUT_PAUSE;
+            || self.output_in_the_way(begun) >= OUTPUT_PAUSE;
         let scan = self.scans.as_mut()?.take(is_oldest);
         self.on_scan_left();
         scan
@@ -414,7 +430,7 @@ impl ConnectionState {
     /// Whether a request of it is answered by others, whatever waits for its client.
     pub(super) fn waits_for_others(&self) -> bool {
         self.counts.all > 0
-            || self.scans.is_some()
+            || self.scans.is_some() && !self.are_scans_left()
             || self.intake.is_gathering()
             || self.awaited().next().is_some()
     }

@@ -148,6 +148,9 @@ fn ends_after(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u64> {
             dispatcher.worker.turns.begin();
             dispatcher.resume_scan();
             let now: Vec<u64> = dispatcher.session.scans().map(ParkedScan::sync).collect();
+            if now.len() < left.len() {
+                send_all(dispatcher);
+            }
             ended.extend(left.into_iter().filter(|sync| !now.contains(sync)));
             left = now;
         }
@@ -155,14 +158,50 @@ fn ends_after(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u64> {
     ended
 }
 
+/// The client takes all that there is for it.
+fn send_all(dispatcher: &mut Dispatcher<'_>) {
+    let take = |slices: &[IoSlice<'_>], _| Ok(slices.iter().map(|own| own.len()).sum());
+    let output = dispatcher.session.output_queue();
+    while output.flush_with(take, drop).expect("it is fine") != Flushed::All {}
+}
+
 #[test]
 fn the_oldest_select_of_many_steps_goes_on_alone_while_much_waits_for_the_client() {
     assert_eq!(ends_after(|_| {}), [2, 1]);
     let full = |dispatcher: &mut Dispatcher<'_>| {
+        // With what is there of their replies it is as much as is kept.
         let output = dispatcher.session.output();
-        output.resize(OUTPUT_PAUSE, 0);
+        output.resize(OUTPUT_PAUSE - 1, 0);
     };
     assert_eq!(ends_after(full), [1, 2]);
+}
+
+/// Else the replies of all of them were made for a client that has not taken those before, and its
+/// connection was closed for it, however fast it takes them.
+#[test]
+fn selects_of_many_steps_wait_until_their_client_has_taken_what_there_is_for_it() {
+    assert_eq!(
+        ends_after(|dispatcher| {
+            dispatcher.session.output().resize(OUTPUT_PAUSE, 0);
+            let made = |dispatcher: &Dispatcher<'_>| -> usize {
+                let scans = dispatcher.session.scans();
+                scans.map(|own| own.reply.bytes.len()).sum()
+            };
+            let before = made(dispatcher);
+            for _ in 0..100 {
+                dispatcher.worker.turns.begin();
+                dispatcher.resume_scan();
+                assert!(
+                    dispatcher.worker.turns.has_time(),
+                    "others have their turns"
+                );
+            }
+            assert_eq!(made(dispatcher), before);
+            send_all(dispatcher);
+            assert!(dispatcher.session.on_output_empty(), "its session is woken");
+        }),
+        [2, 1]
+    );
 }
 
 #[test]
@@ -171,6 +210,11 @@ fn who_is_let_through_without_memory_makes_one_reply_at_a_time() {
         assert!(dispatcher.worker.paused.reply.give(dispatcher.cell.id));
     };
     assert_eq!(ends_after(let_through), [1, 2]);
+    let whatever_waits = |dispatcher: &mut Dispatcher<'_>| {
+        let_through(dispatcher);
+        dispatcher.session.output().resize(OUTPUT_PAUSE, 0);
+    };
+    assert_eq!(ends_after(whatever_waits), [1, 2]);
     written(|dispatcher| {
         let_through(dispatcher);
         let requests = [many(1, 7), many(2, 8)].map(|request| request.bytes());

@@ -195,7 +195,11 @@ impl Dispatcher<'_> {
     }
 
     /// Goes on with one of the stepwise SELECTs, for a few steps; the next is for the next turn.
+    /// The one that is let through without memory goes on whatever waits for its client.
     pub(crate) fn resume_scan(&mut self) {
+        if self.session.has_to_leave_scans() && !self.is_let_through() {
+            return;
+        }
         self.resume_next_scan();
         if self.session.has_scans() && !self.session.waits_for_reply_memory() {
             self.worker.turns.end();
