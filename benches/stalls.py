@@ -2,15 +2,15 @@
 """How long a ping and a write wait while the server has much to do, beside Tarantool.
 
   cargo build --release
-  benches/stalls.py                   # about three minutes
+  benches/stalls.py                   # about a minute
   benches/performance.py --draw       # then: the tables of docs/performance.md
 
 Two clients, each a process of its own, send a ping and a REPLACE of one row every millisecond,
 answered or not, so that a long wait counts for all that were sent meanwhile. What is refused, or
 lost with its connection, is counted apart, and is no answer. Beside them the server does nothing,
-stores rows at full speed, makes a checkpoint, sends 100 MB to one client, builds an index over a
-million rows, makes and drops spaces among 10,000, is killed and started again, and drops a space of
-a million rows. Told is how many answers came within which time, and the longest gap between two
+stores rows at full speed, makes a checkpoint, sends 100 MB to one client, builds an index over
+five million rows, makes and drops spaces among 10,000, is killed and started again, and drops a
+space of five million rows. Told is how many answers came within which time, and the longest gap between two
 answers. Figures are kept in benches/measured/stalls.json.
 With fewer than four cores, clients and servers are in each other's way: look at what they do beside
 nothing. Needs Debian's tarantool.
@@ -268,7 +268,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vestibule", default="target/release/vestibule", metavar="PATH")
     parser.add_argument("--tarantool", default="tarantool", metavar="PATH")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="default: %(default)s")
     parser.add_argument("--megabytes", type=int, default=100, help="that are read; default: 100")
     parser.add_argument("--definitions", type=int, default=10_000,
                         help="spaces beside those that are made and dropped; default: 10000")
