@@ -169,9 +169,8 @@ pub(crate) const CHUNK_CREDIT: usize = 1 << 20;
 pub(crate) const CHUNK_WINDOW_MAX: usize = 16 << 20;
 /// Most messages in chunks that are under way to one client.
 pub(crate) const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
-/// The part of the bound on a connection's output that may wait for a client that takes chunks while
-/// its requests are still taken, one in this: what it is slow to take of one group holds up that
-/// group alone.
+/// One part in this of a connection's bound on output may wait for a client that takes chunks while
+/// its requests are taken: what it is slow to take of one group holds up that group alone.
 pub(crate) const BESIDE_CHUNKS_PART: usize = 8;
 /// Bytes of answers to pings and others that go ahead, beside which further pings are taken
 /// although other requests wait: 64 KiB, and all that is ready of other replies for a fast socket.
