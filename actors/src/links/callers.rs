@@ -241,13 +241,14 @@ impl SessionCallers {
         self.iter().any(|own| own.connection == connection)
     }
 
-    /// From here on, this one calls from a session.
+    /// From here on, this one calls from a session. Whether another user did, on the same
+    /// connection.
     pub(super) fn set(
         &mut self,
         update: &CallerUpdate,
         claims: &Claims,
         aborted: &mut Vec<AbortedTransaction>,
-    ) {
+    ) -> bool {
         let index = update.session as usize;
         if self.all.len() <= index {
             self.all.resize_with(index + 1, || None);
@@ -263,14 +264,18 @@ impl SessionCallers {
             since: None,
         });
         let own = self.all[index].insert(own);
-        let Some(mut before) = before else { return };
+        let Some(mut before) = before else {
+            return false;
+        };
         if before.connection != connection {
             // It has ended, and that is told behind this.
-            return before.leave(Leaving::Gone, claims, aborted);
+            before.leave(Leaving::Gone, claims, aborted);
+            return false;
         }
         own.pin = before.pin;
         own.settings = std::mem::take(&mut before.settings);
-        if before.user.name != own.user.name {
+        let is_login = before.user.name != own.user.name;
+        if is_login {
             before.leave(Leaving::Login, claims, aborted);
         } else {
             if before.format != own.format {
@@ -284,6 +289,7 @@ impl SessionCallers {
         }
         own.lost = before.lost;
         own.uses_streams = before.uses_streams;
+        is_login
     }
 
     /// A session has ended. Another one may have its number already.

@@ -21,7 +21,7 @@ use crate::connection::orphaned::OrphanFate;
 use crate::messages::SessionId;
 use crate::messages::post::Post as _;
 use crate::messages::tx::{
-    AbortedTransaction, Batch, BatchEntry, Cancel, Replies, TransactionEffect,
+    AbortedTransaction, Batch, BatchEntry, CallerUpdate, Cancel, Replies, TransactionEffect,
 };
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::{TakeBatch, UnsentBegin};
@@ -137,16 +137,26 @@ impl Taking<'_> {
             while let Some(update) = batch.caller_updates.front()
                 && update.before <= index
             {
-                let aborted = &mut self.told.aborted;
-                self.hub.callers.set(update, self.claims, aborted);
+                self.set_caller(update);
                 batch.caller_updates.pop_front();
             }
             let large = large.next_if(|own| own.index == index);
             self.take_entry(entry, body_of(&batch.bytes, entry, large));
         }
         for update in batch.caller_updates.drain(..) {
-            let aborted = &mut self.told.aborted;
-            self.hub.callers.set(&update, self.claims, aborted);
+            self.set_caller(&update);
+        }
+    }
+
+    /// From here on, this one calls from a session.
+    fn set_caller(&mut self, update: &CallerUpdate) {
+        let aborted = &mut self.told.aborted;
+        if self.hub.callers.set(update, self.claims, aborted) {
+            let session = SessionId {
+                index: update.session,
+                connection: update.caller.connection,
+            };
+            (self.links).answer_left(self.hub, self.worker, session, &mut self.told);
         }
     }
 

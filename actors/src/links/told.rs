@@ -8,6 +8,7 @@ use crate::cells::claims::{Claims, RequestId};
 use crate::messages::post::Post as _;
 use crate::messages::tx::{AbortedTransaction, Replies};
 use crate::resources::WorkerCell;
+use crate::upstream::Forward;
 
 /// What is answered here.
 #[derive(Default)]
@@ -18,6 +19,13 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// What waited for an upstream, or for a link, is answered with this.
+    pub(super) fn add_parked(&mut self, own: Vec<(Forward, Result<(), Error>)>) {
+        let own = own.into_iter();
+        let own = own.map(|(forward, answer)| (forward.id, forward.sync, answer));
+        self.answers.extend(own);
+    }
+
     /// Tells the sessions.
     pub(super) fn send(self, worker: &WorkerCell, claims: &Claims, mailbox: &Mailbox) {
         let Self { answers, aborted } = self;

@@ -13,12 +13,13 @@ use std::collections::BTreeSet;
 use vestibule_wire::Error;
 
 use super::again::is_queued;
-use super::callers::{SessionCaller, SessionCallers, session_of};
+use super::callers::{Leaving, SessionCaller, SessionCallers, session_of};
 use super::entries::meaning;
 use super::hub::{Hub, Links};
 use super::told::Told;
 use crate::cells::claims::Claims;
 use crate::connection::orphaned::{OrphanFate, aborted_by};
+use crate::messages::SessionId;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::UnsentBegin;
@@ -56,17 +57,39 @@ impl Links {
         }
         let callers = &mut self.state.borrow_mut().callers;
         let parked = &mut self.again.borrow_mut().parked;
-        let taken = parked.take_answered(worker.shared.clock.now(), |own| {
-            let is_of_lost = lost.contains(&own.key) && is_queued(worker, own.id);
-            is_of_lost.then(|| callers.answer_lost(own)).flatten()
-        });
-        let answers = taken.into_iter();
-        let told = Told {
-            answers: answers.map(|(own, is)| (own.id, own.sync, is)).collect(),
-            aborted: Vec::new(),
-        };
+        let (mut told, now) = (Told::default(), worker.shared.clock.now());
+        let connections: BTreeSet<_> = lost.iter().map(|own| own.connection).collect();
+        for connection in connections {
+            let taken = parked.take_answered(connection, now, |own| {
+                let is_of_lost = lost.contains(&own.key) && is_queued(worker, own.id);
+                is_of_lost.then(|| callers.answer_lost(own)).flatten()
+            });
+            told.add_parked(taken);
+        }
         let claims = &worker.shared.counters[worker.index].claims;
         told.send(worker, claims, &self.mailbox);
+    }
+
+    /// Another user has logged in on a connection: what waits here in its streams is answered now,
+    /// and so is what comes of transactions that would be open behind that. Who sent it may be the
+    /// user again before there is a link for it, and what came in between would be missing.
+    pub(super) fn answer_left(
+        &self,
+        hub: &mut Hub,
+        worker: &WorkerCell,
+        session: SessionId,
+        told: &mut Told,
+    ) {
+        let Some(caller) = hub.callers.of(session) else {
+            return;
+        };
+        let parked = &mut self.again.borrow_mut().parked;
+        let now = worker.shared.clock.now();
+        let taken = parked.take_answered(session.connection, now, |own| {
+            let is_in_stream = own.key.stream != 0 && is_queued(worker, own.id);
+            is_in_stream.then(|| caller.answer_left(own))
+        });
+        told.add_parked(taken);
     }
 
     /// No link has the BEGIN: what waits of its transaction is answered, and so is what comes of
@@ -96,6 +119,19 @@ impl Links {
 }
 
 impl SessionCaller {
+    /// What a request is answered that waits in a stream, and that another user has sent.
+    fn answer_left(&mut self, forward: &Forward) -> Result<(), Error> {
+        let stream = forward.key.stream;
+        if let Some(answer) = self.answer_lost(stream, meaning(forward)) {
+            return answer;
+        }
+        let error = Leaving::Login.error();
+        if forward.step.may_begin() {
+            self.lost.add(stream, OrphanFate::Aborted(error.clone()));
+        }
+        Err(error)
+    }
+
     /// The BEGIN of a stream is not done: nothing behind it is, until its client ends what it takes
     /// for a transaction.
     fn lose_unbegun(&mut self, stream: u64) {

@@ -1,7 +1,7 @@
 //! Requests that wait for an upstream to take over, or for a link: in the order in which they came,
 //! of all sessions of a worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +37,8 @@ pub(crate) struct ParkedRequest {
 #[derive(Debug)]
 pub(crate) struct Parked {
     requests: BTreeMap<u64, ParkedRequest>,
+    /// The numbers of each connection's: nobody else's are looked at for them.
+    of: HashMap<u64, BTreeSet<u64>>,
     bytes: usize,
     bytes_max: usize,
     /// What was taken out last, by the numbers of requests, and since when they waited.
@@ -50,6 +52,7 @@ impl Parked {
     pub(crate) fn new(bytes_max: usize, counters: Arc<HeldCounters>) -> Self {
         Self {
             requests: BTreeMap::new(),
+            of: HashMap::new(),
             bytes: 0,
             bytes_max,
             taken: Vec::new(),
@@ -82,23 +85,42 @@ impl Parked {
             return false;
         }
         self.bytes += size;
-        self.requests.insert(own.request.forward.number, own);
+        let forward = &own.request.forward;
+        let its = self.of.entry(forward.key.connection).or_default();
+        its.insert(forward.number);
+        self.requests.insert(forward.number, own);
         self.tell_count();
         true
     }
 
+    /// Takes one out that is over.
+    fn remove(&mut self, number: u64, now: Instant) {
+        let Some(own) = self.requests.remove(&number) else {
+            return;
+        };
+        self.bytes -= own.request.body.len();
+        self.counters.count_waited(own.since, now);
+        let connection = own.request.forward.key.connection;
+        if let Some(its) = self.of.get_mut(&connection) {
+            its.remove(&number);
+            if its.is_empty() {
+                self.of.remove(&connection);
+            }
+        }
+    }
+
+    /// What waits of a connection, in its order.
+    fn of(&self, connection: u64) -> impl Iterator<Item = &Forward> {
+        let its = self.of.get(&connection).into_iter().flatten();
+        let its = its.filter_map(|number| self.requests.get(number));
+        its.map(|own| &own.request.forward)
+    }
+
     /// Drops those for whom nobody waits.
     pub(crate) fn sweep(&mut self, now: Instant, is_wanted: impl Fn(RequestId) -> bool) {
-        let counters = &self.counters;
-        self.requests.retain(|_, own| {
-            let stays = is_wanted(own.request.forward.id);
-            if !stays {
-                counters.count_waited(own.since, now);
-            }
-            stays
-        });
-        let sizes = self.requests.values().map(|own| own.request.body.len());
-        self.bytes = sizes.sum();
+        let all = self.requests.values().map(|own| own.request.forward);
+        let over: Vec<_> = all.filter(|own| !is_wanted(own.id)).collect();
+        over.iter().for_each(|own| self.remove(own.number, now));
         self.tell_count();
     }
 
@@ -114,9 +136,8 @@ impl Parked {
         begin: RequestId,
         now: Instant,
     ) -> (Vec<Forward>, bool) {
-        let own = |own: &&ParkedRequest| own.request.forward.key == key;
-        let all = self.requests.values().filter(own);
-        let all: Vec<Forward> = all.map(|own| own.request.forward).collect();
+        let its = self.of(key.connection).filter(|own| own.key == key);
+        let all: Vec<Forward> = its.copied().collect();
         let Some(at) = all.iter().position(|own| own.id == begin) else {
             return (Vec::new(), false);
         };
@@ -127,35 +148,23 @@ impl Parked {
             .position(|own| is_end(own) || own.step == StreamStep::Begin);
         let count = end.map_or(behind.len(), |at| at + usize::from(is_end(&behind[at])));
         let taken = &all[..at + 1 + count];
-        for own in taken {
-            if let Some(own) = self.requests.remove(&own.number) {
-                self.bytes -= own.request.body.len();
-                self.counters.count_waited(own.since, now);
-            }
-        }
+        taken.iter().for_each(|own| self.remove(own.number, now));
         self.tell_count();
         (taken.to_vec(), end.is_some())
     }
 
-    /// Takes out those for which there is an answer, and returns that with each; they are asked in
-    /// their order.
+    /// Takes out those of a connection for which there is an answer, and returns that with each;
+    /// they are asked in their order.
     pub(crate) fn take_answered<A>(
         &mut self,
+        connection: u64,
         now: Instant,
         mut answer: impl FnMut(&Forward) -> Option<A>,
     ) -> Vec<(Forward, A)> {
-        let (counters, bytes) = (&self.counters, &mut self.bytes);
-        let mut taken = Vec::new();
-        self.requests.retain(|_, own| {
-            let forward = own.request.forward;
-            let Some(answer) = answer(&forward) else {
-                return true;
-            };
-            *bytes -= own.request.body.len();
-            counters.count_waited(own.since, now);
-            taken.push((forward, answer));
-            false
-        });
+        let its = self.of(connection).copied();
+        let taken = its.filter_map(|own| answer(&own).map(|answer| (own, answer)));
+        let taken: Vec<_> = taken.collect();
+        (taken.iter()).for_each(|(own, _)| self.remove(own.number, now));
         self.tell_count();
         taken
     }
@@ -166,6 +175,7 @@ impl Parked {
         self.bytes = 0;
         self.counters.count.set(0);
         let all = std::mem::take(&mut self.requests);
+        self.of.clear();
         self.taken
             .extend(all.iter().map(|(number, own)| (*number, own.since)));
         all.into_values()
@@ -266,6 +276,27 @@ mod tests {
         let count = own.take_all().count();
         assert_eq!(count, 10, "but two of the first, and two more");
         assert!(own.push(parked(14, 100), |_| true));
+    }
+
+    #[test]
+    fn what_is_answered_of_a_connection_is_looked_for_among_its_own_and_in_their_order() {
+        let mut own = Parked::new(100, Arc::default());
+        for number in [8, 2, 5, 3, 4] {
+            let mut parked = parked(number, 10);
+            parked.request.forward.key.connection = number % 2;
+            assert!(own.push(parked, |_| true));
+        }
+        let mut asked = Vec::new();
+        let taken = own.take_answered(0, Instant::now(), |own| {
+            asked.push(own.number);
+            (own.number > 2).then_some(())
+        });
+        let taken: Vec<_> = taken.iter().map(|(own, ())| own.number).collect();
+        assert_eq!((asked, taken), (vec![2, 4, 8], vec![4, 8]));
+        assert!(own.push(parked(9, 70), |_| true), "there is room for it");
+        let left = own.take_all().map(|own| own.request.forward.number);
+        assert_eq!(left.collect::<Vec<_>>(), [2, 3, 5, 9]);
+        assert!(own.of.is_empty());
     }
 
     #[test]

@@ -476,10 +476,9 @@ fn what_a_user_has_begun_while_requests_were_held_is_not_done_after_the_login_of
     peer.ping();
     assert_eq!(peer.log_in("bob", "secret").code, 0, "he is known");
     peer.send(&begin(6));
-    peer.ping();
-    second.set_writable(true);
     let told: Vec<_> = (0..3).map(|_| peer.receive()).collect();
     assert!(told.iter().all(|own| code(own) == Some(97)), "{told:?}");
+    second.set_writable(true);
     let asked = second.asked();
     is_asked(&asked, RequestType::Begin, asked.header.stream_id);
     assert_eq!(asked.user, "bob");

@@ -252,6 +252,16 @@ pub(crate) fn held_of_alice() -> (FakeUpstream, TestServer<Gateway>, Peer) {
     })
 }
 
+/// The next three that a client is told, by their syncs, and their codes.
+fn are_told(peer: &mut Peer) -> [(u64, Option<u16>); 3] {
+    let mut told = [(); 3].map(|()| {
+        let own = peer.receive();
+        (own.sync, code(&own))
+    });
+    told.sort_unstable();
+    told
+}
+
 /// No upstream takes changes when the BEGIN comes, and none of whom has sent it when one does.
 #[test]
 fn who_logs_in_while_a_begin_is_held_has_no_transaction_behind_it() {
@@ -263,14 +273,10 @@ fn who_logs_in_while_a_begin_is_held_has_no_transaction_behind_it() {
     for request in [write(2), commit(3), RequestBuilder::replace(4, 4)] {
         peer.send(&request);
     }
-    peer.ping();
-    second.set_writable(true);
-    let told = [(); 3].map(|()| peer.receive());
-    let mut told = told.map(|own| (own.sync, code(&own)));
-    told.sort_unstable();
-    assert_eq!(told, [1, 2, 3].map(|sync| (sync, Some(97))));
+    assert_eq!(are_told(&mut peer), [1, 2, 3].map(|sync| (sync, Some(97))));
     // Its stream is free then.
     peer.send(&begin(5));
+    second.set_writable(true);
     for (request, sync) in [(RequestType::Replace, 4), (RequestType::Begin, 5)] {
         let asked = second.asked();
         let got = (asked.header.request_type, &*asked.user);
@@ -278,6 +284,29 @@ fn who_logs_in_while_a_begin_is_held_has_no_transaction_behind_it() {
         asked.reply(DONE);
         assert_eq!(peer.receive().sync, sync);
     }
+    assert!(second.try_asked().is_none());
+}
+
+/// What it sends as the other user is a part of its transaction, for all that it knows.
+#[test]
+fn who_logs_in_as_another_user_and_back_while_a_begin_is_held_commits_no_half_of_it() {
+    let (second, _server, mut peer) = held_of_alice();
+    assert_eq!(peer.ask(&rollback(3)).code, 0);
+    [begin(1), write(2)].iter().for_each(|own| peer.send(own));
+    peer.ping();
+    assert_eq!(peer.log_in("bob", "secret").code, 0);
+    peer.send(&write(3));
+    assert_eq!(are_told(&mut peer), [1, 2, 3].map(|sync| (sync, Some(97))));
+    assert_eq!(peer.log_in("alice", "secret").code, 0);
+    assert_eq!(code(&peer.ask(&commit(4))), Some(97));
+    // Its stream is free then.
+    peer.send(&write(5));
+    second.set_writable(true);
+    let asked = second.asked();
+    let got = (asked.header.request_type, &*asked.user);
+    assert_eq!(got, (RequestType::Replace as u64, "alice"));
+    asked.reply(DONE);
+    assert_eq!(peer.receive().sync, 5);
     assert!(second.try_asked().is_none());
 }
 
