@@ -21,24 +21,24 @@ use tokio::time::sleep;
 use vestibule_wire::Error;
 use vestibule_wire::reply::ReplyHeader;
 
-use super::callers::session_of;
 use super::cell::LinkCell;
 use super::hub::Links;
 use super::refusals::{NoLink, not_there};
-use super::told::Told;
 use crate::cells::claims::{RequestId, RequestPhase};
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
 use crate::messages::post::Post as _;
 use crate::messages::tx::Cancel;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    Destination, Forward, ForwardBody, HeldCounters, Incarnation, KeptRequest, LinkClient, Parked,
+    Destination, Forward, HeldCounters, Incarnation, KeptRequest, LinkClient, Parked,
     ParkedRequest, ReadPlace, ReadRole, RefusedRequest, StreamStep,
 };
 
 /// What is to be sent again, of one worker.
 pub(super) struct Again {
     pub(super) parked: Parked,
+    /// On which connections something of whom waits for a link, since that was last looked at.
+    pub(super) paused: BTreeSet<(u64, Arc<str>)>,
     /// What ends the transactions of BEGINs that are parked, as soon as these are sent.
     aborts: HashMap<RequestId, Cancel>,
     /// What an upstream has refused, since it was asked how it is.
@@ -62,6 +62,7 @@ impl Again {
     pub(super) fn new(workers: usize, held: Arc<HeldCounters>) -> Self {
         Self {
             parked: Parked::new(FAILOVER_BYTES_MAX / workers.max(1), held),
+            paused: BTreeSet::new(),
             aborts: HashMap::new(),
             refused: Vec::new(),
             asked: Vec::new(),
@@ -75,15 +76,27 @@ impl Again {
         self.parked.is_empty() && self.refused.is_empty() && self.asked.is_empty()
     }
 
+    /// Whether something of this user's on a connection waits for a link already: what comes behind
+    /// it waits as well, whether there is one now or not.
+    #[inline]
+    pub(super) fn is_paused(&self, connection: u64, user: &Arc<str>) -> bool {
+        // Of what does not wait any more nothing is to be known.
+        !self.parked.is_empty() && self.paused.contains(&(connection, user.clone()))
+    }
+
+    pub(super) fn pause(&mut self, connection: u64, user: Arc<str>) {
+        self.paused.insert((connection, user));
+    }
+
     /// Drops what nobody waits for.
-    fn sweep(&mut self, worker: &WorkerCell) {
+    pub(super) fn sweep(&mut self, worker: &WorkerCell) {
         let now = worker.shared.clock.now();
         self.parked.sweep(now, |id| is_queued(worker, id));
         self.sweep_aborts(worker);
     }
 
     /// What waited has gone where it may, as far as it could.
-    fn end_settling(&mut self, worker: &WorkerCell, now: Instant) {
+    pub(super) fn end_settling(&mut self, worker: &WorkerCell, now: Instant) {
         self.parked.count_gone(now);
         self.sweep_aborts(worker);
     }
@@ -159,15 +172,18 @@ impl Links {
         client: LinkClient,
         request: KeptRequest,
     ) -> Result<(), (RequestId, NoLink)> {
-        let id = request.forward.id;
+        let (id, connection) = (request.forward.id, request.forward.key.connection);
         // Of a transaction that is not there any more nothing comes here: what is in a stream is to
         // begin one, or belongs to none.
         let is_for_now = matches!(why, NoLink::Held | NoLink::Paused);
-        let may_wait = is_for_now && self.gateway.holds();
-        match may_wait && self.keep(worker, client, request) {
-            true => Ok(()),
-            false => Err((id, why)),
+        let (may_wait, user) = (is_for_now && self.gateway.holds(), client.user.clone());
+        if !may_wait || !self.keep(worker, client, request) {
+            return Err((id, why));
         }
+        if matches!(why, NoLink::Paused) {
+            self.again.borrow_mut().pause(connection, user);
+        }
+        Ok(())
     }
 
     /// Keeps a request that is queued; false if there is no room for it.
@@ -195,7 +211,7 @@ impl Links {
     }
 
     /// What is aborted of a transaction whose BEGIN has just been given to a link.
-    fn take_abort(&self, forward: &Forward) -> Option<Cancel> {
+    pub(super) fn take_abort(&self, forward: &Forward) -> Option<Cancel> {
         let aborts = &mut self.again.borrow_mut().aborts;
         if aborts.is_empty() || forward.step != StreamStep::Begin {
             return None;
@@ -250,88 +266,6 @@ impl Links {
     fn count_retried(&self, worker: &WorkerCell, upstream: usize) {
         let counters = &self.gateway.sight.upstreams()[upstream];
         counters.links_on(worker.index).retried.add(1);
-    }
-
-    /// Sends what waits as far as there are links for it.
-    pub(super) fn settle(&self, worker: &Rc<WorkerCell>) {
-        let destination = self.look(worker);
-        self.settle_for(worker, destination);
-    }
-
-    /// The same, where requests go there, whatever has changed since.
-    pub(super) fn settle_for(&self, worker: &Rc<WorkerCell>, destination: Destination) {
-        self.park_resolved(worker, destination);
-        let Destination::To(target) = destination else {
-            return self.again.borrow_mut().sweep(worker);
-        };
-        let now = worker.shared.clock.now();
-        let hold = self.gateway.config.failover_hold;
-        let claims = &worker.shared.counters[worker.index].claims;
-        let (mut refused, mut stale) = (Vec::new(), Vec::new());
-        let mut told = Told::default();
-        let parked = self.again.borrow_mut().parked.take_all();
-        let mut hub = self.state.borrow_mut();
-        for own in parked {
-            let forward = own.request.forward;
-            if !is_queued(worker, forward.id) {
-                continue;
-            }
-            if ![0, worker.shared.schema_version()].contains(&forward.catalog) {
-                stale.push(forward);
-                continue;
-            }
-            if let Some(answer) = hub.callers.answer_lost(&forward) {
-                told.answers.push((forward.id, forward.sync, answer));
-                continue;
-            }
-            let session = session_of(forward.key);
-            let mut own = own;
-            hub.follow_caller(&mut own, claims);
-            if own.client.pinned.is_some() && hub.callers.of(session).is_none() {
-                // Its client is gone, and nothing would close a link that is opened for it now.
-                refused.push((forward.id, NoLink::Paused));
-                continue;
-            }
-            match self.link_for(&mut hub, &own, target, worker) {
-                Ok(link) => {
-                    if !self.enter_parked(&mut hub, worker, &own, &link, &mut told) {
-                        continue;
-                    }
-                    let body = ForwardBody::Own(own.request.body);
-                    self.submit(&mut hub, &link, forward, body, claims);
-                    if let Some(abort) = self.take_abort(&forward) {
-                        hub.abort(&abort, claims, &mut told);
-                    }
-                }
-                Err(NoLink::Paused) if now.saturating_duration_since(own.since) < hold => {
-                    // There was room for it.
-                    let parked = &mut self.again.borrow_mut().parked;
-                    let _ = parked.push(own, |id| is_queued(worker, id));
-                }
-                Err(why) => {
-                    refused.push((forward.id, why));
-                    // Nothing of a transaction goes without its beginning.
-                    if forward.step == StreamStep::Begin {
-                        hub.callers.lose_unbegun([forward.key]);
-                    }
-                }
-            }
-        }
-        drop(hub);
-        self.again.borrow_mut().end_settling(worker, now);
-        self.flush();
-        self.refuse(worker, refused);
-        told.send(worker, claims, &self.mailbox);
-        self.tell_stale(worker, stale);
-    }
-
-    /// The catalog is another one than these requests were made for.
-    fn tell_stale(&self, worker: &WorkerCell, stale: Vec<Forward>) {
-        for forward in stale {
-            let current = worker.shared.schema_version();
-            let error = Error::wrong_schema_version(current, forward.catalog);
-            self.tell_over(worker, vec![forward.id], Vec::new(), error, "");
-        }
     }
 
     /// What was not answered over a link, though it was asked, goes elsewhere.
@@ -406,7 +340,7 @@ impl Links {
     }
 
     /// Where requests go has changed: what was refused before goes there.
-    fn park_resolved(&self, worker: &Rc<WorkerCell>, destination: Destination) {
+    pub(super) fn park_resolved(&self, worker: &Rc<WorkerCell>, destination: Destination) {
         let resolved = self.again.borrow_mut().take_resolved(destination);
         for own in resolved {
             let Doubtful {

@@ -18,6 +18,7 @@
 //! | `cell` | one link with its socket |
 //! | `again` | what is sent again, or later than it came |
 //! | `reads` | SELECTs that replicas answer |
+//! | `settling` | what goes of it, as soon as it may |
 //! | `moving` | how a client goes from one link to another |
 //! | `refusals` | what requests are told that go over no link |
 //! | `drain` | what becomes of them when their upstream is drained |
@@ -46,6 +47,7 @@ mod pins;
 mod reads;
 mod refusals;
 mod rows;
+mod settling;
 mod statements;
 mod taking;
 mod task;

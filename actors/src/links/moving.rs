@@ -12,19 +12,13 @@
 
 use std::rc::Rc;
 
-use super::callers::{Leaving, SessionCaller, Unwritten, session_of};
+use super::callers::{Leaving, SessionCaller, Unwritten};
 use super::cell::LinkCell;
-use super::entries::meaning;
 use super::hub::{Hub, Links};
-use super::refusals::NoLink;
-use super::taking::transactions_max;
-use super::told::Told;
 use crate::cells::claims::Claims;
 use crate::messages::tx::AbortedTransaction;
-use crate::resources::WorkerCell;
 use crate::upstream::{
-    ClientStream, Destination, ForwardBody, Incarnation, KeptRequest, ParkedRequest, StreamStep,
-    StreamsKept, StreamsLeft,
+    ClientStream, Destination, ForwardBody, KeptRequest, StreamsKept, StreamsLeft,
 };
 
 impl Links {
@@ -65,68 +59,6 @@ impl Links {
             }
             self.submit_as(hub, link, forward, ForwardBody::Own(body), claims);
         }
-    }
-
-    /// The link for a request that has waited for one: that to which its stream is bound, or else
-    /// that of whom it is from.
-    pub(super) fn link_for(
-        &self,
-        hub: &mut Hub,
-        own: &ParkedRequest,
-        target: Incarnation,
-        worker: &Rc<WorkerCell>,
-    ) -> Result<Rc<LinkCell>, NoLink> {
-        let key = own.request.forward.key;
-        let caller = hub.callers.of(session_of(key));
-        match caller.and_then(|own| own.bound_to(self, key)).cloned() {
-            Some(link) => Ok(link),
-            None => self.find_link(hub, &own.client, key.session, target, worker),
-        }
-    }
-
-    /// A request that has waited goes over this link, as all of its session do from now on. False
-    /// if it is answered here.
-    pub(super) fn enter_parked(
-        &self,
-        hub: &mut Hub,
-        worker: &WorkerCell,
-        own: &ParkedRequest,
-        link: &Rc<LinkCell>,
-        told: &mut Told,
-    ) -> bool {
-        let forward = &own.request.forward;
-        let (key, session) = (forward.key, forward.key.session);
-        let claims = &worker.shared.counters[worker.index].claims;
-        let caller = hub.callers.of(session_of(key));
-        let Some(caller) = caller.filter(|caller| caller.is_client(&own.client)) else {
-            if key.stream == 0 {
-                return true;
-            }
-            let error = Leaving::Login.error();
-            told.answers.push((forward.id, forward.sync, Err(error)));
-            if forward.step == StreamStep::Begin {
-                // Nothing behind it is done alone, not even as another user.
-                hub.callers.lose_unbegun([key]);
-            }
-            return false;
-        };
-        let (seen, may_finish) = (self.seen.get(), |own: &LinkCell| self.may_finish(own));
-        caller.leave_finished(seen, may_finish, claims, &mut told.aborted);
-        if caller.bound_to(self, key).is_none() {
-            self.enter(hub, session, link, claims, &mut told.aborted);
-        }
-        if key.stream == 0 {
-            return true;
-        }
-        let max = transactions_max(worker);
-        let Some(caller) = hub.callers.get_mut(session) else {
-            return true;
-        };
-        let answer = caller.answer_in_stream(meaning(forward), key, link, max);
-        let goes = answer.is_none();
-        told.answers
-            .extend(answer.map(|own| (forward.id, forward.sync, own)));
-        goes
     }
 }
 

@@ -283,6 +283,10 @@ impl Taking<'_> {
         };
         caller.unpin_unused(self.claims);
         let client = caller.client();
+        if (links.again.borrow()).is_paused(key.connection, &client.user) {
+            // It is not to be ahead of that.
+            return Err(NoLink::Paused);
+        }
         let link = links.find_link(self.hub, &client, session, target, self.worker)?;
         let aborted = &mut self.told.aborted;
         links.enter(self.hub, session, &link, self.claims, aborted);

@@ -120,7 +120,7 @@ impl Links {
 
 impl SessionCaller {
     /// What a request is answered that waits in a stream, and that another user has sent.
-    fn answer_left(&mut self, forward: &Forward) -> Result<(), Error> {
+    pub(super) fn answer_left(&mut self, forward: &Forward) -> Result<(), Error> {
         let stream = forward.key.stream;
         if let Some(answer) = self.answer_lost(stream, meaning(forward)) {
             return answer;

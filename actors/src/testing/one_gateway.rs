@@ -105,6 +105,15 @@ impl OneGateway {
     ///
     /// If the configuration does not hold.
     pub async fn start(config: Config) -> Self {
+        Self::start_by(Clock::RUNTIME, dial, config).await
+    }
+
+    /// The same by another clock, of an upstream that is connected to by this.
+    async fn start_by(
+        clock: Clock,
+        dial: fn(usize) -> io::Result<Box<dyn Transport>>,
+        config: Config,
+    ) -> Self {
         let network = SimulatedNetwork {
             dial,
             chance: || 0.5,
@@ -112,12 +121,11 @@ impl OneGateway {
         connect_by(Some(network));
         let upstreams = vec![Upstream::new("a", "in memory", 1)];
         let upstreams = Upstreams::default().upstreams(upstreams);
-        let gateway = GatewayCell::new(upstreams, 1, SCHEMA_VERSION_MIN, Clock::RUNTIME.now());
+        let gateway = GatewayCell::new(upstreams, 1, SCHEMA_VERSION_MIN, clock.now());
         let gateway = Arc::new(gateway);
         let of_gateway = gateway.clone();
-        let (own, supervisor) = OneWorker::start_with(Clock::RUNTIME, config, |shared| {
-            shared.with_gateway(of_gateway)
-        });
+        let (own, supervisor) =
+            OneWorker::start_with(clock, config, |shared| shared.with_gateway(of_gateway));
         own.supervise(supervisor, None);
         let shared = &own.shared;
         Scouts::new(shared.clone(), gateway).launch();
@@ -139,27 +147,4 @@ impl OneGateway {
 }
 
 #[cfg(test)]
-mod tests {
-    use vestibule_wire::client::ReplyFrame;
-
-    use super::*;
-    use crate::testing::{RequestBuilder, config};
-
-    #[test]
-    fn what_is_asked_is_answered_by_the_upstream_in_order() {
-        actix_rt::System::new().block_on(async {
-            let gateway = OneGateway::start(config()).await;
-            let peer = gateway.connect().await;
-            for sync in [7, 8] {
-                peer.send(&RequestBuilder::replace(sync, 1).bytes());
-            }
-            let mut bytes = Vec::new();
-            peer.receive(2, &mut bytes).await;
-            let first = ReplyFrame::read(&bytes, usize::MAX).unwrap().unwrap();
-            let second = ReplyFrame::read(&bytes[first.size..], usize::MAX);
-            let second = second.unwrap().unwrap();
-            assert_eq!([first.sync, second.sync], [7, 8]);
-            assert_eq!((first.code, first.body, second.body), (0, ROW, ROW));
-        });
-    }
-}
+mod tests;

@@ -1,0 +1,216 @@
+//! What has waited for an upstream, or for a link, goes where it may go now.
+//!
+//! ```text
+//!   parked, in their order ─▶ wanted? ─▶ its catalog? ─▶ its stream? ─▶ whose is it? ─▶ a link?
+//!                              gone       109             97             97             │
+//!     its link ◀── there is one, and nothing of its user and connection waits before it ┘
+//!     parked again ◀── there is none yet              told ◀── it has waited for too long
+//! ```
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use vestibule_wire::Error;
+
+use super::again::is_queued;
+use super::callers::session_of;
+use super::cell::LinkCell;
+use super::entries::meaning;
+use super::hub::{Hub, Links};
+use super::refusals::NoLink;
+use super::taking::transactions_max;
+use super::told::Told;
+use crate::cells::claims::{Claims, RequestId};
+use crate::resources::WorkerCell;
+use crate::upstream::{Destination, Forward, ForwardBody, Incarnation, ParkedRequest, StreamStep};
+
+/// What waits, as it goes.
+struct Settling<'a> {
+    links: &'a Links,
+    hub: &'a mut Hub,
+    worker: &'a Rc<WorkerCell>,
+    claims: &'a Claims,
+    target: Incarnation,
+    now: Instant,
+    refused: Vec<(RequestId, NoLink)>,
+    /// The catalog is another one than these were made for.
+    stale: Vec<Forward>,
+    told: Told,
+}
+
+impl Links {
+    /// Sends what waits as far as there are links for it.
+    pub(super) fn settle(&self, worker: &Rc<WorkerCell>) {
+        let destination = self.look(worker);
+        self.settle_for(worker, destination);
+    }
+
+    /// The same, where requests go there, whatever has changed since.
+    pub(super) fn settle_for(&self, worker: &Rc<WorkerCell>, destination: Destination) {
+        self.park_resolved(worker, destination);
+        let Destination::To(target) = destination else {
+            return self.again.borrow_mut().sweep(worker);
+        };
+        let now = worker.shared.clock.now();
+        let claims = &worker.shared.counters[worker.index].claims;
+        let parked = {
+            let mut again = self.again.borrow_mut();
+            again.paused.clear();
+            again.parked.take_all()
+        };
+        let mut hub = self.state.borrow_mut();
+        let mut settling = Settling {
+            links: self,
+            hub: &mut hub,
+            worker,
+            claims,
+            target,
+            now,
+            refused: Vec::new(),
+            stale: Vec::new(),
+            told: Told::default(),
+        };
+        parked.for_each(|own| settling.settle(own));
+        let Settling {
+            refused,
+            stale,
+            told,
+            ..
+        } = settling;
+        drop(hub);
+        self.again.borrow_mut().end_settling(worker, now);
+        self.flush();
+        self.refuse(worker, refused);
+        told.send(worker, claims, &self.mailbox);
+        self.tell_stale(worker, stale);
+    }
+
+    /// The catalog is another one than these requests were made for.
+    fn tell_stale(&self, worker: &WorkerCell, stale: Vec<Forward>) {
+        for forward in stale {
+            let current = worker.shared.schema_version();
+            let error = Error::wrong_schema_version(current, forward.catalog);
+            self.tell_over(worker, vec![forward.id], Vec::new(), error, "");
+        }
+    }
+}
+
+impl Settling<'_> {
+    /// One goes, waits on, or is told why it does not.
+    fn settle(&mut self, mut own: ParkedRequest) {
+        let (worker, forward) = (self.worker, own.request.forward);
+        if !is_queued(worker, forward.id) {
+            return;
+        }
+        if ![0, worker.shared.schema_version()].contains(&forward.catalog) {
+            return self.stale.push(forward);
+        }
+        if let Some(answer) = self.hub.callers.answer_lost(&forward) {
+            return self.answer(&forward, answer);
+        }
+        self.hub.follow_caller(&mut own, self.claims);
+        let is_there = self.hub.callers.of(session_of(forward.key)).is_some();
+        if own.client.pinned.is_some() && !is_there {
+            // Its client is gone, and nothing would close a link that is opened for it now.
+            return self.refused.push((forward.id, NoLink::Paused));
+        }
+        if forward.key.stream != 0 && !self.is_of_caller(&own) {
+            // It needs no link to be told that.
+            let caller = self.hub.callers.of(session_of(forward.key));
+            let answer = caller.map_or(Ok(()), |own| own.answer_left(&forward));
+            return self.answer(&forward, answer);
+        }
+        match self.link_for(&own) {
+            Ok(link) => self.send(own, &link),
+            Err(why) => self.keep(own, why),
+        }
+    }
+
+    fn answer(&mut self, forward: &Forward, answer: Result<(), Error>) {
+        self.told.answers.push((forward.id, forward.sync, answer));
+    }
+
+    /// Whether the one who calls from its session by now is the one who has sent it.
+    fn is_of_caller(&mut self, own: &ParkedRequest) -> bool {
+        let caller = self.hub.callers.of(session_of(own.request.forward.key));
+        caller.is_some_and(|caller| caller.is_client(&own.client))
+    }
+
+    /// The link for a request: that to which its stream is bound, or else that of whom it is from.
+    fn link_for(&mut self, own: &ParkedRequest) -> Result<Rc<LinkCell>, NoLink> {
+        let (links, key) = (self.links, own.request.forward.key);
+        let caller = self.hub.callers.of(session_of(key));
+        if let Some(link) = caller.and_then(|own| own.bound_to(links, key)) {
+            return Ok(link.clone());
+        }
+        if (links.again.borrow()).is_paused(key.connection, &own.client.user) {
+            return Err(NoLink::Paused);
+        }
+        links.find_link(self.hub, &own.client, key.session, self.target, self.worker)
+    }
+
+    /// A request goes over this link.
+    fn send(&mut self, own: ParkedRequest, link: &Rc<LinkCell>) {
+        let forward = own.request.forward;
+        if !self.enter(&own, link) {
+            return;
+        }
+        let body = ForwardBody::Own(own.request.body);
+        (self.links).submit(self.hub, link, forward, body, self.claims);
+        if let Some(abort) = self.links.take_abort(&forward) {
+            self.hub.abort(&abort, self.claims, &mut self.told);
+        }
+    }
+
+    /// All requests of its session go over this link from now on. False if this one is answered
+    /// here.
+    fn enter(&mut self, own: &ParkedRequest, link: &Rc<LinkCell>) -> bool {
+        let (links, forward) = (self.links, &own.request.forward);
+        let key = forward.key;
+        if !self.is_of_caller(own) {
+            return true;
+        }
+        let Some(caller) = self.hub.callers.of(session_of(key)) else {
+            return true;
+        };
+        let (seen, may_finish) = (links.seen.get(), |own: &LinkCell| links.may_finish(own));
+        let aborted = &mut self.told.aborted;
+        caller.leave_finished(seen, may_finish, self.claims, aborted);
+        if caller.bound_to(links, key).is_none() {
+            links.enter(self.hub, key.session, link, self.claims, aborted);
+        }
+        if key.stream == 0 {
+            return true;
+        }
+        let max = transactions_max(self.worker);
+        let Some(caller) = self.hub.callers.get_mut(key.session) else {
+            return true;
+        };
+        let answer = caller.answer_in_stream(meaning(forward), key, link, max);
+        let goes = answer.is_none();
+        answer
+            .into_iter()
+            .for_each(|answer| self.answer(forward, answer));
+        goes
+    }
+
+    /// There is no link for a request: it waits on, if that may change soon, and it has not waited
+    /// for too long.
+    fn keep(&mut self, own: ParkedRequest, why: NoLink) {
+        let forward = own.request.forward;
+        let hold = self.links.gateway.config.failover_hold;
+        let waited = self.now.saturating_duration_since(own.since);
+        if matches!(why, NoLink::Paused) && waited < hold {
+            let (worker, again) = (self.worker, &mut self.links.again.borrow_mut());
+            again.pause(forward.key.connection, own.client.user.clone());
+            // There was room for it.
+            let _ = again.parked.push(own, |id| is_queued(worker, id));
+            return;
+        }
+        self.refused.push((forward.id, why));
+        // Nothing of a transaction goes without its beginning.
+        if forward.step == StreamStep::Begin {
+            self.hub.callers.lose_unbegun([forward.key]);
+        }
+    }
+}

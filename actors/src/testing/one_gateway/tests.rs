@@ -1,0 +1,89 @@
+//! A gateway on one thread, whose upstream and whose clock do as a test says.
+
+use std::cell::Cell;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vestibule_wire::client::ReplyFrame;
+
+use super::*;
+use crate::limits::RECONNECT_WAIT_MIN;
+use crate::testing::{RequestBuilder, config};
+
+#[test]
+fn what_is_asked_is_answered_by_the_upstream_in_order() {
+    actix_rt::System::new().block_on(async {
+        let gateway = OneGateway::start(config()).await;
+        let peer = gateway.connect().await;
+        for sync in [7, 8] {
+            peer.send(&RequestBuilder::replace(sync, 1).bytes());
+        }
+        let mut bytes = Vec::new();
+        peer.receive(2, &mut bytes).await;
+        let first = ReplyFrame::read(&bytes, usize::MAX).unwrap().unwrap();
+        let second = ReplyFrame::read(&bytes[first.size..], usize::MAX);
+        let second = second.unwrap().unwrap();
+        assert_eq!([first.sync, second.sync], [7, 8]);
+        assert_eq!((first.code, first.body, second.body), (0, ROW, ROW));
+    });
+}
+
+thread_local! {
+    /// Whether nobody is there who could be connected to, and how often that was tried.
+    static IS_AWAY: Cell<bool> = const { Cell::new(false) };
+    static REFUSED: Cell<usize> = const { Cell::new(0) };
+    /// After how many readings of the clock it goes on by [`RECONNECT_WAIT_MIN`]; 0 for never.
+    static READINGS: Cell<usize> = const { Cell::new(0) };
+    static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+fn dial_who_may_be_away(upstream: usize) -> io::Result<Box<dyn Transport>> {
+    if IS_AWAY.get() {
+        REFUSED.set(REFUSED.get() + 1);
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    dial(upstream)
+}
+
+fn read_jumping() -> Instant {
+    let readings = READINGS.get();
+    READINGS.set(readings.saturating_sub(1));
+    if readings == 1 {
+        AHEAD.set(AHEAD.get() + RECONNECT_WAIT_MIN);
+    }
+    Instant::now() + AHEAD.get()
+}
+
+/// A client whose request waits for a connection that did not come about.
+async fn paused() -> (OneGateway, PipePeer) {
+    let clock = Clock::of(read_jumping);
+    let gateway = OneGateway::start_by(clock, dial_who_may_be_away, config()).await;
+    let peer = gateway.connect().await;
+    IS_AWAY.set(true);
+    peer.send(&RequestBuilder::replace(1, 1).bytes());
+    while REFUSED.get() == 0 {
+        actix_rt::task::yield_now().await;
+    }
+    IS_AWAY.set(false);
+    (gateway, peer)
+}
+
+#[test]
+fn what_comes_later_is_not_ahead_whenever_a_connection_may_be_had_again() {
+    // At each reading of the clock of the turn that takes the second one, in a world of its own.
+    for readings in 0..24 {
+        let asked = thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let (_gateway, peer) = paused().await;
+                READINGS.set(readings);
+                peer.send(&RequestBuilder::replace(2, 2).bytes());
+                let mut told = Vec::new();
+                peer.receive(2, &mut told).await;
+                // They are answered as they come.
+                let first = ReplyFrame::read(&told, usize::MAX).unwrap().unwrap();
+                assert_eq!(first.sync, 1, "after {readings} readings");
+            });
+        });
+        asked.join().unwrap();
+    }
+}
