@@ -12,6 +12,7 @@ macro_rules! shown {
 }
 
 mod listening;
+mod lost;
 #[cfg(feature = "tls")]
 mod tls;
 mod upstream;
@@ -19,6 +20,7 @@ mod upstream;
 use std::time::Duration;
 
 pub use listening::*;
+pub(crate) use lost::*;
 #[cfg(feature = "tls")]
 pub use tls::*;
 pub(crate) use upstream::SHOWN as UPSTREAM_SHOWN;
@@ -346,8 +348,6 @@ pub const TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT: usize = 256;
 /// The most that may be configured of them: a request looks its transaction up among all those of
 /// its connection.
 pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 1024;
-/// COMMITs of one connection that may have happened, and that it is told so of if it asks again.
-pub(crate) const UNKNOWN_COMMITS_MAX: usize = 256;
 /// Transactions of all connections together, unless configured otherwise.
 pub const TRANSACTIONS_MAX_DEFAULT: usize = 4096;
 /// Reservations of all connections together, unless configured otherwise.

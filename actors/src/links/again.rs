@@ -9,7 +9,7 @@
 //!
 //! All of them are queued again: what takes queued requests back answers them as not done.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -231,14 +231,15 @@ impl Links {
         let is_possible =
             self.gateway.holds() && self.gateway.destination() != Destination::Nowhere;
         let claims = &worker.shared.counters[worker.index].claims;
-        let (mut told, mut unbegun) = (Vec::new(), BTreeSet::new());
+        let (mut told, mut unbegun) = (Vec::new(), BTreeMap::new());
         for own in requests {
             let forward = &own.forward;
             let id = forward.id;
             match forward.step {
-                StreamStep::Begin => drop(unbegun.insert(forward.key)),
+                StreamStep::Begin => drop(unbegun.insert(forward.key, forward.step)),
+                StreamStep::MayBegin => drop(unbegun.entry(forward.key).or_insert(forward.step)),
                 StreamStep::Commit | StreamStep::Rollback => drop(unbegun.remove(&forward.key)),
-                StreamStep::MayBegin | StreamStep::Nothing => {}
+                StreamStep::Nothing => {}
             }
             if cell.reads == ReadRole::Replica {
                 // What its client asks behind it does not see less.
@@ -259,7 +260,8 @@ impl Links {
                 }
             }
         }
-        self.state.borrow_mut().callers.lose_unbegun(unbegun);
+        let callers = &mut self.state.borrow_mut().callers;
+        (unbegun.into_iter()).for_each(|(key, step)| callers.lose_unbegun(key, step));
         self.tell_over(worker, told, Vec::new(), error.clone(), "");
     }
 

@@ -22,7 +22,7 @@ use super::taking::transactions_max;
 use super::told::Told;
 use crate::cells::claims::{Claims, RequestId};
 use crate::resources::WorkerCell;
-use crate::upstream::{Destination, Forward, ForwardBody, Incarnation, ParkedRequest, StreamStep};
+use crate::upstream::{Destination, Forward, ForwardBody, Incarnation, ParkedRequest};
 
 /// What waits, as it goes.
 struct Settling<'a> {
@@ -187,11 +187,15 @@ impl Settling<'_> {
             return true;
         };
         let answer = caller.answer_in_stream(meaning(forward), key, link, max);
-        let goes = answer.is_none();
-        answer
-            .into_iter()
-            .for_each(|answer| self.answer(forward, answer));
-        goes
+        let Some(answer) = answer else {
+            return true;
+        };
+        if answer.is_err() {
+            // Its client has sent more by now, and did not know.
+            self.hub.callers.lose_unbegun(key, forward.step);
+        }
+        self.answer(forward, answer);
+        false
     }
 
     /// There is no link for a request: it waits on, if that may change soon, and it has not waited
@@ -209,8 +213,6 @@ impl Settling<'_> {
         }
         self.refused.push((forward.id, why));
         // Nothing of a transaction goes without its beginning.
-        if forward.step == StreamStep::Begin {
-            self.hub.callers.lose_unbegun([forward.key]);
-        }
+        (self.hub.callers).lose_unbegun(forward.key, forward.step);
     }
 }

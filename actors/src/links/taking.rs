@@ -27,7 +27,6 @@ use crate::resources::WorkerCell;
 use crate::resources::outgoing::{TakeBatch, UnsentBegin};
 use crate::upstream::{
     ClientStream, Destination, Forward, ForwardBody, KeptRequest, ReplicaRead, SessionRequest,
-    StreamStep,
 };
 
 /// A batch as it is taken.
@@ -242,8 +241,8 @@ impl Taking<'_> {
         let forward = self.forward(entry, key, body.bytes());
         let request = KeptRequest::unsent(forward, body);
         let parked = self.links.park(self.worker, why, client, request);
-        if parked.is_err() && forward.step == StreamStep::Begin {
-            self.hub.callers.lose_unbegun([key]);
+        if parked.is_err() {
+            self.hub.callers.lose_unbegun(key, forward.step);
         }
         self.refused.extend(parked.err());
     }

@@ -1,5 +1,6 @@
 //! What becomes of transactions whose BEGIN is not sent: nothing behind it is done, until its
-//! client ends what it takes for a transaction.
+//! client ends what it takes for a transaction. A call and SQL in a stream may begin one as well,
+//! as far as is known here.
 //!
 //! ```text
 //!   BEGIN taken back ──┬─▶ on a link ─▶ taken out there, as a transaction that is aborted
@@ -39,7 +40,7 @@ impl Hub {
             session: begin.session,
             stream: begin.stream,
             begin: Some(begin.begin),
-            transaction: TransactionEffect::Ended(aborted_unbegun()),
+            transaction: TransactionEffect::Ended(aborted_unbegun(StreamStep::Begin)),
         };
         if !self.abort(&cancel, claims, told) {
             links.give_up_unbegun(self, begin, told);
@@ -108,12 +109,12 @@ impl Links {
         for forward in taken.iter().filter(|own| own.id != begin.begin) {
             let answer = match forward.step {
                 StreamStep::Rollback => Ok(()),
-                _ => Err(aborted_unbegun()),
+                _ => Err(aborted_unbegun(StreamStep::Begin)),
             };
             told.answers.push((forward.id, forward.sync, answer));
         }
         if !has_end {
-            caller.lose_unbegun(begin.stream);
+            caller.lose_unbegun(begin.stream, StreamStep::Begin);
         }
     }
 }
@@ -127,27 +128,28 @@ impl SessionCaller {
         }
         let error = Leaving::Login.error();
         if forward.step.may_begin() {
-            self.lost.add(stream, OrphanFate::Aborted(error.clone()));
+            self.lost.add(stream, OrphanFate::Unbegun(error.clone()));
         }
         Err(error)
     }
 
-    /// The BEGIN of a stream is not done: nothing behind it is, until its client ends what it takes
-    /// for a transaction.
-    fn lose_unbegun(&mut self, stream: u64) {
-        self.lost
-            .add(stream, OrphanFate::Aborted(aborted_unbegun()));
+    /// What was to begin a transaction in a stream is not done: nothing behind it is, until its
+    /// client ends what it takes for one.
+    fn lose_unbegun(&mut self, stream: u64, step: StreamStep) {
+        let error = aborted_unbegun(step);
+        self.lost.add(stream, OrphanFate::Unbegun(error));
     }
 }
 
 impl SessionCallers {
-    /// The BEGINs of these streams are not done. Where its client has begun another transaction by
-    /// now, that one is left alone.
-    pub(super) fn lose_unbegun(&mut self, keys: impl IntoIterator<Item = ClientStream>) {
-        for key in keys {
-            if let Some(own) = self.of(session_of(key)).filter(|own| !own.may_be_open(key)) {
-                own.lose_unbegun(key.stream);
-            }
+    /// What was to begin a transaction in a stream, or might have, is not done. Where its client
+    /// has begun another one by now, that is left alone.
+    pub(super) fn lose_unbegun(&mut self, key: ClientStream, step: StreamStep) {
+        if key.stream == 0 || !step.may_begin() {
+            return;
+        }
+        if let Some(own) = self.of(session_of(key)).filter(|own| !own.may_be_open(key)) {
+            own.lose_unbegun(key.stream, step);
         }
     }
 
@@ -162,7 +164,11 @@ impl SessionCallers {
     }
 }
 
-/// The error for what belongs to a transaction whose BEGIN is not done.
-fn aborted_unbegun() -> Error {
-    aborted_by("its BEGIN, which was not sent")
+/// The error for what belongs to a transaction of which what was to begin it is not done.
+fn aborted_unbegun(step: StreamStep) -> Error {
+    aborted_by(match step {
+        StreamStep::Begin => "its BEGIN, which was not sent",
+        // It may have left one open.
+        _ => "a call or SQL in its stream, which was not sent",
+    })
 }

@@ -293,6 +293,7 @@ mod tests {
         });
         let taken: Vec<_> = taken.iter().map(|(own, ())| own.number).collect();
         assert_eq!((asked, taken), (vec![2, 4, 8], vec![4, 8]));
+        assert_eq!((own.of[&0].len(), own.of[&1].len()), (1, 2));
         assert!(own.push(parked(9, 70), |_| true), "there is room for it");
         let left = own.take_all().map(|own| own.request.forward.number);
         assert_eq!(left.collect::<Vec<_>>(), [2, 3, 5, 9]);

@@ -1,18 +1,21 @@
 //! What becomes of transactions whose BEGIN is not done, although more of them was sent behind it,
 //! and how many requests of streams are of unknown outcome when their link ends.
 
-use vestibule_actors::Gateway;
+use std::time::Duration;
+
 use vestibule_actors::limits::{
-    UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
+    LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_RESERVE, UPSTREAM_CALLS_CONNECTIONS_RESERVE,
+    UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
 };
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::wire::keys::RequestType;
+use vestibule_actors::{Gateway, LinkMode};
 
 use crate::pins::set;
 use crate::streams::{held, held_with, rollback};
 use crate::upstream::{Asked, FakeUpstream, upstreams};
-use crate::{DONE, eval, id_of, on_one_thread};
+use crate::{DONE, eval, id_of, on_one_thread, pass};
 
 /// A request in the stream that was lost when requests came to be held.
 fn request(kind: RequestType, sync: u64) -> RequestBuilder {
@@ -129,13 +132,17 @@ fn of_what_was_sent_in_a_stream_when_its_link_ends_only_what_may_write_is_of_unk
     assert_eq!(code(&peer.ask(&commit(4))), Some(97));
 }
 
-/// A BEGIN that waits behind calls of its connection, one more than an upstream has room for; with
-/// those that are under way.
-fn waiting_begin(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
+/// Calls of a connection, one more than an upstream has room for; returns those that are under way.
+fn waiting_calls(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
     let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
     let calls = UPSTREAM_CALLS_MAX - reserve;
     (0..=calls).for_each(|_| peer.send(&eval(1, "sleep()")));
-    let sleeping = (0..calls).map(|_| upstream.asked()).collect();
+    (0..calls).map(|_| upstream.asked()).collect()
+}
+
+/// The same, and a BEGIN that waits behind them.
+fn waiting_begin(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
+    let sleeping = waiting_calls(peer, upstream);
     peer.send(&begin(2));
     sleeping
 }
@@ -201,6 +208,62 @@ fn a_transaction_outlives_a_begin_of_its_stream_that_was_never_sent() {
         asked.reply(DONE);
         assert_eq!(peer.receive().code, 0);
     }
+}
+
+/// Code may have begun a transaction, for all that its client knows when it sends what comes next.
+#[test]
+fn nothing_is_done_alone_behind_a_call_in_a_stream_that_was_never_sent() {
+    let upstream = FakeUpstream::of_version((2, 11, 0));
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let mut peer = server.connect();
+    let sleeping = waiting_calls(&mut peer, &upstream);
+    peer.send(&eval(2, "box.begin()").stream(3));
+    peer.ping();
+    upstream.end(sleeping[0].connection);
+    let again = upstream.asked();
+    assert_eq!(again.header.stream_id, 0, "the call that waited before it");
+    again.reply(DONE);
+    let told: Vec<_> = (0..sleeping.len() + 2).map(|_| peer.receive()).collect();
+    let of_stream = told.iter().find(|own| own.sync == 2);
+    assert_eq!(of_stream.and_then(code), Some(116));
+    is_lost_until_it_is_ended(&mut peer, &upstream, "a call or SQL in its stream");
+}
+
+/// There are as many connections as there may be, until its time is over.
+#[test]
+fn nothing_is_done_alone_behind_a_call_in_a_stream_for_which_there_was_no_connection() {
+    let upstream = FakeUpstream::of_version((2, 11, 0));
+    let hold = Duration::from_secs(60);
+    let pinned = upstreams(&[("a", upstream.address)]).mode(LinkMode::Pinned);
+    let server = on_one_thread(pinned.failover_hold(hold));
+    let most = LINKS_PER_UPSTREAM_MAX - PINNED_LINKS_RESERVE;
+    let mut peers: Vec<_> = (0..most).map(|_| server.connect()).collect();
+    for peer in &mut peers {
+        pass(peer, &upstream, &eval(1, "return 1"));
+    }
+    let mut late = server.connect();
+    late.send(&eval(2, "box.begin()").stream(3));
+    late.ping();
+    server.wind(hold);
+    assert_eq!(code(&late.receive()), Some(116));
+    drop(peers);
+    server.wait_until("they are closed with their clients", || {
+        server.handle().upstreams()[0].links == 0
+    });
+    is_lost_until_it_is_ended(&mut late, &upstream, "a call or SQL in its stream");
+}
+
+/// What a client sends in its stream is not done before it has ended the transaction there.
+fn is_lost_until_it_is_ended(peer: &mut Peer, upstream: &FakeUpstream, by: &str) {
+    let refused = peer.ask(&write(10));
+    let text = format!("Transaction has been aborted by {by}, which was not sent");
+    assert_eq!(
+        (code(&refused), refused.error_text()),
+        (Some(97), Some(text))
+    );
+    assert_eq!(code(&peer.ask(&commit(11))), Some(97));
+    assert!(upstream.try_asked().is_none());
+    pass(peer, upstream, &write(12));
 }
 
 /// From then on the client has a connection of its own: its transaction comes to its end where it

@@ -130,7 +130,7 @@ impl ConnectionState {
     /// A BEGIN was held, and is not done: nothing that its client has sent behind it is.
     pub(crate) fn orphan_begin(&mut self, stream: u64) {
         let error = aborted_by("its BEGIN, which was not done");
-        self.orphaned.add(stream, OrphanFate::Aborted(error));
+        self.orphaned.add(stream, OrphanFate::Unbegun(error));
     }
 
     /// Tx died with a COMMIT that it had begun, which was answered with this error.
