@@ -20,10 +20,12 @@ use crate::config::HoldLimits;
 
 /// Frames in the order of their arrival, and their sum.
 ///
-/// Invariant: `bytes` is the sum of the frames' sizes.
+/// Invariant: `bytes` is the sum of the frames' sizes, and `marks` the number of those that are
+/// marks.
 #[derive(Debug, Default)]
 pub(crate) struct HeldRequests {
     frames: VecDeque<HeldRequest>,
+    marks: usize,
     bytes: usize,
 }
 
@@ -104,9 +106,9 @@ impl HeldRequests {
         self.frames.is_empty()
     }
 
-    /// How many there are.
+    /// How many requests are held: marks are none, for their clients have been answered.
     pub(crate) fn len(&self) -> usize {
-        self.frames.len()
+        self.frames.len() - self.marks
     }
 
     /// Bytes of all frames.
@@ -120,14 +122,16 @@ impl HeldRequests {
         (self.frames.iter()).map(move |own| (own, parts.next(own)))
     }
 
-    /// Keeps one more; gives it back if that is beyond the limits.
+    /// Keeps one more; gives it back if that is beyond the limits. There are as many marks at most
+    /// as there may be requests, beside these.
     pub(crate) fn push(
         &mut self,
         request: HeldRequest,
         limits: HoldLimits,
     ) -> Result<(), HeldRequest> {
         let size = request.content.len();
-        if self.frames.len() >= limits.requests_max || self.bytes + size > limits.bytes_max {
+        let is_full = self.len().max(self.marks) >= limits.requests_max;
+        if is_full || self.bytes + size > limits.bytes_max {
             return Err(request);
         }
         self.bytes += size;
@@ -143,6 +147,7 @@ impl HeldRequests {
         };
         if !(last.is_marked && last.is_begin()) {
             self.frames.push_back(begin.mark());
+            self.marks += 1;
         }
         true
     }
@@ -155,12 +160,14 @@ impl HeldRequests {
     pub(crate) fn pop(&mut self) -> Option<HeldRequest> {
         let first = self.frames.pop_front()?;
         self.bytes -= first.content.len();
+        self.marks -= usize::from(first.is_marked);
         Some(first)
     }
 
     /// Puts back what was taken last.
     pub(crate) fn put_back(&mut self, first: HeldRequest) {
         self.bytes += first.content.len();
+        self.marks += usize::from(first.is_marked);
         self.frames.push_front(first);
     }
 
@@ -195,6 +202,7 @@ impl HeldRequests {
             taken.push((own, part));
         }
         self.bytes = self.frames.iter().map(|own| own.content.len()).sum();
+        self.marks = self.frames.iter().filter(|own| own.is_marked).count();
         taken
     }
 
@@ -342,6 +350,25 @@ mod tests {
         let mut own = held(&whole);
         own.take_where(false, |own, _| own.sync == 1);
         assert_eq!(shown(&own), "0 2 3", "its transaction goes on without it");
+    }
+
+    #[test]
+    fn marks_are_no_requests_and_there_are_no_more_of_them_than_there_may_be_requests() {
+        use RequestType::{Begin, Replace};
+        let mut own = held(&[Begin, Replace, Replace]);
+        own.take_where(true, |own, _| own.sync == 0);
+        assert_eq!((shown(&own).as_str(), own.len()), ("[0] 1 2", 2));
+        assert!(own.push(request(b"12345"), limits(3, 99)).is_ok());
+        assert!(own.push(request(b"12345"), limits(3, 99)).is_err());
+        let mark = own.pop().unwrap();
+        assert_eq!(own.len(), 3);
+        own.put_back(mark);
+        assert_eq!(own.len(), 3);
+        let mut own = held(&[Begin; 3]);
+        own.take_where(true, |_, _| true);
+        assert_eq!((shown(&own).as_str(), own.len()), ("[0] [1] [2]", 0));
+        assert!(own.push(request(b"1"), limits(3, 99)).is_err());
+        assert!(own.push(request(b"1"), limits(4, 99)).is_ok());
     }
 
     #[test]

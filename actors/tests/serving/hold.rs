@@ -284,6 +284,34 @@ fn nothing_is_done_of_a_transaction_whose_begin_there_was_no_room_to_hold() {
     }
 }
 
+/// Another transaction has the only place that the connection has.
+#[test]
+fn nothing_is_done_behind_a_begin_without_room_although_there_is_no_place_for_its_transaction() {
+    let mut config = config();
+    config.settings.hold.requests_max = 1;
+    config.quotas.transactions_per_connection_max = 1;
+    let harness = start_holding(config);
+    let (mut peer, mut operator) = (harness.connect(), harness.connect());
+    let begin = |sync, stream| RequestBuilder::new(RequestType::Begin, sync).stream(stream);
+    assert_eq!(peer.ask(&begin(1, 2)).code, 0);
+    operator.call("vestibule.solo", NO_ARGS);
+    peer.send(&RequestBuilder::replace(2, 2).stream(2));
+    peer.send(&begin(3, 1));
+    assert_eq!(told(&mut peer, 1), [(3, Some(116))]);
+    operator.call("vestibule.assist", NO_ARGS);
+    assert_eq!(told(&mut peer, 1), [(2, None)]);
+    peer.send(&RequestBuilder::replace(4, 4).stream(1));
+    peer.send(&in_stream(RequestType::Commit, 5));
+    assert_eq!(told(&mut peer, 2), [(4, Some(97)), (5, Some(97))]);
+    // It has taken no place.
+    peer.send(&begin(6, 1));
+    assert_ne!(told(&mut peer, 1), [(6, None)]);
+    peer.send(&RequestBuilder::new(RequestType::Rollback, 7).stream(2));
+    peer.send(&begin(8, 1));
+    assert_eq!(told(&mut peer, 2), [(7, None), (8, None)]);
+    assert_eq!(harness.script().executed(), [2]);
+}
+
 #[test]
 fn a_held_statement_that_is_killed_aborts_the_transaction_whose_begin_is_held() {
     let harness = start_holding(config());

@@ -243,14 +243,11 @@ impl ConnectionState {
     }
 
     /// A BEGIN is not done, for there is no room to hold it.
-    pub(crate) fn refuse_begin(&mut self, begin: &HeldRequest, transactions_max: usize) {
+    pub(crate) fn refuse_begin(&mut self, begin: &HeldRequest) {
         let held = self.held.as_mut();
         let is_noted = held.is_some_and(|own| own.mark_refused(begin));
-        let stream = begin.stream;
-        // Who has more of them is refused by that.
-        let is_one = self.transaction(stream).is_none();
-        if !is_noted && is_one && self.transaction_slots() < transactions_max {
-            self.orphan_begin(stream);
+        if !is_noted && self.transaction(begin.stream).is_none() {
+            self.orphan_begin(begin.stream);
         }
     }
 

@@ -59,8 +59,7 @@ impl Dispatcher<'_> {
     /// without that.
     pub(super) fn on_not_held(&mut self, refused: &HeldRequest) {
         if refused.is_begin() && refused.stream != 0 {
-            let max = self.shared.config.quotas.transactions_per_connection_max;
-            self.session.refuse_begin(refused, max);
+            self.session.refuse_begin(refused);
         }
     }
 
