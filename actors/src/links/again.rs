@@ -23,6 +23,7 @@ use vestibule_wire::reply::ReplyHeader;
 
 use super::cell::LinkCell;
 use super::hub::Links;
+use super::pause::TurnTime;
 use super::refusals::{NoLink, not_there};
 use crate::cells::claims::{RequestId, RequestPhase};
 use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
@@ -89,8 +90,7 @@ impl Again {
     }
 
     /// Drops what nobody waits for.
-    pub(super) fn sweep(&mut self, worker: &WorkerCell) {
-        let now = worker.shared.clock.now();
+    pub(super) fn sweep(&mut self, worker: &WorkerCell, now: Instant) {
         self.parked.sweep(now, |id| is_queued(worker, id));
         self.sweep_aborts(worker);
     }
@@ -170,14 +170,14 @@ impl Links {
         worker: &WorkerCell,
         why: NoLink,
         client: LinkClient,
-        request: KeptRequest,
+        (request, time): (KeptRequest, &TurnTime),
     ) -> Result<(), (RequestId, NoLink)> {
         let (id, connection) = (request.forward.id, request.forward.key.connection);
         // Of a transaction that is not there any more nothing comes here: what is in a stream is to
         // begin one, or belongs to none.
         let is_for_now = matches!(why, NoLink::Held | NoLink::Paused);
         let (may_wait, user) = (is_for_now && self.gateway.holds(), client.user.clone());
-        if !may_wait || !self.keep(worker, client, request) {
+        if !may_wait || !self.keep(worker, client, (request, time)) {
             return Err((id, why));
         }
         if matches!(why, NoLink::Paused) {
@@ -187,8 +187,13 @@ impl Links {
     }
 
     /// Keeps a request that is queued; false if there is no room for it.
-    fn keep(&self, worker: &WorkerCell, client: LinkClient, request: KeptRequest) -> bool {
-        let since = worker.shared.clock.now();
+    fn keep(
+        &self,
+        worker: &WorkerCell,
+        client: LinkClient,
+        (request, time): (KeptRequest, &TurnTime),
+    ) -> bool {
+        let since = time.now();
         let own = ParkedRequest {
             request,
             client,
@@ -232,6 +237,7 @@ impl Links {
             self.gateway.holds() && self.gateway.destination() != Destination::Nowhere;
         let claims = &worker.shared.counters[worker.index].claims;
         let (mut told, mut unbegun) = (Vec::new(), BTreeMap::new());
+        let time = TurnTime::new(worker.shared.clock);
         for own in requests {
             let forward = &own.forward;
             let id = forward.id;
@@ -253,7 +259,7 @@ impl Links {
                 // Nobody waits for it any more.
             } else {
                 let was_sent = own.was_sent;
-                match self.keep(worker, cell.client.clone(), own) {
+                match self.keep(worker, cell.client.clone(), (own, &time)) {
                     true if was_sent => self.count_retried(worker, cell.incarnation.upstream),
                     true => {}
                     false => told.push(id),
@@ -324,7 +330,8 @@ impl Links {
             return;
         };
         let destination = self.look(&worker);
-        self.park_resolved(&worker, destination);
+        let time = TurnTime::new(worker.shared.clock);
+        self.park_resolved(&worker, destination, &time);
         {
             let mut again = self.again.borrow_mut();
             again.is_asking = false;
@@ -342,7 +349,12 @@ impl Links {
     }
 
     /// Where requests go has changed: what was refused before goes there.
-    pub(super) fn park_resolved(&self, worker: &Rc<WorkerCell>, destination: Destination) {
+    pub(super) fn park_resolved(
+        &self,
+        worker: &Rc<WorkerCell>,
+        destination: Destination,
+        time: &TurnTime,
+    ) {
         let resolved = self.again.borrow_mut().take_resolved(destination);
         for own in resolved {
             let Doubtful {
@@ -352,7 +364,7 @@ impl Links {
             } = own;
             let id = own.request.forward.id;
             let may = own.request.forward.links < LINKS_PER_REQUEST_MAX;
-            if may && self.keep(worker, client, own.request) {
+            if may && self.keep(worker, client, (own.request, time)) {
                 self.count_retried(worker, incarnation.upstream);
             } else {
                 let error = not_there(worker, "requests go to another upstream by now");

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::callers::SessionCaller;
 use super::cell::LinkCell;
 use super::hub::{Hub, Links};
+use super::pause::TurnTime;
 use super::refusals::NoLink;
 use super::task::live;
 use crate::engine::catalog::GUEST;
@@ -23,7 +24,7 @@ impl Links {
         client: &LinkClient,
         session: u32,
         target: Incarnation,
-        worker: &Rc<WorkerCell>,
+        (worker, time): (&Rc<WorkerCell>, &TurnTime),
     ) -> Result<Rc<LinkCell>, NoLink> {
         let key = (target.upstream, client.clone());
         if let Some(link) = hub.links.get(&key) {
@@ -36,7 +37,7 @@ impl Links {
         if *client.user != *GUEST && self.gateway.key(&client.user).is_none() {
             return Err(NoLink::Forgotten(client.user.clone()));
         }
-        let now = worker.shared.clock.now();
+        let now = time.now();
         let pause = &hub.pauses[target.upstream];
         let may_be_had = pause.is_over(target.number, now)
             && hub.has_share(target.upstream, client, session)

@@ -1,8 +1,11 @@
-//! How long new links to an upstream are left alone after some did not come about.
+//! How long new links to an upstream are left alone after some did not come about, and what time
+//! it is for all that ask for one in a turn.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::clock::Clock;
 use crate::limits::{RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
 
 /// After links that did not come about, new ones are left for a while, each time longer.
@@ -12,6 +15,28 @@ pub(super) struct Pause {
     run: u64,
     until: Option<Instant>,
     backoff: Backoff,
+}
+
+/// What time it is in one turn of the links: it is read once, if anybody asks, and does not go on
+/// between two requests.
+pub(super) struct TurnTime {
+    clock: Clock,
+    read: Cell<Option<Instant>>,
+}
+
+impl TurnTime {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            read: Cell::new(None),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        let now = self.read.get().unwrap_or_else(|| self.clock.now());
+        self.read.set(Some(now));
+        now
+    }
 }
 
 impl Default for Pause {

@@ -11,9 +11,11 @@
 //! changes.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::cell::LinkCell;
 use super::hub::{Hub, Links};
+use super::pause::TurnTime;
 use super::refusals::not_there;
 use crate::limits::LINKS_PER_UPSTREAM_MAX;
 use crate::resources::WorkerCell;
@@ -32,7 +34,7 @@ impl Links {
     pub(super) fn link_for_read(
         &self,
         hub: &mut Hub,
-        worker: &Rc<WorkerCell>,
+        time: &TurnTime,
         destination: Destination,
         (session, read): (u32, ReplicaRead),
     ) -> Option<(Rc<LinkCell>, u64)> {
@@ -42,7 +44,7 @@ impl Links {
             // Its session upstream is its own.
             return None;
         }
-        let found = self.find_replica(hub, worker, destination, (&client, key, read));
+        let found = self.find_replica(hub, time, destination, (&client, key, read));
         let place = match &found {
             Some((link, _)) => {
                 hub.counters[link.incarnation.upstream].replica_reads.add(1);
@@ -57,7 +59,7 @@ impl Links {
     fn find_replica(
         &self,
         hub: &mut Hub,
-        worker: &Rc<WorkerCell>,
+        time: &TurnTime,
         destination: Destination,
         (client, key, read): (&LinkClient, ClientStream, ReplicaRead),
     ) -> Option<(Rc<LinkCell>, u64)> {
@@ -69,7 +71,7 @@ impl Links {
         if set.writer != Some(writer) || set.number != self.gateway.schema_seen() {
             return None;
         }
-        let (marks, now) = (hub.clients.marks(key), worker.shared.clock.now());
+        let (marks, now) = (hub.clients.marks(key), time.now());
         let staleness_max = self.gateway.config.staleness_max;
         let may_read = |own: &_| marks.may_read(own, read, staleness_max, now);
         let order = |own: &_| marks.order(own, key.connection, set.replicas.len());
@@ -81,7 +83,7 @@ impl Links {
             let left = replicas.filter(|(at, _)| Some(*at) > asked);
             let (at, own) = left.min_by_key(|(at, _)| *at)?;
             asked = Some(at);
-            let Some(link) = self.read_link(hub, client, own.incarnation, worker) else {
+            let Some(link) = self.read_link(hub, client, own.incarnation, now) else {
                 continue;
             };
             // It leads to the very process that was asked, for that has answered since.
@@ -98,7 +100,7 @@ impl Links {
         hub: &mut Hub,
         client: &LinkClient,
         replica: Incarnation,
-        worker: &Rc<WorkerCell>,
+        now: Instant,
     ) -> Option<Rc<LinkCell>> {
         let key = (replica.upstream, client.clone());
         if let Some(link) = hub.read_links.get(&key) {
@@ -107,7 +109,6 @@ impl Links {
             }
             link.retire();
         }
-        let now = worker.shared.clock.now();
         let may_be_had = hub.read_pauses[replica.upstream].is_over(replica.number, now)
             && hub.open[replica.upstream].len() < LINKS_PER_UPSTREAM_MAX;
         if !may_be_had {

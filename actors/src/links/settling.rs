@@ -8,7 +8,6 @@
 //! ```
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use vestibule_wire::Error;
 
@@ -17,6 +16,7 @@ use super::callers::session_of;
 use super::cell::LinkCell;
 use super::entries::meaning;
 use super::hub::{Hub, Links};
+use super::pause::TurnTime;
 use super::refusals::NoLink;
 use super::taking::transactions_max;
 use super::told::Told;
@@ -31,7 +31,7 @@ struct Settling<'a> {
     worker: &'a Rc<WorkerCell>,
     claims: &'a Claims,
     target: Incarnation,
-    now: Instant,
+    time: &'a TurnTime,
     refused: Vec<(RequestId, NoLink)>,
     /// The catalog is another one than these were made for.
     stale: Vec<Forward>,
@@ -42,16 +42,21 @@ impl Links {
     /// Sends what waits as far as there are links for it.
     pub(super) fn settle(&self, worker: &Rc<WorkerCell>) {
         let destination = self.look(worker);
-        self.settle_for(worker, destination);
+        let time = TurnTime::new(worker.shared.clock);
+        self.settle_for(worker, destination, &time);
     }
 
     /// The same, where requests go there, whatever has changed since.
-    pub(super) fn settle_for(&self, worker: &Rc<WorkerCell>, destination: Destination) {
-        self.park_resolved(worker, destination);
+    pub(super) fn settle_for(
+        &self,
+        worker: &Rc<WorkerCell>,
+        destination: Destination,
+        time: &TurnTime,
+    ) {
+        self.park_resolved(worker, destination, time);
         let Destination::To(target) = destination else {
-            return self.again.borrow_mut().sweep(worker);
+            return self.again.borrow_mut().sweep(worker, time.now());
         };
-        let now = worker.shared.clock.now();
         let claims = &worker.shared.counters[worker.index].claims;
         let parked = {
             let mut again = self.again.borrow_mut();
@@ -65,7 +70,7 @@ impl Links {
             worker,
             claims,
             target,
-            now,
+            time,
             refused: Vec::new(),
             stale: Vec::new(),
             told: Told::default(),
@@ -78,7 +83,7 @@ impl Links {
             ..
         } = settling;
         drop(hub);
-        self.again.borrow_mut().end_settling(worker, now);
+        self.again.borrow_mut().end_settling(worker, time.now());
         self.flush();
         self.refuse(worker, refused);
         told.send(worker, claims, &self.mailbox);
@@ -146,7 +151,8 @@ impl Settling<'_> {
         if (links.again.borrow()).is_paused(key.connection, &own.client.user) {
             return Err(NoLink::Paused);
         }
-        links.find_link(self.hub, &own.client, key.session, self.target, self.worker)
+        let turn = (self.worker, self.time);
+        links.find_link(self.hub, &own.client, key.session, self.target, turn)
     }
 
     /// A request goes over this link.
@@ -203,7 +209,7 @@ impl Settling<'_> {
     fn keep(&mut self, own: ParkedRequest, why: NoLink) {
         let forward = own.request.forward;
         let hold = self.links.gateway.config.failover_hold;
-        let waited = self.now.saturating_duration_since(own.since);
+        let waited = (self.time.now()).saturating_duration_since(own.since);
         if matches!(why, NoLink::Paused) && waited < hold {
             let (worker, again) = (self.worker, &mut self.links.again.borrow_mut());
             again.pause(forward.key.connection, own.client.user.clone());

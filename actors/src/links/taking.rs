@@ -13,6 +13,7 @@ use vestibule_wire::Error;
 use super::cell::LinkCell;
 use super::entries::{body_of, forward_of, meaning};
 use super::hub::{Hub, Links};
+use super::pause::TurnTime;
 use super::refusals::NoLink;
 use super::told::Told;
 use crate::admission::Class;
@@ -36,6 +37,7 @@ pub(super) struct Taking<'a> {
     pub(super) worker: &'a Rc<WorkerCell>,
     pub(super) claims: &'a Claims,
     pub(super) destination: Destination,
+    time: &'a TurnTime,
     /// The version of the catalog that clients know who tell one.
     catalog: u64,
     pub(super) refused: Vec<(RequestId, NoLink)>,
@@ -52,10 +54,11 @@ impl TakeBatch for Links {
             return;
         };
         let destination = self.look(&worker);
+        let time = TurnTime::new(worker.shared.clock);
         self.gateway.reads.refresh(&mut self.reads.borrow_mut());
         if !self.again.borrow().is_empty() {
             // They came before, and go to the same place as these.
-            self.settle_for(&worker, destination);
+            self.settle_for(&worker, destination, &time);
         }
         let claims = &worker.shared.counters[worker.index].claims;
         let mut hub = self.state.borrow_mut();
@@ -65,6 +68,7 @@ impl TakeBatch for Links {
             worker: &worker,
             claims,
             destination,
+            time: &time,
             catalog: worker.shared.schema_version(),
             refused: Vec::new(),
             is_setting: false,
@@ -155,7 +159,8 @@ impl Taking<'_> {
                 index: update.session,
                 connection: update.caller.connection,
             };
-            (self.links).answer_left(self.hub, self.worker, session, &mut self.told);
+            let turn = (self.worker, self.time);
+            (self.links).answer_left(self.hub, turn, session, &mut self.told);
         }
     }
 
@@ -195,7 +200,7 @@ impl Taking<'_> {
     /// The link to a replica that answers a SELECT, and that replica's number of its catalog.
     fn link_for_read(&mut self, entry: &BatchEntry) -> Option<(Rc<LinkCell>, u64)> {
         let read = (entry.session, entry.replica_read);
-        (self.links).link_for_read(self.hub, self.worker, self.destination, read)
+        (self.links).link_for_read(self.hub, self.time, self.destination, read)
     }
 
     /// A SELECT goes to a replica. Who tells which catalog it was made for is told by that if it is
@@ -240,7 +245,9 @@ impl Taking<'_> {
         let (client, key) = (caller.client(), caller.key(entry.session, entry.stream));
         let forward = self.forward(entry, key, body.bytes());
         let request = KeptRequest::unsent(forward, body);
-        let parked = self.links.park(self.worker, why, client, request);
+        let parked = self
+            .links
+            .park(self.worker, why, client, (request, self.time));
         if parked.is_err() {
             self.hub.callers.lose_unbegun(key, forward.step);
         }
@@ -286,7 +293,8 @@ impl Taking<'_> {
             // It is not to be ahead of that.
             return Err(NoLink::Paused);
         }
-        let link = links.find_link(self.hub, &client, session, target, self.worker)?;
+        let turn = (self.worker, self.time);
+        let link = links.find_link(self.hub, &client, session, target, turn)?;
         let aborted = &mut self.told.aborted;
         links.enter(self.hub, session, &link, self.claims, aborted);
         Ok(link)

@@ -10,6 +10,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use vestibule_wire::Error;
 
@@ -17,6 +18,7 @@ use super::again::is_queued;
 use super::callers::{Leaving, SessionCaller, SessionCallers, session_of};
 use super::entries::meaning;
 use super::hub::{Hub, Links};
+use super::pause::TurnTime;
 use super::told::Told;
 use crate::cells::claims::Claims;
 use crate::connection::orphaned::{OrphanFate, aborted_by};
@@ -77,7 +79,7 @@ impl Links {
     pub(super) fn answer_left(
         &self,
         hub: &mut Hub,
-        worker: &WorkerCell,
+        (worker, time): (&Rc<WorkerCell>, &TurnTime),
         session: SessionId,
         told: &mut Told,
     ) {
@@ -85,8 +87,7 @@ impl Links {
             return;
         };
         let parked = &mut self.again.borrow_mut().parked;
-        let now = worker.shared.clock.now();
-        let taken = parked.take_answered(session.connection, now, |own| {
+        let taken = parked.take_answered(session.connection, time.now(), |own| {
             let is_in_stream = own.key.stream != 0 && is_queued(worker, own.id);
             is_in_stream.then(|| caller.answer_left(own))
         });

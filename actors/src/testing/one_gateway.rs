@@ -105,13 +105,14 @@ impl OneGateway {
     ///
     /// If the configuration does not hold.
     pub async fn start(config: Config) -> Self {
-        Self::start_by(Clock::RUNTIME, dial, config).await
+        Self::start_by(Clock::RUNTIME, dial, Upstreams::default(), config).await
     }
 
-    /// The same by another clock, of an upstream that is connected to by this.
+    /// The same by another clock, of an upstream that is connected to by this, and as this says.
     async fn start_by(
         clock: Clock,
         dial: fn(usize) -> io::Result<Box<dyn Transport>>,
+        upstreams: Upstreams,
         config: Config,
     ) -> Self {
         let network = SimulatedNetwork {
@@ -119,8 +120,7 @@ impl OneGateway {
             chance: || 0.5,
         };
         connect_by(Some(network));
-        let upstreams = vec![Upstream::new("a", "in memory", 1)];
-        let upstreams = Upstreams::default().upstreams(upstreams);
+        let upstreams = upstreams.upstreams(vec![Upstream::new("a", "in memory", 1)]);
         let gateway = GatewayCell::new(upstreams, 1, SCHEMA_VERSION_MIN, clock.now());
         let gateway = Arc::new(gateway);
         let of_gateway = gateway.clone();

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use vestibule_wire::client::ReplyFrame;
 
 use super::*;
-use crate::limits::RECONNECT_WAIT_MIN;
+use crate::limits::{LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_RESERVE, RECONNECT_WAIT_MIN};
 use crate::testing::{RequestBuilder, config};
+use crate::upstream::LinkMode;
 
 #[test]
 fn what_is_asked_is_answered_by_the_upstream_in_order() {
@@ -34,6 +35,8 @@ thread_local! {
     static REFUSED: Cell<usize> = const { Cell::new(0) };
     /// After how many readings of the clock it goes on by [`RECONNECT_WAIT_MIN`]; 0 for never.
     static READINGS: Cell<usize> = const { Cell::new(0) };
+    /// How often it was read.
+    static READ: Cell<usize> = const { Cell::new(0) };
     static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
@@ -46,6 +49,7 @@ fn dial_who_may_be_away(upstream: usize) -> io::Result<Box<dyn Transport>> {
 }
 
 fn read_jumping() -> Instant {
+    READ.set(READ.get() + 1);
     let readings = READINGS.get();
     READINGS.set(readings.saturating_sub(1));
     if readings == 1 {
@@ -54,11 +58,15 @@ fn read_jumping() -> Instant {
     Instant::now() + AHEAD.get()
 }
 
-/// A client whose request waits for a connection that did not come about.
-async fn paused() -> (OneGateway, PipePeer) {
+async fn start(upstreams: Upstreams) -> OneGateway {
     let clock = Clock::of(read_jumping);
-    let gateway = OneGateway::start_by(clock, dial_who_may_be_away, config()).await;
-    let peer = gateway.connect().await;
+    OneGateway::start_by(clock, dial_who_may_be_away, upstreams, config()).await
+}
+
+/// A client whose request waits for a connection that did not come about.
+async fn paused(meanwhile: fn()) -> (OneGateway, PipePeer) {
+    let gateway = start(Upstreams::default()).await;
+    let peer = PipePeer::new(gateway.0.connect().await, meanwhile);
     IS_AWAY.set(true);
     peer.send(&RequestBuilder::replace(1, 1).bytes());
     while REFUSED.get() == 0 {
@@ -74,7 +82,7 @@ fn what_comes_later_is_not_ahead_whenever_a_connection_may_be_had_again() {
     for readings in 0..24 {
         let asked = thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
-                let (_gateway, peer) = paused().await;
+                let (_gateway, peer) = paused(act).await;
                 READINGS.set(readings);
                 peer.send(&RequestBuilder::replace(2, 2).bytes());
                 let mut told = Vec::new();
@@ -86,4 +94,41 @@ fn what_comes_later_is_not_ahead_whenever_a_connection_may_be_had_again() {
         });
         asked.join().unwrap();
     }
+}
+
+/// How often the clock is read while a request is taken, behind those of this number of clients,
+/// all of which wait for a connection of their own, of which there are as many as there may be.
+async fn readings_behind(clients: usize) -> usize {
+    let hold = Duration::from_secs(3600);
+    let upstreams = Upstreams::default().mode(LinkMode::Pinned);
+    let gateway = start(upstreams.failover_hold(hold)).await;
+    let (mut peers, mut told) = (Vec::new(), Vec::new());
+    for _ in 0..LINKS_PER_UPSTREAM_MAX - PINNED_LINKS_RESERVE {
+        let peer = gateway.connect().await;
+        peer.send(&RequestBuilder::replace(1, 1).bytes());
+        peer.receive(1, &mut told).await;
+        peers.push(peer);
+    }
+    let sight = &gateway.0.shared.gateway.as_ref().expect("it is one").sight;
+    for waiting in 1..=clients as u64 + 1 {
+        let peer = gateway.connect().await;
+        READ.set(0);
+        peer.send(&RequestBuilder::replace(1, 1).bytes());
+        while sight.held() < waiting {
+            actix_rt::task::yield_now().await;
+        }
+        peers.push(peer);
+    }
+    READ.get()
+}
+
+#[test]
+fn what_time_it_is_is_asked_no_oftener_for_many_that_wait_for_a_connection() {
+    let readings = |clients| {
+        let own = move || actix_rt::System::new().block_on(readings_behind(clients));
+        thread::spawn(own).join().unwrap()
+    };
+    let clients = 100;
+    let (few, many) = (readings(1), readings(clients));
+    assert!(many < few + clients, "{few}, {many}");
 }
