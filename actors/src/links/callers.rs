@@ -151,9 +151,8 @@ impl SessionCaller {
         if lost.is_some() || !step(meaning).may_begin() {
             return lost;
         }
-        let own = link.link.borrow();
-        let open = self.open() + self.lost.aborted();
-        if open < max || own.may_be_open(key) {
+        let max_here = max.saturating_sub(self.lost.aborted());
+        if self.has_open_below(max_here) || link.link.borrow().may_be_open(key) {
             return None;
         }
         let text =

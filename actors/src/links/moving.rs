@@ -295,12 +295,13 @@ impl SessionCaller {
         links.any(|own| own.link.borrow().may_be_open(key))
     }
 
-    /// In how many streams on links a transaction may be open.
-    pub(super) fn open(&self) -> usize {
-        let links = self.links();
-        links
-            .map(|own| own.link.borrow().open_of(self.connection()))
-            .sum()
+    /// Whether transactions may be open in fewer streams on links than this.
+    pub(super) fn has_open_below(&self, max: usize) -> bool {
+        let connection = self.connection();
+        let most = |own: &Rc<LinkCell>| own.link.borrow().open_of_at_most(connection);
+        let all = |own: &Rc<LinkCell>| own.link.borrow().open_of(connection);
+        // Who is far from it need not be looked at closely.
+        self.links().map(most).sum::<usize>() < max || self.links().map(all).sum::<usize>() < max
     }
 }
 

@@ -33,28 +33,17 @@ pub(crate) enum StreamsLeft {
 impl<L> UpstreamLink<L> {
     /// How many transactions of a connection may be open here, now or when what waits is sent.
     pub(crate) fn open_of(&self, connection: u64) -> usize {
-        match self.waiting.has_of(connection) {
-            false => self.streams.open_of(connection),
-            true => self.open_behind_all(connection).len(),
-        }
+        self.waiting.steps().open_of(connection, &self.streams)
     }
 
-    /// Where a transaction of a connection may be open when what waits is sent.
-    fn open_behind_all(&self, connection: u64) -> Vec<LostStream> {
-        let unsent = self.waiting.of(connection);
-        let steps = unsent.iter().map(|own| (own.key, own.step, own.id));
-        self.streams.open_behind(connection, steps)
+    /// How many at most, which is known at once however much waits.
+    pub(crate) fn open_of_at_most(&self, connection: u64) -> usize {
+        (self.waiting.steps()).open_of_at_most(connection, &self.streams)
     }
 
     /// Whether a transaction may be open in a stream, now or when what waits is sent.
     pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
-        match self.waiting.has_of(key.connection) {
-            false => self.streams.may_be_open(key),
-            true => {
-                let open = self.open_behind_all(key.connection);
-                open.iter().any(|own| own.key == key)
-            }
-        }
+        self.waiting.steps().may_be_open(key, &self.streams)
     }
 
     /// A connection leaves this link: in these streams, what it may have left open is rolled back,

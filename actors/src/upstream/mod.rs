@@ -36,6 +36,7 @@
 //! | `followers` | what waits until another connection has written |
 //! | `handshake` | how a connection begins |
 //! | `waiting` | requests that are not sent yet |
+//! | `unsent_steps` | what is open when they are sent |
 //! | `kept` | requests with their bodies |
 //! | `line` | those that wait in the order in which they came |
 //! | `queues` | those that wait for something that others need not wait for |
@@ -80,6 +81,7 @@ mod sight;
 mod sql_request;
 mod statements;
 mod streams;
+mod unsent_steps;
 mod user_source;
 mod users;
 mod waiting;

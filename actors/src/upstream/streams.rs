@@ -117,6 +117,14 @@ impl BoundStreams {
         self.connections.get(&connection).map_or(0, |own| own.open)
     }
 
+    /// The streams of a connection in which one may be.
+    pub(super) fn open_streams_of(&self, connection: u64) -> impl Iterator<Item = u64> {
+        let here = self.connections.get(&connection);
+        let streams = here.into_iter().flat_map(|own| &own.slots);
+        let is_open = |slot: usize| self.slots[slot].open != Openness::No;
+        streams.filter_map(move |(stream, slot)| is_open(*slot).then_some(*stream))
+    }
+
     /// Whether a transaction may be open in a stream.
     pub(crate) fn may_be_open(&self, key: ClientStream) -> bool {
         self.slot(key)

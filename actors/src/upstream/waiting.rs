@@ -13,6 +13,7 @@ use super::line::WaitingLine;
 use super::queues::ConnectionQueues;
 use super::sql_request::StatementStep;
 use super::streams::{ClientStream, StreamStep};
+use super::unsent_steps::UnsentSteps;
 use crate::cells::claims::RequestId;
 
 /// How many wait, and how many bytes of them, before it is looked for the first time whether they
@@ -98,19 +99,14 @@ impl Forward {
 pub(super) struct UnsentRequest {
     /// Which came before which in this link; 0 for what was taken out already.
     pub(super) number: u64,
+    /// What stands before it of its connection has a smaller one, whatever was taken out and put
+    /// back.
+    place: i64,
     pub(super) forward: Forward,
     pub(super) body: Bytes,
 }
 
 impl UnsentRequest {
-    fn before_all(forward: Forward, body: Bytes) -> Self {
-        Self {
-            number: 0,
-            forward,
-            body,
-        }
-    }
-
     fn keep(self) -> KeptRequest {
         KeptRequest::unsent(self.forward, ForwardBody::Own(self.body))
     }
@@ -123,7 +119,11 @@ pub(crate) struct UnsentRequests {
     others: WaitingLine<UnsentRequest>,
     /// Calls, what waits for clients, and what their connections sent behind that.
     queues: ConnectionQueues,
+    /// What they will have done to transactions.
+    steps: UnsentSteps,
     last: u64,
+    /// The smallest place that was given to one that was put back.
+    first: i64,
     bytes: usize,
     sweep_at: (usize, usize),
 }
@@ -133,7 +133,9 @@ impl Default for UnsentRequests {
         Self {
             others: WaitingLine::default(),
             queues: ConnectionQueues::default(),
+            steps: UnsentSteps::default(),
             last: 0,
+            first: 0,
             bytes: 0,
             sweep_at: (SWEEP_LEN_MIN, SWEEP_BYTES_MIN),
         }
@@ -174,10 +176,11 @@ impl UnsentRequests {
         self.last += 1;
         let queued = UnsentRequest {
             number: self.last,
+            place: self.last as i64,
             forward,
             body: body.keep(),
         };
-        self.bytes += queued.body.len();
+        self.add(&queued);
         if forward.kind == Kind::Call || self.queues.has(forward.key.connection) {
             self.queues.push(queued, clients);
         } else {
@@ -186,6 +189,31 @@ impl UnsentRequests {
         if self.len() >= self.sweep_at.0 || self.bytes >= self.sweep_at.1 {
             self.sweep(clients, is_wanted);
         }
+    }
+
+    /// One waits before all that its connection has here.
+    fn before_all(&mut self, forward: Forward, body: Bytes) -> UnsentRequest {
+        self.first -= 1;
+        let own = UnsentRequest {
+            number: 0,
+            place: self.first,
+            forward,
+            body,
+        };
+        self.add(&own);
+        own
+    }
+
+    fn add(&mut self, own: &UnsentRequest) {
+        let Forward { key, step, .. } = own.forward;
+        self.bytes += own.body.len();
+        self.steps.add(key, step, own.place);
+    }
+
+    fn remove(&mut self, own: &UnsentRequest) {
+        let Forward { key, step, .. } = own.forward;
+        self.bytes -= own.body.len();
+        self.steps.remove(key, step, own.place);
     }
 
     /// A client takes its replies too slowly, and has this number of requests under way: what it
@@ -200,8 +228,7 @@ impl UnsentRequests {
     ) {
         let mut own = self.others.take_of(key.connection, |_| true);
         if let Some((forward, body)) = again {
-            self.bytes += body.len();
-            own.insert(0, UnsentRequest::before_all(forward, body));
+            own.insert(0, self.before_all(forward, body));
         }
         self.queues.slow_down(key, under_way, own, clients);
     }
@@ -211,8 +238,7 @@ impl UnsentRequests {
     pub(crate) fn push_first(&mut self, request: KeptRequest, clients: &Clients) {
         let KeptRequest { forward, body, .. } = request;
         let mut own = (self.others).take_of(forward.key.connection, |_| true);
-        self.bytes += body.len();
-        own.insert(0, UnsentRequest::before_all(forward, body));
+        own.insert(0, self.before_all(forward, body));
         self.queues.push_all_first(forward.key, own, clients);
     }
 
@@ -220,8 +246,7 @@ impl UnsentRequests {
     /// sent behind it.
     pub(crate) fn push_unread(&mut self, request: KeptRequest, clients: &Clients) {
         let KeptRequest { forward, body, .. } = request;
-        self.bytes += body.len();
-        let queued = UnsentRequest::before_all(forward, body);
+        let queued = self.before_all(forward, body);
         self.queues.push_unread(queued, clients);
     }
 
@@ -287,7 +312,7 @@ impl UnsentRequests {
     }
 
     fn taken(&mut self, mut taken: Vec<UnsentRequest>) -> Vec<UnsentRequest> {
-        self.bytes -= taken.iter().map(|own| own.body.len()).sum::<usize>();
+        taken.iter().for_each(|own| self.remove(own));
         taken.sort_by_key(|own| own.number);
         taken
     }
@@ -352,12 +377,17 @@ impl UnsentRequests {
             (_, Some((_, connection))) => self.queues.pop(connection, clients)?,
             _ => self.others.pop()?,
         };
-        self.bytes -= queued.body.len();
+        self.remove(&queued);
         if self.is_empty() {
             // What was much before says nothing of what comes.
             self.sweep_at = (SWEEP_LEN_MIN, SWEEP_BYTES_MIN);
         }
         Some((queued.forward, queued.body))
+    }
+
+    /// What all of them will have done to transactions.
+    pub(super) fn steps(&self) -> &UnsentSteps {
+        &self.steps
     }
 
     /// Whether something of a connection waits.
