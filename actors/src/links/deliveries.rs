@@ -112,9 +112,10 @@ impl Deliveries<'_> {
     fn header(&self, to: &OwedRequest, frame: &ReplyFrame<'_>) -> ReplyHeader {
         if let Some(number) = frame.schema_version
             && self.link.schema_version.replace(number) != number
-            && let Some(version) = self.gateway.note_schema(self.link.incarnation, number)
         {
-            self.shared.set_schema_version(version);
+            let tell = |version| self.shared.set_schema_version(version);
+            self.gateway
+                .note_schema(self.link.incarnation, number, tell);
         }
         ReplyHeader {
             sync: to.sync,

@@ -21,8 +21,7 @@ const PREPARE: u16 = RequestType::Prepare as u16;
 /// The number of the type of CALL.
 const CALL: u16 = RequestType::Call as u16;
 
-/// The request of an entry with this body and this number, but for what it sets and the catalog
-/// that it knows.
+/// The request of an entry with this body and this number, but for what it sets.
 #[inline]
 pub(super) fn forward_of(
     entry: &BatchEntry,
@@ -47,7 +46,7 @@ pub(super) fn forward_of(
         links: 0,
         is_of_catalog: entry.class == Class::Read && entry.code == SELECT && is_of_catalog(body),
         is_setting: false,
-        catalog: 0,
+        catalog: entry.catalog,
         schema_version: 0,
         statement: StatementStep::of(entry.code, body),
     }
@@ -133,7 +132,7 @@ mod tests {
                 drain_target: None,
                 epoch: 1,
             }),
-            is_versioned: false,
+            catalog: 0,
             replica_read: ReplicaRead::No,
             is_large: false,
             start: 0,

@@ -272,23 +272,36 @@ impl Links {
     }
 
     /// Puts a request into a link.
+    ///
+    /// # Errors
+    ///
+    /// There is another catalog by now than the one that its client knows, who has told that.
     #[inline]
     pub(super) fn submit(
         &self,
         hub: &mut Hub,
+        worker: &WorkerCell,
         link: &Rc<LinkCell>,
         mut forward: Forward,
         body: ForwardBody<'_>,
-        claims: &Claims,
-    ) {
+    ) -> Result<(), Error> {
         if forward.is_of_catalog {
             link.note_catalog(forward.id, body.bytes());
         }
         if forward.catalog != 0 {
+            // Seen before the version is looked at, which is told before it can be seen: it never
+            // goes with the number of a catalog that its client does not know.
             let seen = self.gateway.schema_seen();
-            forward.schema_version = link.link.borrow_mut().schema_version(seen);
+            check_catalog(worker, &forward)?;
+            let is_followed = Destination::To(link.incarnation) == self.seen.get();
+            forward.schema_version = match is_followed && seen > 0 {
+                true => seen,
+                false => link.link.borrow().schema_version(),
+            };
         }
+        let claims = &worker.shared.counters[worker.index].claims;
         self.submit_as(hub, link, forward, body, claims);
+        Ok(())
     }
 
     /// The same of one that has its upstream's number of the catalog, if its client has told one.
@@ -352,6 +365,19 @@ impl Links {
             let error = why.error(worker, &self.gateway);
             self.tell_over(worker, vec![id], Vec::new(), error, "");
         }
+    }
+}
+
+/// Whether the catalog is the one that the client of a request knows, who has told that.
+///
+/// # Errors
+///
+/// It is another one by now.
+pub(super) fn check_catalog(worker: &WorkerCell, forward: &Forward) -> Result<(), Error> {
+    let current = worker.shared.schema_version();
+    match forward.catalog == current {
+        true => Ok(()),
+        false => Err(Error::wrong_schema_version(current, forward.catalog)),
     }
 }
 

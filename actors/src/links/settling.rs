@@ -1,9 +1,10 @@
 //! What has waited for an upstream, or for a link, goes where it may go now.
 //!
 //! ```text
-//!   parked, in their order ─▶ wanted? ─▶ its catalog? ─▶ its stream? ─▶ whose is it? ─▶ a link?
-//!                              gone       109             97             97             │
-//!     its link ◀── there is one, and nothing of its user and connection waits before it ┘
+//!   parked, in their order ─▶ wanted? ─▶ its stream? ─▶ whose is it? ─▶ a link?
+//!                              gone         97             97           │
+//!     its catalog? ◀── there is one, and nothing of its kind waits before it ┤
+//!      │ └ its link                                                            │
 //!     parked again ◀── there is none yet              told ◀── it has waited for too long
 //! ```
 
@@ -33,8 +34,6 @@ struct Settling<'a> {
     target: Incarnation,
     time: &'a TurnTime,
     refused: Vec<(RequestId, NoLink)>,
-    /// The catalog is another one than these were made for.
-    stale: Vec<Forward>,
     told: Told,
 }
 
@@ -72,31 +71,15 @@ impl Links {
             target,
             time,
             refused: Vec::new(),
-            stale: Vec::new(),
             told: Told::default(),
         };
         parked.for_each(|own| settling.settle(own));
-        let Settling {
-            refused,
-            stale,
-            told,
-            ..
-        } = settling;
+        let Settling { refused, told, .. } = settling;
         drop(hub);
         self.again.borrow_mut().end_settling(worker, time.now());
         self.flush();
         self.refuse(worker, refused);
         told.send(worker, claims, &self.mailbox);
-        self.tell_stale(worker, stale);
-    }
-
-    /// The catalog is another one than these requests were made for.
-    fn tell_stale(&self, worker: &WorkerCell, stale: Vec<Forward>) {
-        for forward in stale {
-            let current = worker.shared.schema_version();
-            let error = Error::wrong_schema_version(current, forward.catalog);
-            self.tell_over(worker, vec![forward.id], Vec::new(), error, "");
-        }
     }
 }
 
@@ -106,9 +89,6 @@ impl Settling<'_> {
         let (worker, forward) = (self.worker, own.request.forward);
         if !is_queued(worker, forward.id) {
             return;
-        }
-        if ![0, worker.shared.schema_version()].contains(&forward.catalog) {
-            return self.stale.push(forward);
         }
         if let Some(answer) = self.hub.callers.answer_lost(&forward) {
             return self.answer(&forward, answer);
@@ -162,7 +142,10 @@ impl Settling<'_> {
             return;
         }
         let body = ForwardBody::Own(own.request.body);
-        (self.links).submit(self.hub, link, forward, body, self.claims);
+        let submitted = (self.links).submit(self.hub, self.worker, link, forward, body);
+        if let Err(error) = submitted {
+            return self.refuse_begin(&forward, error);
+        }
         if let Some(abort) = self.links.take_abort(&forward) {
             self.hub.abort(&abort, self.claims, &mut self.told);
         }
@@ -196,12 +179,18 @@ impl Settling<'_> {
         let Some(answer) = answer else {
             return true;
         };
-        if answer.is_err() {
-            // Its client has sent more by now, and did not know.
-            self.hub.callers.lose_unbegun(key, forward.step);
+        match answer {
+            Ok(()) => self.answer(forward, Ok(())),
+            Err(error) => self.refuse_begin(forward, error),
         }
-        self.answer(forward, answer);
         false
+    }
+
+    /// A request is told this. Its client has sent more by now, and did not know: nothing of a
+    /// transaction goes without its beginning.
+    fn refuse_begin(&mut self, forward: &Forward, error: Error) {
+        (self.hub.callers).lose_unbegun(forward.key, forward.step);
+        self.answer(forward, Err(error));
     }
 
     /// There is no link for a request: it waits on, if that may change soon, and it has not waited

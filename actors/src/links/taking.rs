@@ -12,7 +12,7 @@ use vestibule_wire::Error;
 
 use super::cell::LinkCell;
 use super::entries::{body_of, forward_of, meaning};
-use super::hub::{Hub, Links};
+use super::hub::{Hub, Links, check_catalog};
 use super::pause::TurnTime;
 use super::refusals::NoLink;
 use super::told::Told;
@@ -38,8 +38,6 @@ pub(super) struct Taking<'a> {
     pub(super) claims: &'a Claims,
     pub(super) destination: Destination,
     time: &'a TurnTime,
-    /// The version of the catalog that clients know who tell one.
-    catalog: u64,
     pub(super) refused: Vec<(RequestId, NoLink)>,
     /// The entry at hand sets something.
     pub(super) is_setting: bool,
@@ -69,7 +67,6 @@ impl TakeBatch for Links {
             claims,
             destination,
             time: &time,
-            catalog: worker.shared.schema_version(),
             refused: Vec::new(),
             is_setting: false,
             told: Told::default(),
@@ -193,7 +190,10 @@ impl Taking<'_> {
             return self.told.answers.push((entry.id, entry.sync, answer));
         }
         let forward = self.forward(entry, key, body.bytes());
-        (self.links).submit(self.hub, &link, forward, body, self.claims);
+        let submitted = (self.links).submit(self.hub, self.worker, &link, forward, body);
+        if let Err(error) = submitted {
+            self.told.answers.push((entry.id, entry.sync, Err(error)));
+        }
         self.abort_begun_by(entry);
     }
 
@@ -216,7 +216,13 @@ impl Taking<'_> {
         };
         let key = caller.key(entry.session, entry.stream);
         let mut forward = self.forward(entry, key, body.bytes());
-        forward.schema_version = if forward.catalog == 0 { 0 } else { number };
+        if forward.catalog != 0 {
+            // It is that of the writer's number, which was compared with the last one that is seen.
+            if let Err(error) = check_catalog(self.worker, &forward) {
+                return self.told.answers.push((entry.id, entry.sync, Err(error)));
+            }
+            forward.schema_version = number;
+        }
         (self.links).submit_as(self.hub, link, forward, body, self.claims);
     }
 
@@ -227,7 +233,6 @@ impl Taking<'_> {
         // Changed where it stands: it is large.
         let mut forward = forward_of(entry, key, body, self.hub.last, harmless);
         forward.is_setting = self.is_setting;
-        forward.catalog = if entry.is_versioned { self.catalog } else { 0 };
         forward
     }
 

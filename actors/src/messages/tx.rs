@@ -156,9 +156,9 @@ pub(crate) struct BatchEntry {
     pub(crate) stream: u64,
     /// Under which epoch it was admitted, and whether it may change data.
     pub(crate) admitted: Admitted,
-    /// Whether its client has told which version of the catalog it knows: an upstream checks that
-    /// as well.
-    pub(crate) is_versioned: bool,
+    /// The version of the catalog that its client knows, if it has told one, and else 0. It was
+    /// that of now when the request was taken; an upstream checks its own.
+    pub(crate) catalog: u64,
     /// Whether a replica may answer it, where there are upstreams.
     pub(crate) replica_read: ReplicaRead,
     /// Whether it is one of the large ones, and its body is in a frame of its own.

@@ -336,9 +336,8 @@ impl ScoutBoard {
 
     fn note_schema(&self, incarnation: Incarnation) {
         let number = self.known.borrow()[incarnation.upstream].schema_version;
-        if let Some(version) = self.gateway.note_schema(incarnation, number) {
-            self.shared.set_schema_version(version);
-        }
+        let tell = |version| self.shared.set_schema_version(version);
+        self.gateway.note_schema(incarnation, number, tell);
     }
 
     /// How often upstreams are asked now.

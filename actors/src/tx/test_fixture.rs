@@ -279,7 +279,7 @@ impl Fixture {
             sync: header.sync,
             stream: header.stream_id,
             admitted: self.admitted,
-            is_versioned: false,
+            catalog: 0,
             replica_read: ReplicaRead::No,
             is_large: false,
             start: 0,

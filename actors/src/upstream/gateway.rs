@@ -301,19 +301,25 @@ impl GatewayCell {
         destinations
     }
 
-    /// An upstream has told the number of its catalog; returns the version that clients are told
-    /// from now on, if it is another one.
-    pub(crate) fn note_schema(&self, incarnation: Incarnation, number: u64) -> Option<u64> {
+    /// An upstream has told the number of its catalog. If clients are told another version from now
+    /// on, it is told here before that number can be seen.
+    pub(crate) fn note_schema(
+        &self,
+        incarnation: Incarnation,
+        number: u64,
+        tell: impl FnOnce(u64),
+    ) {
         let mut schema = lock(&self.schema);
-        let version = schema.note(incarnation, number);
-        self.schema_seen.store(schema.seen(), Ordering::Relaxed);
-        version
+        if let Some(version) = schema.note(incarnation, number) {
+            tell(version);
+        }
+        self.schema_seen.store(schema.seen(), Ordering::Release);
     }
 
     /// The number of its catalog that the upstream has told last, to whomever of us; 0 if none.
     #[inline]
     pub(crate) fn schema_seen(&self) -> u64 {
-        self.schema_seen.load(Ordering::Relaxed)
+        self.schema_seen.load(Ordering::Acquire)
     }
 
     /// The version that clients are greeted with.

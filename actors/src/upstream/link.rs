@@ -215,11 +215,8 @@ impl<L> UpstreamLink<L> {
         self.waiting.has_read(connection, &self.clients)
     }
 
-    /// The upstream's number of its catalog: as the last reply told it here, or where it was `seen`
-    /// otherwise.
-    #[inline]
-    pub(crate) fn schema_version(&mut self, seen: u64) -> u64 {
-        self.schema_version = self.schema_version.max(seen);
+    /// The upstream's number of its catalog, as the last reply told it here; 0 before.
+    pub(crate) fn schema_version(&self) -> u64 {
         self.schema_version
     }
 

@@ -258,7 +258,7 @@ impl Dispatcher<'_> {
             sync: request.sync,
             stream: request.stream,
             admitted: self.admitted,
-            is_versioned: request.is_versioned,
+            catalog: request.catalog,
             replica_read,
             is_large: false,
             start: 0,

@@ -108,8 +108,8 @@ pub(crate) struct DecodedRequest<'a> {
     pub(crate) code: u16,
     pub(crate) sync: u64,
     pub(crate) stream: u64,
-    /// Whether its client has told which version of the catalog it knows.
-    pub(crate) is_versioned: bool,
+    /// The version of the catalog that its client knows, if it has told one, and else 0.
+    pub(crate) catalog: u64,
     pub(crate) body: Body<'a>,
     pub(crate) raw: &'a [u8],
     /// Header and body, for a request that is kept.
@@ -235,7 +235,7 @@ impl<'a> Dispatcher<'a> {
             code: code as u16,
             sync,
             stream,
-            is_versioned: header.schema_version != 0,
+            catalog: header.schema_version,
             body,
             raw,
             content,

@@ -100,7 +100,7 @@ const PING: DecodedRequest<'static> = DecodedRequest {
     code: RequestType::Ping as u16,
     sync: 5,
     stream: 0,
-    is_versioned: false,
+    catalog: 0,
     body: Body::Ping,
     raw: &[],
     content: &[],

@@ -318,7 +318,7 @@ fn parked_request(content: &[u8]) -> Option<(DecodedRequest<'_>, Select<'_>)> {
         code: RequestType::Select as u16,
         sync: header.sync,
         stream: header.stream_id,
-        is_versioned: header.schema_version != 0,
+        catalog: header.schema_version,
         body,
         raw,
         content,

@@ -1,6 +1,7 @@
 //! A gateway on one thread, whose upstream and whose clock do as a test says.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use vestibule_wire::client::ReplyFrame;
 use super::*;
 use crate::limits::{LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_RESERVE, RECONNECT_WAIT_MIN};
 use crate::testing::{RequestBuilder, config};
-use crate::upstream::LinkMode;
+use crate::upstream::{Destination, LinkMode};
 
 #[test]
 fn what_is_asked_is_answered_by_the_upstream_in_order() {
@@ -38,6 +39,10 @@ thread_local! {
     /// How often it was read.
     static READ: Cell<usize> = const { Cell::new(0) };
     static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// What happens at that reading.
+    static AT_READING: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    /// What requests told of the catalog, which have come to the upstream.
+    static NUMBERS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 fn dial_who_may_be_away(upstream: usize) -> io::Result<Box<dyn Transport>> {
@@ -54,6 +59,7 @@ fn read_jumping() -> Instant {
     READINGS.set(readings.saturating_sub(1));
     if readings == 1 {
         AHEAD.set(AHEAD.get() + RECONNECT_WAIT_MIN);
+        AT_READING.take().into_iter().for_each(|own| own());
     }
     Instant::now() + AHEAD.get()
 }
@@ -131,4 +137,77 @@ fn what_time_it_is_is_asked_no_oftener_for_many_that_wait_for_a_connection() {
     let clients = 100;
     let (few, many) = (readings(1), readings(clients));
     assert!(many < few + clients, "{few}, {many}");
+}
+
+/// The upstream answers, and notes which numbers of its catalog it was told.
+fn act_and_note() {
+    UPSTREAM.with_borrow_mut(|all| {
+        for (end, received) in all {
+            received.extend_from_slice(&end.receive());
+            let mut replies = Vec::new();
+            while let Ok(Some(prefix)) = read_prefix(received, u64::MAX)
+                && let Some(content) = received.get(prefix.size..prefix.frame_size())
+            {
+                let (header, _) = read_header(content).expect("a gateway sends headers");
+                NUMBERS.with_borrow_mut(|all| all.push(header.schema_version));
+                let to = ReplyHeader {
+                    sync: header.sync,
+                    schema_version: CATALOG,
+                };
+                let is_vote = header.request_type == REQUEST_VOTE;
+                to.pass_on(&mut replies, 0, if is_vote { BALLOT } else { ROW });
+                received.drain(..prefix.frame_size());
+            }
+            end.send(&replies);
+        }
+    });
+}
+
+/// Another thread hears of a new catalog at some reading of the clock, while one that knows the one
+/// before waits for a connection, or is just about to.
+#[test]
+fn no_request_goes_with_the_number_of_a_catalog_that_its_client_does_not_know() {
+    let codes = (0..24).map(|readings| {
+        let own = thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let (gateway, peer) = paused(act_and_note).await;
+                let shared = gateway.0.shared.clone();
+                let known = shared.schema_version();
+                AT_READING.set(Some(Box::new(move || {
+                    let gateway = shared.gateway.as_ref().expect("it is one");
+                    let Destination::To(target) = gateway.destination() else {
+                        panic!("it serves");
+                    };
+                    let tell = |version| shared.set_schema_version(version);
+                    gateway.note_schema(target, CATALOG + 1, tell);
+                })));
+                READINGS.set(readings);
+                let request = RequestBuilder::replace(2, 2).schema_version(known);
+                peer.send(&request.bytes());
+                let mut told = Vec::new();
+                peer.receive(2, &mut told).await;
+                let numbers = NUMBERS.take();
+                let is_known = |own: &u64| [0, CATALOG].contains(own);
+                assert!(numbers.iter().all(is_known), "{readings}: {numbers:?}");
+                let codes = codes_of(&told);
+                // Either the upstream was asked by what its client knows, or it was not asked.
+                let was_told = numbers.contains(&CATALOG);
+                assert_eq!(codes[&2] == 0, was_told, "{readings}");
+                was_told
+            })
+        });
+        own.join().unwrap()
+    });
+    let told: BTreeSet<bool> = codes.collect();
+    assert_eq!(told.len(), 2, "before it is sent, and behind that");
+}
+
+/// The codes of replies, by their syncs.
+fn codes_of(mut replies: &[u8]) -> BTreeMap<u64, u32> {
+    let mut codes = BTreeMap::new();
+    while let Ok(Some(own)) = ReplyFrame::read(replies, usize::MAX) {
+        codes.insert(own.sync, own.code);
+        replies = &replies[own.size..];
+    }
+    codes
 }

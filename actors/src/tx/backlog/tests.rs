@@ -90,7 +90,7 @@ impl Model {
                 sync: 1,
                 stream: 0,
                 admitted: self.admitted,
-                is_versioned: false,
+                catalog: 0,
                 replica_read: ReplicaRead::No,
                 is_large: false,
                 start: 0,
