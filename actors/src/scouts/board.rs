@@ -174,10 +174,12 @@ impl ScoutBoard {
             known[index].run += 1;
             known[index].solo = None;
             known[index].version = Some(version);
-            known[index].instance = Some(greeting.instance_uuid).filter(|own| *own != Uuid::NIL);
+            let instance = Some(greeting.instance_uuid).filter(|own| *own != Uuid::NIL);
+            let before = std::mem::replace(&mut known[index].instance, instance);
             known[index].schema_version = 0;
-            if version < HAS_ID_SINCE {
-                // Another program than before: it tells of none.
+            if version < HAS_ID_SINCE || before.is_some_and(|own| Some(own) != instance) {
+                // It tells of none, or is another one than before, and may know of none: what the
+                // one before has told is no sign that this one was elected.
                 known[index].scout.on_term(None);
             }
             known.iter().filter_map(|own| own.version).min()

@@ -119,7 +119,7 @@ pub(crate) struct Scout {
     /// The upstream says that it is about to stop.
     is_leaving: bool,
     /// The last election that it has told of. It stays when the connection ends: an instance does
-    /// not forget elections.
+    /// not forget elections. Where it is another one by then, that is told.
     term: ElectionTerm,
 }
 

@@ -82,6 +82,32 @@ fn whoever_is_reached_first_the_later_election_counts_also_when_it_is_reached_ag
     goes_to(&server, &own[1], &own[0]);
 }
 
+/// The data of one is wiped, and its replica set is another: nothing that it told before counts.
+#[test]
+fn what_an_instance_has_told_of_elections_does_not_count_for_the_one_in_its_place() {
+    let own = two([9, 5]);
+    own[0].set_instance(1);
+    own[0].set_event("box.election", &election(9));
+    let server = serving(both(&own));
+    wait_for_both(&server, [9, 5]);
+    pass(&mut server.connect(), &own[0], &eval(1, "return 1"));
+    own[0].set_gone(true);
+    goes_to(&server, &own[1], &own[0]);
+    own[0].set_instance(2);
+    own[0].set_gone(false);
+    server.wait_until("it is there, and has told of no election", || {
+        let shown = &server.handle().upstreams()[0];
+        (shown.is_writable, shown.term) == (Some(true), None)
+    });
+    pass(&mut server.connect(), &own[1], &eval(2, "return 1"));
+    // A lower one counts as well, as soon as it is told.
+    own[0].set_event("box.election", &election(1));
+    wait_for_both(&server, [1, 5]);
+    pass(&mut server.connect(), &own[1], &eval(3, "return 1"));
+    own[1].set_writable(false);
+    goes_to(&server, &own[0], &own[1]);
+}
+
 /// By the connection that watches for the gateway itself.
 #[test]
 fn clients_are_told_of_elections_as_well() {

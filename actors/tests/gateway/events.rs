@@ -11,6 +11,8 @@ pub(crate) struct Events {
     pub(crate) values: HashMap<String, Vec<u8>>,
     /// By connection and key.
     pub(crate) watchers: HashMap<(usize, String), Watcher>,
+    /// Nobody is told anything, until another value is there.
+    pub(crate) is_mute: bool,
 }
 
 pub(crate) struct Watcher {
@@ -24,6 +26,9 @@ pub(crate) struct Watcher {
 impl Events {
     /// Tells those who have to be told.
     pub(crate) fn tell(&mut self) {
+        if self.is_mute {
+            return;
+        }
         for ((_, key), own) in &mut self.watchers {
             let value = self.values.get(key).cloned();
             if own.is_armed && own.told.as_ref() != Some(&value) {

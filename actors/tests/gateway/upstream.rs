@@ -110,6 +110,8 @@ struct State {
     is_gone: AtomicBool,
     /// Whether what it has to do stands before every question how it is.
     is_busy: AtomicBool,
+    /// Which instance it greets as; 0 for none.
+    instance: AtomicU64,
     users: Mutex<HashMap<String, PasswordHash>>,
     lookups: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
@@ -171,6 +173,7 @@ impl FakeUpstream {
             is_loading: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             is_busy: AtomicBool::new(false),
+            instance: AtomicU64::new(0),
             users: Mutex::default(),
             lookups: AtomicU64::new(0),
             connections: Mutex::default(),
@@ -274,7 +277,15 @@ impl FakeUpstream {
     pub(crate) fn set_event(&self, key: &str, value: &[u8]) {
         let mut events = lock(&self.state.events);
         events.values.insert(key.to_owned(), value.to_vec());
+        events.is_mute = false;
         events.tell();
+    }
+
+    /// From its next connection on it is this instance, and the values of its events are not told
+    /// before that is asked for by one more.
+    pub(crate) fn set_instance(&self, instance: u64) {
+        self.state.instance.store(instance, Ordering::SeqCst);
+        lock(&self.state.events).is_mute = true;
     }
 
     /// How many connections watch a key.
@@ -342,7 +353,8 @@ pub(crate) fn upstreams(all: &[(&str, SocketAddr)]) -> Upstreams {
 
 fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
     stream.set_nodelay(true).unwrap();
-    let _ = stream.write_all(&greeting::encode_version(state.version, &Uuid::NIL, &SALT));
+    let instance = Uuid::from_bytes([state.instance.load(Ordering::SeqCst) as u8; Uuid::SIZE]);
+    let _ = stream.write_all(&greeting::encode_version(state.version, &instance, &SALT));
     let (answers, to_write) = channel::<Vec<u8>>();
     let mut writer = stream.try_clone().unwrap();
     let own = state.clone();
