@@ -250,7 +250,7 @@ impl LinkCell {
             if let Err(fault) = self.poll_send(worker, cx) {
                 return Poll::Ready(Err(lost(&fault)));
             }
-            if until_ready && self.link.borrow().is_ready() {
+            if until_ready && self.link.borrow().is_logged_in() {
                 return Poll::Ready(Ok(()));
             }
             let is_leaving = self.is_retired.get() || self.is_left.get();

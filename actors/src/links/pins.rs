@@ -144,7 +144,6 @@ impl Hub {
         cell.address.set(Some(caller.address));
         let key = caller.key(session, 0);
         for SettingRequest { code, body } in caller.settings.iter(|own| claims.is_started(own)) {
-            let body = ForwardBody::Own(body.clone());
             // It is charged for as when it was sent first.
             let kind = match *code == EXECUTE {
                 true => Kind::Call,
@@ -152,10 +151,11 @@ impl Hub {
             };
             let forward = Forward {
                 kind,
+                is_setting: true,
                 ..Forward::of_ours(key, *code)
             };
             let mut link = cell.link.borrow_mut();
-            link.submit(forward, body, claims);
+            link.set_again(forward, body.clone(), claims);
         }
     }
 

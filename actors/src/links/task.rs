@@ -21,7 +21,7 @@ const IDLE_LOOKS: u32 = 4;
 pub(super) async fn live(links: Rc<Links>, cell: Rc<LinkCell>) {
     let fault = match open(&links, &cell).await {
         Ok(()) => {
-            if cell.link.borrow().is_ready() {
+            if cell.link.borrow().is_logged_in() {
                 links.on_ready(&cell);
             }
             let used = pin!(serve(&links, &cell, false));

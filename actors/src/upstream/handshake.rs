@@ -57,9 +57,21 @@ pub(crate) enum Refusal {
     /// What clients can do is refused.
     #[error("it refuses ID: {0}")]
     Id(vestibule_wire::Error),
+    /// What its client has set before cannot be set now.
+    #[error("it does not take what its client has set: {0}")]
+    Setting(vestibule_wire::Error),
 }
 
 impl Refusal {
+    /// What is set again is refused with this: by an upstream that takes nothing now. Another one,
+    /// or this one later, may. What it refuses for what it is, it would refuse any time.
+    pub(super) fn of_setting(error: vestibule_wire::Error) -> Option<Self> {
+        const CODES: [ErrorCode; 2] = [ErrorCode::LOADING, ErrorCode::SHUTDOWN];
+        CODES
+            .contains(&error.code())
+            .then_some(Self::Setting(error))
+    }
+
     /// Whether it is because of who logs in: another one, or another password, may be let in. One
     /// that is loading or has no room refuses everybody.
     pub(crate) fn is_of_user(&self) -> bool {

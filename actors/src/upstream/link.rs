@@ -13,6 +13,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use vestibule_wire::client::{MalformedReply, RequestHeader};
 
 use self::answers::Answers;
@@ -73,6 +74,9 @@ pub(crate) struct UpstreamLink<L> {
     credits: Rc<UserCredits>,
     pub(super) clients: Rc<Clients>,
     handshake: Handshake,
+    /// What its client has set before, and is set here again: sent or not, and not answered.
+    /// Nothing else goes before that is.
+    settings: usize,
     pub(super) waiting: UnsentRequests,
     pub(super) streams: BoundStreams,
     pub(super) owed: Owed,
@@ -102,6 +106,7 @@ impl<L> UpstreamLink<L> {
             credits,
             clients,
             handshake: Handshake::default(),
+            settings: 0,
             waiting: UnsentRequests::default(),
             streams: BoundStreams::default(),
             owed: Owed::default(),
@@ -137,8 +142,20 @@ impl<L> UpstreamLink<L> {
     }
 
     /// Whether it is greeted and logged in.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub(crate) fn is_logged_in(&self) -> bool {
         self.handshake.is_ready()
+    }
+
+    /// The same, and what its client has set is set: requests may go over it.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.handshake.is_ready() && self.settings == 0
+    }
+
+    /// What its client has set before is to be set here first.
+    pub(crate) fn set_again(&mut self, forward: Forward, body: Bytes, claims: &Claims) {
+        self.settings += 1;
+        self.submit(forward, ForwardBody::Own(body), claims);
     }
 
     /// Whether nothing waits in it, nothing is owed, and no transaction may be open.
@@ -173,7 +190,7 @@ impl<L> UpstreamLink<L> {
     /// Whether a request of a client would be sent at once.
     #[inline]
     pub(crate) fn may_send(&self, key: ClientStream, kind: Kind) -> bool {
-        self.handshake.is_ready()
+        self.is_ready()
             && self.waiting.may_pass(key.connection)
             && self.may_add()
             && !self.credits().is_wanted()
@@ -188,6 +205,10 @@ impl<L> UpstreamLink<L> {
         }
         self.release_statements(claims);
         while self.may_add() {
+            if self.settings > 0 && self.owed.len() == self.settings {
+                // The answers to all of them are waited for.
+                return Pumped::All;
+            }
             let Some((forward, body)) = self.waiting.pop(&self.credits, &self.clients) else {
                 return match self.waiting.wants_credits() {
                     false => Pumped::All,
@@ -360,6 +381,7 @@ impl<L> UpstreamLink<L> {
         let mut frames = Answers {
             link: self.number,
             handshake: &mut self.handshake,
+            settings: &mut self.settings,
             owed: &mut self.owed,
             streams: &mut self.streams,
             credits: &self.credits,

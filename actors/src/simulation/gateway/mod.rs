@@ -218,7 +218,7 @@ fn nothing_is_done_of_transactions_whose_begin_is_killed_where_sessions_hold_it(
 }
 
 /// Other worlds that have failed once, and why: faults of the gateway, and of the model of it.
-const FAILED_ONCE: [(u64, &str); 3] = [
+const FAILED_ONCE: [(u64, &str); 5] = [
     (
         3_384_119_839_845_283_406,
         "a client logged in while its BEGIN waited in a link, and the statements were done alone",
@@ -231,12 +231,17 @@ const FAILED_ONCE: [(u64, &str); 3] = [
         9_926_090_239_087_991_963,
         "the model: between two looks requests went to an upstream and came back",
     ),
+    (
+        6_978_593_437_936_824_816,
+        "what a client had set was refused on its new link, and its requests went on without it",
+    ),
+    (13_213_180_019_757_398_696, "the same"),
 ];
 
 #[test]
 fn what_has_failed_once_holds_in_the_worlds_in_which_it_did() {
     for (seed, why) in FAILED_ONCE {
         println!("{seed}: {why}");
-        assert_eq!(run(seed).worlds, 1);
+        assert_eq!(run_any(seed).worlds, 1);
     }
 }

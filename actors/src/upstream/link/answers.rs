@@ -81,6 +81,7 @@ pub(super) struct Answers<'a, S> {
     /// The number of the link.
     pub(super) link: u64,
     pub(super) handshake: &'a mut Handshake,
+    pub(super) settings: &'a mut usize,
     pub(super) owed: &'a mut Owed,
     pub(super) streams: &'a mut BoundStreams,
     pub(super) credits: &'a UserCredits,
@@ -240,6 +241,10 @@ impl<S: Sink> Frames for Answers<'_, S> {
             self.answer_statement(&to, frame);
         } else if to.id != RequestId::NONE {
             self.sink.reply(to, frame);
+        } else if to.is_setting && frame.is_final() {
+            *self.settings -= 1;
+            let refusal = frame.error().and_then(Refusal::of_setting);
+            self.refusal = self.refusal.take().or(refusal);
         }
         if frame.is_final() {
             self.finish(frame.sync, frame.code, frame.size);

@@ -12,6 +12,7 @@ use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::{Error, ErrorCode, Uuid};
 
 mod moving;
+mod settings;
 mod slow;
 mod statements;
 
