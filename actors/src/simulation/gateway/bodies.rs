@@ -1,6 +1,8 @@
 //! Bodies of replies of a simulated upstream, and what stands in those of requests.
 
-use vestibule_wire::msgpack::{Reader, write_array_len, write_bool, write_map_len, write_str};
+use vestibule_wire::msgpack::{
+    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+};
 
 use crate::simulation::engine::pattern;
 
@@ -20,6 +22,24 @@ pub(super) fn info(is_writable: bool) -> Vec<u8> {
     write_str(&mut body, "ro");
     write_bool(&mut body, !is_writable);
     body
+}
+
+/// The value of `box.status`.
+pub(super) fn status(is_writable: bool) -> Vec<u8> {
+    let mut value = Vec::new();
+    write_map_len(&mut value, 1);
+    write_str(&mut value, "is_ro");
+    write_bool(&mut value, !is_writable);
+    value
+}
+
+/// The value of `box.election`.
+pub(super) fn election(last: u64) -> Vec<u8> {
+    let mut value = Vec::new();
+    write_map_len(&mut value, 1);
+    write_str(&mut value, "term");
+    write_uint(&mut value, last);
+    value
 }
 
 /// The reply to a SELECT: what the simulated engine makes of this key.

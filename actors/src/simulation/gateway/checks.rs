@@ -37,18 +37,26 @@ impl GatewayWorld {
         }
     }
 
-    /// Requests stay where they go as long as that takes changes, others may say that they do.
+    /// Requests stay where they go as long as that takes changes, others may say that they do: but
+    /// for one that leads a later election.
     fn check_destination(&mut self, now: Instant) {
         let destination = self.gateway.destination();
+        let set = self.gateway.take_set();
         if let Some(before) = self.fates.target()
             && !matches!(destination, Destination::To(own) if own.upstream == before)
             && self.drains[before].is_used()
-            && self.upstreams[before].is_known_to_be_writable(now)
         {
-            let fault = format!("requests leave {before}, that takes changes, for {destination:?}");
-            self.fates.ledger.fault(fault);
+            let own = &self.upstreams[before];
+            if self.is_led_later(&set, before) {
+                self.stats.later_elections += usize::from(own.is_running() && own.is_writable());
+            } else if own.is_known_to_be_writable(now) {
+                let fault =
+                    format!("requests leave {before}, that takes changes, for {destination:?}");
+                self.fates.ledger.fault(fault);
+            }
         }
-        self.fates.look(now, self.gateway.take_set());
+        self.fates.look(now, set);
+        self.check_leader();
     }
 
     /// Clients read what has come.

@@ -14,7 +14,7 @@
 //! In place of sockets stand pipes (`network`), in place of Tarantool a model (`model`, with its
 //! `connected` peers and the `accounts` of all) that dies, hangs, starts with less than all its
 //! data, loses connections in the middle of replies, says what nobody asked, changes who takes
-//! changes and executes what is said twice twice.
+//! changes and executes what is said twice twice; in some worlds they elect who does (`elections`).
 //!
 //! In some worlds clients log in, and change their passwords; in some each has connections upstream
 //! of its own, and in some they set something, which gives them one, and new ones are asked for.
@@ -29,7 +29,8 @@
 //! 2. what is acknowledged is done;
 //! 3. a reply is that of its request, by its sync and by its content;
 //! 4. nothing is done by an upstream to which no requests went since it was sent, although it may
-//!    say that it takes changes, and requests stay where they go as long as that takes some;
+//!    say that it takes changes, and requests stay where they go as long as that takes some, unless
+//!    another one leads a later election, which gets them then;
 //! 5. writes of a connection, of one user each, come in the order in which they were sent, unless
 //!    an upstream has refused some of them; a transaction that may come to its end at an upstream
 //!    that is being drained does not wait for those that are held meanwhile, and where a
@@ -59,6 +60,7 @@ mod bodies;
 mod checks;
 mod connected;
 mod drains;
+mod elections;
 mod fates;
 mod model;
 mod network;

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use vestibule_wire::header::Header;
 use vestibule_wire::keys::{CODE_ERROR, REQUEST_VOTE, RequestType};
-use vestibule_wire::msgpack::{write_bool, write_map_len, write_str};
 use vestibule_wire::reply::{ReplyHeader, write_event};
 use vestibule_wire::request::{Auth, Body, IdOrName, decode};
 use vestibule_wire::{ErrorCode, Uuid, events, greeting};
 
 use super::accounts::Accounts;
-use super::bodies::{ballot, first_uint, info, row, value_of};
+use super::bodies::{ballot, election, first_uint, info, row, status, value_of};
 use super::connected::{Answer, Connected, Late};
 use super::fates::Fates;
 use super::network;
@@ -38,6 +37,8 @@ pub(super) struct UpstreamModel {
     version: (u32, u32, u32),
     process: Process,
     is_writable: bool,
+    /// The last election that it has heard of, where there are any.
+    election: Option<u64>,
     /// When anything befell it last.
     befallen: Instant,
     /// Until when it has not all its data.
@@ -63,7 +64,7 @@ enum Executed {
 }
 
 /// More than the scout of one that requests go to needs to hear of anything.
-const KNOWN_AFTER: Duration = Duration::from_millis(150);
+pub(super) const KNOWN_AFTER: Duration = Duration::from_millis(150);
 
 /// So long a request that has come waits for its answer at most: a procedure does, for its steps.
 pub(super) const LATEST_ANSWER: Duration = Duration::from_millis(STEPS_MILLIS_MAX);
@@ -84,6 +85,7 @@ impl UpstreamModel {
             version,
             process: Process::Gone,
             is_writable: false,
+            election: None,
             befallen: now,
             loads_until: None,
             is_leaving: false,
@@ -108,8 +110,22 @@ impl UpstreamModel {
 
     /// Whether it takes changes, and has for so long that who asks it knows.
     pub(super) fn is_known_to_be_writable(&self, now: Instant) -> bool {
-        let is_well = self.process == Process::Runs && self.is_writable && !self.is_leaving;
+        let is_well = self.is_running() && self.is_writable && !self.is_leaving;
         is_well && self.loads_until.is_none() && now >= self.befallen + KNOWN_AFTER
+    }
+
+    /// An election has taken place. It is not forgotten when the process ends.
+    pub(super) fn hear_of_election(&mut self, election: u64, is_leader: bool, now: Instant) {
+        (self.election, self.is_writable) = (Some(election), is_leader);
+        self.befallen = now;
+    }
+
+    pub(super) fn election(&self) -> Option<u64> {
+        self.election
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.process == Process::Runs
     }
 
     pub(super) fn process(&self) -> Process {
@@ -473,16 +489,12 @@ impl UpstreamModel {
     }
 
     fn event(&self, key: &str) -> Option<Vec<u8>> {
-        let mut value = Vec::new();
         match key {
-            events::STATUS => {
-                write_map_len(&mut value, 1);
-                write_str(&mut value, "is_ro");
-                write_bool(&mut value, !self.is_writable);
-            }
-            events::SHUTDOWN if self.is_leaving => write_bool(&mut value, true),
-            _ => return None,
+            events::STATUS => Some(status(self.is_writable)),
+            events::SHUTDOWN if self.is_leaving => Some(vec![0xc3]),
+            // Before its data is there nothing is known of elections either.
+            "box.election" if self.loads_until.is_none() => self.election.map(election),
+            _ => None,
         }
-        Some(value)
     }
 }

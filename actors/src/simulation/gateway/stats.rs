@@ -36,6 +36,8 @@ pub(super) struct GatewayStats {
     pub(super) replies: usize,
     /// How often requests went elsewhere, or were held.
     pub(super) changes: usize,
+    /// How often they left an upstream that took changes, for the leader of a later election.
+    pub(super) later_elections: usize,
     /// Writes that upstreams have done.
     pub(super) committed: u64,
     /// The most requests that one upstream had at a time.
@@ -68,6 +70,7 @@ impl GatewayStats {
         self.refused += other.refused;
         self.replies += other.replies;
         self.changes += other.changes;
+        self.later_elections += other.later_elections;
         self.committed += other.committed;
         self.busiest = self.busiest.max(other.busiest);
         // Worlds come to their ends in any order.
@@ -101,7 +104,7 @@ impl GatewayStats {
         for told in [Told::Done, Told::Refused(116)] {
             assert!(self.settings.contains_key(&told), "no setting: {told:?}");
         }
-        assert!(self.reconnects > 0);
+        assert!(self.reconnects > 0 && self.later_elections > 0);
         assert!(self.rollbacks.contains_key(&Told::Done));
         assert!(self.drains > 0 && self.restores > 0 && self.drained_transactions > 0);
         assert!((1..self.worlds).contains(&self.pinned));

@@ -29,21 +29,24 @@ pub(super) enum Mix {
     KilledBegins,
     /// New connections are asked for, and clients set something, which gives them others.
     NewLinks,
+    /// Upstreams elect the one that takes changes, and tell of it.
+    Elections,
 }
 
 impl Mix {
     /// What happens in the world of a seed, if nothing else is said.
     pub(super) fn of(seed: u64) -> Self {
-        match seed.is_multiple_of(4) {
-            true => Self::NewLinks,
-            false => Self::Nothing,
+        match seed % 4 {
+            0 => Self::NewLinks,
+            1 => Self::Elections,
+            _ => Self::Nothing,
         }
     }
 }
 
 /// Runs a world of this seed to its end.
 pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
-    let mut world = GatewayWorld::new(seed).await;
+    let mut world = GatewayWorld::new(seed, mix == Mix::Elections).await;
     let now = clock::now();
     let has_new_links = mix == Mix::NewLinks;
     world.fates.has_new_links = has_new_links;
@@ -51,7 +54,10 @@ pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
         upstream.is_orderly = has_new_links;
         upstream.run_on(now, Duration::from_millis(10));
     }
-    world.upstreams[0].set_writable(true, now);
+    match mix {
+        Mix::Elections => world.begin_elections(),
+        _ => world.upstreams[0].set_writable(true, now),
+    }
     world.pass(Duration::from_millis(50)).await;
     for _ in 0..ROUNDS {
         for _ in 0..world.random.below(12) {
@@ -362,12 +368,16 @@ async fn an_upstream_acts(world: &mut GatewayWorld) {
             for index in down.into_iter().flatten() {
                 world.upstreams[index].run_on(now, loads);
             }
+            (0..world.upstreams.len()).for_each(|own| world.catch_up(own));
         }
     }
 }
 
 /// One takes changes, and so does now and then another that does not know it.
 fn promote(world: &mut GatewayWorld, index: usize) {
+    if world.elections.is_some() {
+        return world.elect(index);
+    }
     let now = clock::now();
     for (at, upstream) in world.upstreams.iter_mut().enumerate() {
         // Who hangs hears nothing.

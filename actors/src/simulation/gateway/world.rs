@@ -40,6 +40,8 @@ pub(super) struct GatewayWorld {
     /// When somebody was told last that one is drained.
     pub(super) last_drained: Option<Instant>,
     pub(super) fates: Fates,
+    /// The last election, where there are any.
+    pub(super) elections: Option<u64>,
     /// Whether upstreams have streams, and transactions in them.
     pub(super) has_streams: bool,
     pub(super) stats: GatewayStats,
@@ -67,14 +69,15 @@ fn upstreams(random: &mut Random, accounts: &Accounts) -> Upstreams {
 
 impl GatewayWorld {
     /// On a System whose clock is paused.
-    pub(super) async fn new(seed: u64) -> Self {
+    pub(super) async fn new(seed: u64, has_elections: bool) -> Self {
         let mut random = Random::new(seed);
         // Who is wrong waits no longer than others.
         let logins = LoginLimits::default().delay_max(Duration::ZERO);
         let config = config::random(&mut random).login_limits(logins);
         let accounts = Accounts::new(&mut random);
         let upstreams = upstreams(&mut random, &accounts);
-        let has_streams = random.once_in(2);
+        // Who tells of elections has streams.
+        let has_streams = random.once_in(2) || has_elections;
         begin_time().await;
         let (count, is_pinned) = (
             upstreams.upstreams.len(),
@@ -118,6 +121,7 @@ impl GatewayWorld {
             drains: vec![SeenDrain::default(); count],
             last_drained: None,
             fates: Fates::new(count, ledger, accounts, is_pinned, now),
+            elections: None,
             has_streams,
             stats: GatewayStats::default(),
         }
@@ -163,7 +167,13 @@ impl GatewayWorld {
             upstream.set_writable(false, now);
         }
         let index = self.random.index(self.upstreams.len());
-        self.upstreams[index].set_writable(true, now);
+        match self.elections {
+            None => self.upstreams[index].set_writable(true, now),
+            Some(_) => {
+                self.elect(index);
+                self.keep_a_former_leader();
+            }
+        }
         // What is under way comes to its end before they are asked for.
         self.pass(Duration::from_millis(300)).await;
         for index in 0..self.upstreams.len() {
@@ -190,8 +200,11 @@ impl GatewayWorld {
         // A scout comes back within 2 s, and what was in doubt has its answer by then.
         self.pass(Duration::from_millis(4000)).await;
         let target = self.gateway.target();
-        let is_writable = target.is_some_and(|own| self.upstreams[own.upstream].is_writable());
-        assert!(is_writable, "requests go to who takes changes: {target:?}");
+        let is_leader = target.is_some_and(|own| {
+            let upstream = &self.upstreams[own.upstream];
+            upstream.is_writable() && upstream.election() == self.elections
+        });
+        assert!(is_leader, "requests go to who takes changes: {target:?}");
         let all_read = |own: &&Client| own.hears_at_once();
         for client in self.runtime.clients.iter().filter(all_read) {
             let (connection, left) = (client.connection, client.waiting());
