@@ -74,12 +74,13 @@ impl Links {
         let (marks, now) = (hub.clients.marks(key), time.now());
         let staleness_max = self.gateway.config.staleness_max;
         let may_read = |own: &_| marks.may_read(own, read, staleness_max, now);
-        let order = |own: &_| marks.order(own, key.connection, set.replicas.len());
+        let order = |own| marks.order(own, key.connection, set.replicas.len());
         let mut asked = None;
         loop {
             // The first is the last as well, mostly: there is nothing to sort.
-            let replicas = set.replicas.iter().filter(|own| may_read(own));
-            let replicas = replicas.map(|own| (order(own), own));
+            let replicas = set.replicas.iter().enumerate();
+            let replicas = replicas.filter(|(_, own)| may_read(own));
+            let replicas = replicas.map(|own| (order(own), own.1));
             let left = replicas.filter(|(at, _)| Some(*at) > asked);
             let (at, own) = left.min_by_key(|(at, _)| *at)?;
             asked = Some(at);

@@ -106,18 +106,19 @@ impl ReadMarks {
         (is_same || may_change) && has_seen && age <= staleness_max
     }
 
-    /// In which order replicas are asked: where it has read last, it reads again; of others,
-    /// connections begin with different ones. No two have the same place.
+    /// In which order replicas are asked, of which this is the one at `position`: where it has read
+    /// last, it reads again; of others, connections begin with different ones. No two have the same
+    /// place.
     pub(crate) fn order(
         &self,
-        replica: &ReadableReplica,
+        (position, replica): (usize, &ReadableReplica),
         connection: u64,
         replicas: usize,
-    ) -> (bool, usize, usize) {
-        let upstream = replica.incarnation.upstream;
+    ) -> (bool, usize) {
         let is_other = self.place != ReadPlace::Replica(replica.incarnation);
-        let turn = (upstream + connection as usize) % replicas.max(1);
-        (is_other, turn, upstream)
+        // Not by their numbers: those of the first and the third upstream are both even.
+        let turn = (position + connection as usize) % replicas.max(1);
+        (is_other, turn)
     }
 }
 
@@ -250,38 +251,33 @@ mod tests {
     #[test]
     fn each_replica_has_its_turn_behind_the_one_that_was_read_last() {
         let at = Instant::now();
-        let replicas = [1, 3].map(|upstream| ReadableReplica {
-            incarnation: run(upstream),
-            ..replica(at)
-        });
-        let first = |marks: ReadMarks, connection| {
-            let mut all = replicas.map(|own| marks.order(&own, connection, replicas.len()));
-            all.sort_unstable();
-            assert_ne!(all[0], all[1]);
-            all[0].2
-        };
-        let none = ReadMarks::default();
-        assert_eq!(
-            [1, 2].map(|own| first(none, own)),
-            [1, 1],
-            "they have one turn"
-        );
-        for upstream in [1, 3] {
-            let marks = ReadMarks {
-                place: ReadPlace::Replica(run(upstream)),
-                ..none
+        // Wherever the upstream that takes changes stands among them.
+        for upstreams in [[0, 1], [0, 2], [1, 2], [1, 3]] {
+            let replicas = upstreams.map(|upstream| ReadableReplica {
+                incarnation: run(upstream),
+                ..replica(at)
+            });
+            let first = |marks: ReadMarks, connection| {
+                let all = replicas.iter().enumerate();
+                let mut all: Vec<_> = all
+                    .map(|own| (marks.order(own, connection, 2), own.1))
+                    .collect();
+                all.sort_unstable_by_key(|own| own.0);
+                assert_ne!(all[0].0, all[1].0);
+                all[0].1.incarnation.upstream
             };
-            assert_eq!([1, 2].map(|own| first(marks, own)), [upstream; 2]);
+            let none = ReadMarks::default();
+            let mut begin = [1, 2].map(|own| first(none, own));
+            begin.sort_unstable();
+            assert_eq!(begin, upstreams, "they are shared out");
+            for upstream in upstreams {
+                let marks = ReadMarks {
+                    place: ReadPlace::Replica(run(upstream)),
+                    ..none
+                };
+                assert_eq!([1, 2].map(|own| first(marks, own)), [upstream; 2]);
+            }
         }
-        let two = [1, 2].map(|upstream| ReadableReplica {
-            incarnation: run(upstream),
-            ..replica(at)
-        });
-        let begins = |connection| {
-            let first = two.iter().min_by_key(|own| none.order(own, connection, 2));
-            first.map(|own| own.incarnation.upstream)
-        };
-        assert_ne!(begins(1), begins(2), "they are shared out");
     }
 
     #[test]
