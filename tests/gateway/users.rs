@@ -55,6 +55,27 @@ fn users_that_come_change_and_go_upstream_do_so_for_logins_as_well() {
     wait_until("she is not known any more", || log_in("second") == Some(45));
 }
 
+/// Who has no password is told from who is not there, and guest's is a wrong password as well.
+#[test]
+fn wrong_logins_are_refused_in_the_words_of_the_upstream() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let lua = "box.schema.user.create('bare') box.schema.role.create('clerk')";
+    assert_eq!(connect(&upstream).ask(&eval(lua)).code, 0);
+    let server = gateway(&directory, &[("a", &upstream)]);
+    for name in ["bare", "admin", "guest", "clerk", "nobody"] {
+        let mut peers = [upstream.connect(), server.connect()];
+        let [direct, through] = peers.each_mut().map(|own| own.log_in(name, "wrong"));
+        assert!(direct.error_code().is_some(), "{name}");
+        assert_eq!(
+            (direct.error_code(), direct.error_text()),
+            (through.error_code(), through.error_text()),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn users_of_a_list_are_themselves_upstream_and_the_gateway_needs_no_account() {
     let Some(program) = tarantool() else { return };

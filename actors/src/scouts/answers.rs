@@ -82,7 +82,8 @@ fn is_str(reader: &mut Reader<'_>, text: &str) -> Result<bool, DecodeError> {
 }
 
 /// The hash of the password of the user that was selected of `_user`: none if there is none, or if
-/// it is no user, or has no password.
+/// it is no user. One without a password has the hash that none fits, as it has upstream, where
+/// such a user is told from one that is not there.
 pub(super) fn password_hash(reply: &ReplyFrame<'_>) -> Option<PasswordHash> {
     let mut reader = Reader::new(reply.data()?);
     if reader.read_array_len().ok()? == 0 {
@@ -92,8 +93,12 @@ pub(super) fn password_hash(reply: &ReplyFrame<'_>) -> Option<PasswordHash> {
     for _ in 0..TYPE_AT {
         reader.skip().ok()?;
     }
-    if fields <= AUTH_AT || reader.read_str().ok()? != "user" || reader.peek().ok()? != Kind::Map {
+    if fields <= TYPE_AT || reader.read_str().ok()? != "user" {
         return None;
+    }
+    let has_auth = fields > AUTH_AT && reader.peek().ok()? == Kind::Map;
+    if !has_auth {
+        return Some(PasswordHash::default());
     }
     for _ in 0..reader.read_map_len().ok()? {
         if is_str(&mut reader, AUTH_TYPE).ok()? {
@@ -101,7 +106,7 @@ pub(super) fn password_hash(reply: &ReplyFrame<'_>) -> Option<PasswordHash> {
         }
         reader.skip().ok()?;
     }
-    None
+    Some(PasswordHash::default())
 }
 
 #[cfg(test)]
@@ -144,7 +149,12 @@ mod tests {
         assert_eq!(user("user", with_password), Some(hash));
         assert_eq!(user("role", with_password), None);
         // An empty map of Lua's is an array.
-        assert_eq!(user("user", |out| write_array_len(out, 0)), None);
+        let none: [fn(&mut Vec<u8>); 2] =
+            [|out| write_array_len(out, 0), |out| write_map_len(out, 0)];
+        for without_password in none {
+            let told = user("user", without_password);
+            assert_eq!(told, Some(PasswordHash::default()), "there is such a user");
+        }
         let content = reply(|out| write_array_len(out, 0));
         assert_eq!(
             password_hash(&ReplyFrame::read_content(&content).unwrap()),

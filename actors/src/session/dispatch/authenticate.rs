@@ -77,6 +77,13 @@ impl<'a> Dispatcher<'a> {
             return self.ask_elsewhere(request.sync, auth.user, proof, authenticator);
         }
         let checked = by_catalog(auth.user, &proof, &catalog);
+        if checked.is_err()
+            && let Some(gateway) = &self.shared.gateway
+        {
+            // Guest is there upstream as well; no other name comes here that could be.
+            let error = gateway.wrong_login(auth.user, auth.user == GUEST);
+            return self.refuse_wrong_login(request.sync, auth.user, error);
+        }
         self.end_login(request.sync, auth.user, checked);
     }
 
