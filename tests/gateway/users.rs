@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vestibule_actors::testing::Frame;
+use vestibule_actors::testing::{Frame, RequestBuilder};
 use vestibule_actors::wire::auth::PasswordHash;
+use vestibule_actors::wire::keys::{self, RequestType};
 
 use super::support::{Directory, Server, tarantool, wait_until};
 use super::{connect, eval, gateway, gateway_with, log_in, start};
@@ -53,6 +54,33 @@ fn users_that_come_change_and_go_upstream_do_so_for_logins_as_well() {
     });
     change("box.schema.user.drop('carol')");
     wait_until("she is not known any more", || log_in("second") == Some(45));
+}
+
+/// Tarantool gives the number of a user who is dropped to the next one: what was logged in as the
+/// one before is nobody's.
+#[test]
+fn who_is_dropped_and_created_again_is_served_without_an_operator() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let upstream = start(&program, &directory);
+    let server = gateway(&directory, &[("a", &upstream)]);
+    let mut admin = connect(&upstream);
+    let mut create = |drops: &str| {
+        let lua = format!("{drops} box.schema.user.create('carol', {{password = 'first'}})");
+        assert_eq!(admin.ask(&eval(&lua)).code, 0);
+    };
+    // What connectors read when they connect, `_vspace`.
+    let select = RequestBuilder::new(RequestType::Select, 1);
+    let select = select.uint(keys::SPACE_ID, 281).uint(keys::LIMIT, 1);
+    let select = select.pair(keys::KEY, &[0x90]);
+    let reads = || {
+        let mut carol = server.connect();
+        carol.log_in("carol", "first").code == 0 && carol.ask(&select).code == 0
+    };
+    create("");
+    assert!(reads());
+    create("box.schema.user.drop('carol')");
+    wait_until("she reads as who she is now", reads);
 }
 
 /// Who has no password is told from who is not there, and guest's is a wrong password as well.

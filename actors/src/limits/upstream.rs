@@ -183,7 +183,8 @@ pub(crate) const CATALOG_PAGE_ROWS: u32 = 4;
 /// which those of replicas are compared. Of more, every other one of the older half is forgotten.
 pub(crate) const BALLOTS_KEPT_MAX: usize = 64;
 
-/// For how long it counts what an upstream has said of a user.
+/// For how long it counts what an upstream has said of a user: by its answer to a question, or by a
+/// login.
 pub(crate) const UPSTREAM_USER_FRESH: Duration = Duration::from_secs(1);
 
 /// Questions for users in a second that strangers may cause: for names that are not known, or whose
