@@ -38,6 +38,7 @@ pub(super) fn columns(what: Shown) -> Option<&'static [&'static str]> {
             "id",
             "from",
             "to",
+            "upstream",
             "result",
             "started",
             "took",

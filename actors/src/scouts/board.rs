@@ -377,7 +377,7 @@ impl ScoutBoard {
         match decision {
             Decision::To(upstream) => {
                 self.tell_read_only(!conditions[upstream].is_writable());
-                self.go_to(upstream, now);
+                self.go_to(upstream, conditions[upstream].is_writable(), now);
             }
             Decision::Held => self.hold(now),
             Decision::Nowhere => self.go_nowhere(now),
@@ -411,11 +411,17 @@ impl ScoutBoard {
         }
     }
 
-    fn go_to(&self, upstream: usize, now: Instant) {
+    fn go_to(&self, upstream: usize, is_writable: bool, now: Instant) {
         let number = self.known.borrow()[upstream].run;
         let target = Incarnation { upstream, number };
         if self.gateway.target() != Some(target) {
-            log::info!("requests go to {}", self.gateway.upstream(upstream));
+            let name = self.gateway.upstream(upstream);
+            match is_writable {
+                true => log::info!("requests go to {name}"),
+                false => log::warn!(
+                    "requests go to {name}, which is read-only: no upstream takes changes"
+                ),
+            }
             let before = self.target_last.replace(Some(upstream));
             if before.is_some_and(|own| own != upstream) {
                 self.gateway.sight.upstreams()[upstream].on_failover();

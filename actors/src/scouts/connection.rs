@@ -481,6 +481,11 @@ fn read_frame(bytes: &[u8]) -> Result<Option<ReplyFrame<'_>>, String> {
     frame.map_err(|own| own.to_string())
 }
 
+/// Why, for people: clients are told it as well, to whom the system's number says nothing.
 fn text(fault: &io::Error) -> String {
-    fault.to_string()
+    let text = fault.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }

@@ -366,9 +366,14 @@ impl ServingCell {
                 details.progress_since,
             ),
         };
+        let declared_by = match details.base {
+            Base::Ready => details.solos.last().map(|solo| solo.by),
+            _ => None,
+        };
         Status {
             serving: self.load(),
             reason: reason.to_owned(),
+            is_of_upstreams: declared_by == Some(Declarer::Upstream),
             progress,
             since: now.saturating_duration_since(details.since),
             retry_after: retry_after(progress, now.saturating_duration_since(began)),

@@ -17,6 +17,8 @@ pub(crate) struct Status {
     pub(crate) serving: Serving,
     /// Why it is not `Assist`; empty if it is.
     pub(crate) reason: String,
+    /// The reason is how the upstreams of a gateway are.
+    pub(crate) is_of_upstreams: bool,
     /// How far what is waited for has come, if that is known.
     pub(crate) progress: Option<Progress>,
     /// How long the state has been so.
@@ -66,6 +68,12 @@ impl Status {
                 "Instance bootstrap hasn't finished yet: {}{percent}, retry after {retry_after} s",
                 self.reason
             ),
+            _ if self.is_of_upstreams => {
+                format!(
+                    "No upstream serves: {}, retry after {retry_after} s",
+                    self.reason
+                )
+            }
             _ => format!(
                 "Tx is busy: {}{percent}, retry after {retry_after} s",
                 self.reason

@@ -80,6 +80,20 @@ fn the_epoch_grows_with_every_change_and_only_then() {
 }
 
 #[test]
+fn where_no_upstream_serves_the_error_says_so() {
+    let (cell, now) = (ready(), Instant::now());
+    let told = || cell.status(now).error(ErrorCode::LOADING);
+    cell.upstream_trouble("a: connection refused", now);
+    assert_eq!(
+        told().message(),
+        "No upstream serves: a: connection refused, retry after 1 s"
+    );
+    cell.operator_solo("maintenance", now);
+    let text = "Tx is busy: maintenance, retry after 1 s";
+    assert_eq!(told().message(), text, "an operator has said so");
+}
+
+#[test]
 fn the_busy_error_names_reason_share_and_when_to_return() {
     let cell = ready();
     let guard = Solos::new(cell.clone()).enter("building index 'by_name' of space 'users'");
