@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use vestibule_actors::config::QuotaLimits;
 use vestibule_actors::limits::{
     LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_RESERVE, UPSTREAM_CALLS_CONNECTIONS_RESERVE,
     UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
 };
-use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, block_on};
+use vestibule_actors::serving::State;
+use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, block_on, config};
 use vestibule_actors::wire::features::{Feature, Features};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{Gateway, LinkMode};
@@ -251,6 +253,39 @@ fn nothing_is_done_alone_behind_a_call_in_a_stream_for_which_there_was_no_connec
         server.handle().upstreams()[0].links == 0
     });
     is_lost_until_it_is_ended(&mut late, &upstream, "a call or SQL in its stream");
+}
+
+/// The only transaction that its connection may have open is in another stream, when it comes to go.
+#[test]
+fn nothing_is_done_alone_behind_a_call_in_a_stream_that_was_held_and_is_refused_then() {
+    let (first, second) = (
+        FakeUpstream::of_version((2, 11, 0)),
+        FakeUpstream::of_version((2, 11, 0)),
+    );
+    second.set_writable(false);
+    let both = upstreams(&[("a", first.address), ("b", second.address)]);
+    let quotas = QuotaLimits::default().transactions_per_connection_max(1);
+    let server = TestServer::before_with(
+        config().session_threads(1).quotas(quotas),
+        both.failover_hold(Duration::from_secs(60)),
+    );
+    server.wait_for(State::Assist);
+    let mut peer = server.connect();
+    pass(&mut peer, &first, &eval(1, "return 1"));
+    first.set_writable(false);
+    server.wait_until("requests are held", || {
+        server.handle().upstreams()[0].links == 0
+    });
+    peer.send(&eval(1, "box.begin()").stream(7));
+    for own in [eval(2, "box.begin()").stream(3), write(3)] {
+        peer.send(&own);
+    }
+    peer.ping();
+    second.set_writable(true);
+    second.asked().reply(DONE);
+    let told = [(1, None), (2, Some(1)), (3, Some(97))];
+    assert_eq!(are_told(&mut peer), told);
+    is_lost_until_it_is_ended(&mut peer, &second, "a call or SQL in its stream");
 }
 
 /// What a client sends in its stream is not done before it has ended the transaction there.
