@@ -255,7 +255,7 @@ fn nothing_is_done_alone_behind_a_call_in_a_stream_for_which_there_was_no_connec
     is_lost_until_it_is_ended(&mut late, &upstream, "a call or SQL in its stream");
 }
 
-/// The only transaction that its connection may have open is in another stream, when it comes to go.
+/// Another stream has the only transaction that its connection may have open, when it comes to go.
 #[test]
 fn nothing_is_done_alone_behind_a_call_in_a_stream_that_was_held_and_is_refused_then() {
     let (first, second) = (
