@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use vestibule_actors::Config;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
+use vestibule_actors::testing::{
+    Harness, Peer, RequestBuilder, Script, ScriptedEngine, block_on, config,
+};
 use vestibule_actors::wire::events;
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -141,6 +143,62 @@ fn what_an_operator_ended_in_a_stop_is_answered_before_the_stop_is_done() {
         assert_eq!(stuck.receive().error_code(), Some(32));
         assert_eq!(harness.join().killed, 0);
     }
+}
+
+/// Tx hears nobody any more, and the administrator's connection is one that nobody waits for.
+#[test]
+fn what_an_operator_asks_of_a_tx_that_is_closing_is_refused_and_counted() {
+    let mut harness = Harness::start_with(with_admin_listener(), Script::default());
+    let mut administrator = Peer::connect(harness.handle().admin_addresses()[0]);
+    administrator.ping();
+    harness.script().hold_close();
+    harness.handle().begin_drain(Some(LONG), "test");
+    harness.script().wait_for_log("closing");
+    administrator.send(&RequestBuilder::new(RequestType::Commit, 7).stream(1));
+    harness.wait_until("it is on its way", || harness.handle().in_flight() == 1);
+    harness.script().release();
+    let told = administrator.receive();
+    assert_eq!((told.sync, told.error_code()), (7, Some(279)));
+    let report = harness.join();
+    assert_eq!((report.killed, report.tx_stopped), (1, true));
+}
+
+/// a job is what the stop waits for, then a request of an administrator's that came after its
+/// thread had nothing left to wait for.
+#[test]
+fn what_an_operator_asks_for_while_a_stop_waits_is_waited_for() {
+    let mut harness = Harness::start_with(with_admin_listener(), Script::default());
+    let address = harness.handle().admin_addresses()[0];
+    let [mut watcher, mut operator] = [0, 1].map(|_| Peer::connect(address));
+    harness.script().hold_tx();
+    let (runtime, script) = (harness.handle().clone(), harness.script().clone());
+    let job = std::thread::spawn(move || {
+        let work = move |_: &mut ScriptedEngine| {
+            script.stand_still();
+            Ok(())
+        };
+        block_on(runtime.write(work))
+    });
+    harness.script().wait_until_blocked();
+    harness.handle().begin_drain(Some(LONG), "test");
+    harness.wait_for(State::Draining);
+    // When the second is answered, the thread has told that nothing is left but the job.
+    (0..2).for_each(|_| watcher.ping());
+    watcher.send(&watch_shutdown(2));
+    watcher.send(&RequestBuilder::call(5, "never", NO_ARGS));
+    assert_eq!(watcher.receive().sync, 2);
+    harness.wait_until("the job and the call", || harness.handle().in_flight() == 2);
+    harness.script().release();
+    assert_eq!(job.join().expect("it does not panic"), Ok(()));
+    harness.script().wait_for_log("never: begun");
+    // A stop that did not wait would be over by then.
+    (0..100).for_each(|_| operator.ping());
+    let rows: (Vec<Row>,) = operator.show("requests").data();
+    let killed = operator.call("vestibule.kill", &[0x91, rows.0[0].connection as u8]);
+    assert_eq!(killed.code, 0);
+    assert_eq!(watcher.receive().error_code(), Some(32));
+    let report = harness.join();
+    assert_eq!((report.killed, report.tx_stopped), (0, true));
 }
 
 #[test]

@@ -79,8 +79,9 @@ pub(crate) enum WorkerReport {
     Quiesced(WaitedFor),
     /// The worker has nothing left to wait for.
     Quiet,
-    /// An administrator of this worker ends something by it: until that is answered, and the worker
-    /// quiet again, a stop is not done. Of whatever transition is under way.
+    /// An administrator of this worker, which may be quiet, has a request under way, or ends one:
+    /// until that is answered, and the worker quiet again, a stop is not done. Of whatever
+    /// transition is under way.
     Busy,
     /// The worker has answered its clients.
     CutOff(CutOffCounts),

@@ -103,8 +103,8 @@ impl Message for Quiesce {
     type Result = ();
 }
 
-/// The deadline of a transition: answer everybody that it concerns. Of a stop, flush what can be
-/// flushed and close.
+/// The deadline of a transition, or in a stop the end of Tx: answer everybody that it concerns. Of
+/// a stop, flush what can be flushed and close.
 #[derive(Debug)]
 pub(crate) struct CutOff {
     pub(crate) serial: u64,

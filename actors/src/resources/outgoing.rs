@@ -75,6 +75,8 @@ pub(crate) trait TakeBatch {
 pub(crate) struct Outgoing {
     batch: Box<Batch>,
     back: Option<Back>,
+    /// A stop has come to its end: what is asked for from now on is answered by nobody.
+    refuses_requests: bool,
     /// Wakes the task that sends the batch when this tick's sessions have run.
     flush: Option<Waker>,
     /// Used, and empty.
@@ -96,9 +98,15 @@ impl Outgoing {
         self.batch.large.clear();
     }
 
+    /// No request is taken any more; what has to be told of those that were is.
+    pub(crate) fn refuse_requests(&mut self) {
+        self.refuses_requests = true;
+    }
+
+    /// Whether a request may join the batch.
     #[inline]
-    pub(crate) fn has_back(&self) -> bool {
-        self.back.is_some()
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.back.is_some() && !self.refuses_requests
     }
 
     /// Which back there is; 0 for none.

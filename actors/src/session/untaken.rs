@@ -1,5 +1,5 @@
-//! What had come of clients and was not taken when the deadline of a stop is there: refused, so
-//! that they hear that it did not run, and counted.
+//! What had come of clients and was not taken when a stop cuts off what is left: refused, so that
+//! they hear that it did not run, and counted.
 //!
 //! ```text
 //!   a login that is checked, calls that wait ─┐

@@ -48,6 +48,21 @@ pub(super) fn a_client_acts(world: &mut World) {
     act.carry_out(victim);
 }
 
+/// One of the clients ends a transaction that there is not: that goes to Tx in a stop too, if the
+/// connection is there still.
+pub(super) fn somebody_rolls_back(world: &mut World) {
+    let Some(index) = any(world) else { return };
+    let due = due(world);
+    let client = &mut world.runtime.clients[index];
+    if client.is_mute {
+        return;
+    }
+    let ledger = world.engine.ledger();
+    client.ask(&ledger, What::Nothing, due, |sync| {
+        RequestBuilder::new(RequestType::Rollback, sync).stream(beyond_transactions(1))
+    });
+}
+
 struct Act<'a> {
     client: &'a mut Client,
     ledger: &'a mut Ledger,

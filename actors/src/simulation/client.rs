@@ -460,12 +460,6 @@ impl Client {
         self.waiting.len()
     }
 
-    /// Requests that Tx may still work on when their connection is gone and Tx is stopped.
-    pub(super) fn deferred(&self) -> usize {
-        let is_deferred = |asked: &&Asked| matches!(asked.what, What::Unending | What::Steps(_));
-        self.waiting.values().filter(is_deferred).count()
-    }
-
     /// A request that should have been answered by now. While something comes, the answer may be
     /// behind it.
     pub(super) fn overdue(&self, now: Instant) -> Option<String> {

@@ -16,7 +16,7 @@ use crate::engine::catalog::{Catalog, CatalogBuilder};
 use crate::engine::procedures::{ProcedureCall, Procedures};
 use crate::engine::{Engine, Fault, Outcome, Progress, RefusedBy, Reply, Request, TransactionId};
 
-/// What befalls the next request, journal write or recovery.
+/// What befalls the next request, journal write, recovery or end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InjectedFault {
     Stall,
@@ -36,13 +36,14 @@ pub(super) struct Plan {
     pub(super) request: Option<InjectedFault>,
     pub(super) commit: Option<InjectedFault>,
     pub(super) recovery: Option<InjectedFault>,
+    pub(super) close: Option<InjectedFault>,
     pub(super) recoveries: u64,
 }
 
 impl Plan {
     /// Nothing befalls it any more.
     pub(super) fn forget(&mut self) {
-        (self.request, self.commit, self.recovery) = (None, None, None);
+        (self.request, self.commit, self.recovery, self.close) = (None, None, None, None);
     }
 }
 
@@ -167,6 +168,15 @@ impl SimulatedEngine {
             die();
         }
         Ok(())
+    }
+}
+
+impl Drop for SimulatedEngine {
+    fn drop(&mut self) {
+        let fault = self.shared.plan().close.take();
+        if fault.is_some() {
+            self.shared.gate.park(Halt::Close);
+        }
     }
 }
 

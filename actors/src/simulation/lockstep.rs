@@ -27,6 +27,7 @@ pub(super) enum Halt {
     Recovery,
     Request,
     Commit,
+    Close,
 }
 
 #[derive(Debug)]

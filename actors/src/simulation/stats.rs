@@ -87,7 +87,7 @@ impl Stats {
                 "no COMMIT is told {told:?}"
             );
         }
-        for halt in ["recovery", "request", "commit"] {
+        for halt in ["recovery", "request", "commit", "close"] {
             assert!(
                 self.parked.contains_key(halt),
                 "Tx never stands at a {halt}"

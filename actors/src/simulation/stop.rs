@@ -130,3 +130,35 @@ fn what_an_administrator_had_sent_before_a_stop_is_waited_for_and_cut_off() {
         assert_eq!(told(&mut supervisor), 2, "it has cut off, and is quiet");
     });
 }
+
+/// A thread whose administrators are idle has told that it is quiet, and one of them ends a
+/// transaction that there is not: that goes to Tx.
+#[test]
+fn what_an_idle_administrator_asks_for_in_a_stop_is_waited_for_and_cut_off() {
+    actix_rt::System::new().block_on(async {
+        let (worker, mut supervisor) =
+            start_reporting(Clock::of(|| NOW.get()), Config::default(), true);
+        let client = worker.connect().await;
+        let args = [&[0x91, 0xa6][..], b"limits"].concat();
+        client.send(&RequestBuilder::call(1, "vestibule.show", &args).bytes());
+        assert_eq!(codes(&client, 1).await, [None]);
+        begin_stop(&worker);
+        told(&mut supervisor);
+        worker.peers.workers[0].quiesce(1, TransitionScope::Everything);
+        let mut reports = 0;
+        while reports < 2 {
+            actix_rt::task::yield_now().await;
+            reports += told(&mut supervisor);
+        }
+        assert_eq!(reports, 2, "it has seen the stop, and is quiet");
+        let rollback = RequestBuilder::new(RequestType::Rollback, 2).stream(1);
+        client.send(&rollback.bytes());
+        while worker.shared.in_flight_count() == 0 {
+            actix_rt::task::yield_now().await;
+        }
+        assert_eq!(told(&mut supervisor), 1, "it is busy again");
+        worker.peers.workers[0].cut_off(1, TransitionScope::Everything);
+        assert_eq!(codes(&client, 1).await, [Some(ErrorCode::SHUTDOWN.0)]);
+        assert_eq!(told(&mut supervisor), 2, "it has cut off, and is quiet");
+    });
+}

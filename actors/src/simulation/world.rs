@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix_rt::Arbiter;
 
-use super::engine::{EngineShared, SimulatedEngine, procedures};
+use super::engine::{EngineShared, InjectedFault, SimulatedEngine, procedures};
 use super::ledger::Ledger;
 use super::lockstep::{Halt, TxThread};
 use super::random::Random;
@@ -30,8 +30,6 @@ pub(super) struct World {
     /// Until when Tx stands still, if it does.
     pub(super) stands_until: Instant,
     pub(super) engine: EngineShared,
-    /// Deferred requests of connections that are gone: Tx goes on with them until it stops.
-    pub(super) left_deferred: usize,
     /// Connections of clients that had closed their half, with the requests that were not answered.
     pub(super) half_closed_ends: Vec<(u64, usize)>,
     /// Connections that somebody wanted killed.
@@ -83,7 +81,6 @@ impl World {
             tx,
             stands_until: clock::now(),
             engine,
-            left_deferred: 0,
             half_closed_ends: Vec::new(),
             victims: BTreeSet::new(),
             checked: BTreeSet::new(),
@@ -106,7 +103,6 @@ impl World {
     pub(super) fn disconnect(&mut self, index: usize) {
         let client = self.runtime.clients.swap_remove(index);
         self.stats.count_chunks(&client.chunked);
-        self.left_deferred += client.deferred();
     }
 
     /// Asks for a transition as an embedder does.
@@ -152,6 +148,7 @@ impl World {
                 Halt::Recovery => "recovery",
                 Halt::Request => "request",
                 Halt::Commit => "commit",
+                Halt::Close => "close",
             };
             *self.stats.parked.entry(name).or_default() += 1;
         }
@@ -201,7 +198,13 @@ impl World {
                 self.ask(TransitionTarget::Stopped, Duration::ZERO, grace, MARGIN);
                 due = due.min(clock::now() + grace + MARGIN);
             }
+            if self.random.once_in(2) {
+                self.engine.plan().close = Some(InjectedFault::Stall);
+            }
             while !self.is_stopped() {
+                if self.random.once_in(2) {
+                    super::actions::somebody_rolls_back(&mut self);
+                }
                 self.pass(Duration::from_millis(2)).await;
                 assert!(
                     clock::now() <= due || self.is_stopped(),

@@ -1,20 +1,20 @@
 //! An engine that does what a test says: it logs, blocks and fails on command.
 
 mod procedures;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{Begin, Body, IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
 use crate::engine::{
-    Caller, Completion, Engine, Fault, Outcome, Progress, ReadView, Reply, ReplyBody, Request,
-    ReservationId, Scan, TransactionId, ViewStep,
+    Caller, Completion, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, ReservationId,
+    TransactionId,
 };
 
 /// A test waits no longer than this for anything; a busy machine needs much less.
@@ -33,6 +33,7 @@ struct ScriptState {
     commits_fail: bool,
     are_commits_held: bool,
     is_committing: bool,
+    is_close_held: bool,
     recovery_fails: bool,
     begins_fail: bool,
     /// How often the user `alice` was dropped and made again.
@@ -101,6 +102,12 @@ impl Script {
         self.change(|state| state.are_commits_held = hold);
     }
 
+    /// An engine that is closed waits, and has `closing` in its log, until
+    /// [`release`](Self::release).
+    pub fn hold_close(&self) {
+        self.change(|state| state.is_close_held = true);
+    }
+
     /// Waits until a commit is held.
     pub fn wait_until_committing(&self) {
         self.wait("a commit is under way", |state| state.is_committing);
@@ -140,6 +147,7 @@ impl Script {
         self.change(|state| {
             state.is_blocking_wanted = false;
             state.are_commits_held = false;
+            state.is_close_held = false;
         });
     }
 
@@ -262,6 +270,17 @@ pub struct ScriptedEngine {
     pending: BTreeMap<u64, Vec<u8>>,
     /// What open transactions have stored.
     transactions: BTreeMap<TransactionId, BTreeMap<u64, Vec<u8>>>,
+}
+
+impl Drop for ScriptedEngine {
+    fn drop(&mut self) {
+        if self.script.state().is_close_held {
+            self.script
+                .change(|state| state.log.push("closing".to_owned()));
+            self.script
+                .wait("the test lets it close", |state| !state.is_close_held);
+        }
+    }
 }
 
 impl ScriptedEngine {
@@ -460,36 +479,6 @@ impl Engine for ScriptedEngine {
     }
 
     fn view(&self) -> Option<Arc<dyn ReadView>> {
-        Some(Arc::new(ScriptedView(self.script.clone())))
-    }
-}
-
-struct ScriptedView(Script);
-
-impl ReadView for ScriptedView {
-    fn select(
-        &self,
-        select: &Select<'_>,
-        _caller: &Caller,
-        scan: &mut Scan,
-        body: &mut ReplyBody<'_>,
-    ) -> Result<ViewStep, Error> {
-        // A limit above 1 makes it a scan of several steps, so that those are tested too.
-        scan.steps += 1;
-        if select.limit > 1 && u64::from(scan.steps) < select.limit {
-            return Ok(ViewStep::More);
-        }
-        let mut panics = false;
-        self.0
-            .change(|state| panics = std::mem::take(&mut state.view_panics));
-        assert!(!panics, "scripted panic in the view");
-        let key = selected(select)?;
-        let committed = self.0.rows.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = Rows::begin(body);
-        if let Some(tuple) = committed.get(&key) {
-            rows.push(tuple);
-        }
-        rows.finish(None);
-        Ok(ViewStep::Done)
+        Some(self.script.view())
     }
 }

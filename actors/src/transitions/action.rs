@@ -19,7 +19,8 @@ pub(crate) enum Action {
     Announce,
     /// The state becomes `Draining`; of a stop, the listeners close.
     Quiesce,
-    /// Nothing older may be written; every worker answers its clients now.
+    /// Nothing older may be written; every worker answers its clients now: at the deadline, and in
+    /// each stop. Once.
     CutOff,
     /// Ask Tx to close its engine.
     StopTx,

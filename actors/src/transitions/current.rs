@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::action::{Action, CallerId};
 use super::report::{CutOffCounts, PhaseTimes, TransitionReport, WaitedFor};
-use super::request::TransitionRequest;
+use super::request::{TransitionRequest, TransitionTarget};
 use crate::limits::TRANSITION_SLACK;
 use crate::serving::TransitionPhase;
 
@@ -45,8 +45,8 @@ pub(super) struct Current {
     pub(super) deadline: Option<Instant>,
     /// When nobody is waited for any longer; `None` before that is known, or never.
     pub(super) end: Option<Instant>,
-    /// The deadline came first.
-    pub(super) has_cut_off: bool,
+    /// Every worker was asked to answer its clients.
+    has_cut_off: bool,
     workers: Vec<WorkerProgress>,
     pub(super) waiters: Vec<Waiter>,
 }
@@ -122,6 +122,30 @@ impl Current {
         self.times[self.phase as usize] += spent;
         self.entered = self.entered.max(now);
         self.phase = phase;
+    }
+
+    /// Every worker is to answer its clients now.
+    pub(super) fn cut_off(&mut self, actions: &mut Vec<Action>) {
+        self.has_cut_off = true;
+        actions.push(Action::CutOff);
+    }
+
+    /// Of a stop for which nothing was under way when Tx was asked to close its engine: whether
+    /// nobody but the workers is left to answer what administrators have asked for since. Tx hears
+    /// none of that, and has closed, or its time is over.
+    pub(super) fn is_left_unanswered(&self, tx_stopped: bool, now: Instant) -> bool {
+        let is_over = || self.deadline.is_some_and(|deadline| now >= deadline);
+        self.is_stop() && !self.has_cut_off && (tx_stopped || is_over())
+    }
+
+    /// Of a stop: whether Tx, or a worker that answers its clients, is waited for still.
+    pub(super) fn is_closing(&self, tx_stopped: bool, now: Instant) -> bool {
+        let is_over = self.end.is_some_and(|end| now >= end);
+        self.is_stop() && !is_over && !(tx_stopped && self.have_all_cut_off())
+    }
+
+    fn is_stop(&self) -> bool {
+        self.request.target == TransitionTarget::Stopped
     }
 
     /// The progress of a worker, if there is such a one.

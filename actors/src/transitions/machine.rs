@@ -284,8 +284,8 @@ impl Machine {
         self.worker_event(worker, serial, now, WorkerProgress::quiet)
     }
 
-    /// An administrator of a worker waits for an answer again. A stop that has come no further than
-    /// to wait waits for that as well, until its deadline.
+    /// A worker that was quiet has something under way again, of an administrator. A stop that has
+    /// come no further than to wait waits for that as well, until its deadline.
     pub(crate) fn worker_busy(&mut self, worker: usize) {
         if let Some(current) = &mut self.current
             && current.request.target == TransitionTarget::Stopped
@@ -391,8 +391,7 @@ impl Machine {
             }
             TransitionPhase::Quiesce | TransitionPhase::Grace if is_over(current.deadline) => {
                 current.enter(TransitionPhase::Abort, now);
-                current.has_cut_off = true;
-                actions.push(Action::CutOff);
+                current.cut_off(actions);
                 let end = now + slack_of(target, role_slack);
                 current.end = Some(end);
                 // Tx has the slack too: its engine may have a journal to write out.
@@ -408,12 +407,12 @@ impl Machine {
             }
             TransitionPhase::Grace if current.are_all_quiet() => {
                 current.enter(TransitionPhase::Settle, now);
-                if target == TransitionTarget::Stopped && !tx_stopped {
+                if target == TransitionTarget::Stopped {
                     // What is left of the grace is Tx's.
                     current.end = current
                         .deadline
                         .map(|deadline| deadline.max(now) + TRANSITION_SLACK);
-                    actions.push(Action::StopTx);
+                    actions.extend((!tx_stopped).then_some(Action::StopTx));
                     actions.extend(current.end.map(Action::WakeAt));
                 }
                 true
@@ -422,11 +421,11 @@ impl Machine {
                 current.enter(TransitionPhase::Settle, now);
                 true
             }
-            TransitionPhase::Settle
-                if target == TransitionTarget::Stopped && !tx_stopped && !is_over(current.end) =>
-            {
-                false
+            TransitionPhase::Settle if current.is_left_unanswered(tx_stopped, now) => {
+                current.cut_off(actions);
+                true
             }
+            TransitionPhase::Settle if current.is_closing(tx_stopped, now) => false,
             TransitionPhase::Settle => {
                 self.establish(now, actions);
                 true

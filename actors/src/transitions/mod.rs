@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   announce ─▶ quiesce ─▶ grace ─▶ abort ─▶ settle ─▶ done ─▶ the one that waits, if any
-//!      │           │         │       │        └ Stopped: Tx closes its engine; a role: at once
+//!      │           │         │       │        └ Stopped: Tx closes its engine, and what came after
+//!      │           │         │       │          that is answered; a role: at once
 //!      │           │         │       └ every worker has answered its clients, or the slack is over
 //!      │           │         └ every worker is quiet ─▶ settle;  the deadline ─▶ abort
 //!      │           └ every worker has seen the new state and told what it waits for

@@ -13,9 +13,9 @@ use crate::serving::StateOrRole;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StopReport {
-    /// Requests that were under way when the deadline came: their clients were told that the
-    /// outcome is unknown, or that they were not begun. Clients whose replies were thrown away
-    /// count too.
+    /// Requests that were under way when the deadline came, or that Tx did not hear any more:
+    /// their clients were told that the outcome is unknown, or that they were not begun. Clients
+    /// whose replies were thrown away count too.
     pub killed: usize,
     /// Transactions that were open then, and are rolled back.
     pub aborted_transactions: usize,
@@ -98,9 +98,9 @@ pub struct TransitionRecord {
     pub joined: Counts,
     /// Of the requests waited for, those that came to their end in time.
     pub finished: Counts,
-    /// Taken back at the deadline before they were begun.
+    /// Taken back before they were begun: at the deadline, or when the Tx of a stop had closed.
     pub revoked: Counts,
-    /// Begun and cut off at the deadline: their clients were told that the outcome is unknown.
+    /// Begun and cut off then: their clients were told that the outcome is unknown.
     pub killed: Counts,
     /// Requests of which nobody tells here how they ended: their session thread did not tell in
     /// time, or a stop took over and has them in its own record.

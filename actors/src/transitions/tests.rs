@@ -145,6 +145,7 @@ impl Bench {
 }
 
 mod busy;
+mod closing;
 
 #[test]
 fn a_quiet_demotion_is_over_before_its_deadline() {
@@ -216,6 +217,7 @@ fn a_tx_that_is_gone_already_is_not_waited_for() {
     bench.ask(1, request(TransitionTarget::Stopped, Some(GRACE)));
     bench.quiesced(0, WaitedFor::default());
     bench.quiet(0);
+    bench.killed(0, CutOffCounts::default());
     assert_eq!((bench.tx_stops, bench.established.len()), (0, 1));
 }
 

@@ -1,7 +1,7 @@
 //! A worker's part in transitions: what is waited for, and what is cut off at the deadline.
 //!
 //! ```text
-//!   Quiesce ─▶ tells what it waits for ─▶ … ─▶ quiet: told once
+//!   Quiesce ─▶ tells what it waits for ─▶ … ─▶ quiet ◀─▶ busy: in a stop, by an administrator
 //!   CutOff ──▶ queued: taken back ─▶ 7, 279       started: cancelled ──▶ outcome unknown
 //!              of a demotion, only what may change data; of a stop, everything, and all are closed
 //! ```
@@ -168,28 +168,38 @@ impl Worker {
         sessions.all(|own| own.state.borrow().is_idle_operator())
     }
 
-    /// Tells the Supervisor, once, that nothing is left that the transition waits for.
+    /// Tells the Supervisor, once, that nothing is left that the transition waits for; and if an
+    /// administrator has a request under way in a stop after that, that too.
     pub(crate) fn tell_if_quiet(&self) {
-        let Some(transition) = self.transition.get().filter(|own| !own.is_quiet) else {
+        let Some(transition) = self.transition.get() else {
             return;
         };
+        let report = match transition.is_quiet {
+            false if self.is_quiet(transition.scope) => WorkerReport::Quiet,
+            true if transition.scope.is_stop() && self.has_in_flight() => WorkerReport::Busy,
+            _ => return,
+        };
+        self.transition.set(Some(InTransition {
+            is_quiet: !transition.is_quiet,
+            ..transition
+        }));
+        self.report(transition.serial, report);
+    }
+
+    fn is_quiet(&self, scope: TransitionScope) -> bool {
         let state = self.cell.state.borrow();
-        let is_quiet = match transition.scope {
+        match scope {
             // What is under way is, whether or not its client is there still.
             TransitionScope::Everything => {
                 state.in_flight.len() == 0 && self.are_all_idle_operators()
             }
             TransitionScope::Writers => state.in_flight.writers() == 0 && state.open_writers() == 0,
             TransitionScope::Upstream(upstream) => self.is_drained(upstream),
-        };
-        drop(state);
-        if is_quiet {
-            self.transition.set(Some(InTransition {
-                is_quiet: true,
-                ..transition
-            }));
-            self.report(transition.serial, WorkerReport::Quiet);
         }
+    }
+
+    fn has_in_flight(&self) -> bool {
+        self.cell.state.borrow().in_flight.len() > 0
     }
 
     /// An administrator has had something done that the Supervisor may have been told of as
@@ -257,9 +267,11 @@ impl Worker {
         counts
     }
 
-    /// The deadline of a stop: everything is answered, and everybody closed.
+    /// The deadline of a stop, or the end of its Tx: everything is answered, and everybody closed.
     fn close_all(&self) -> CutOffCounts {
         let shared = &self.cell.shared;
+        // Nobody would answer it.
+        self.cell.state.borrow_mut().outgoing.refuse_requests();
         let error = shared.outcome_unknown(ErrorCode::SHUTDOWN, STOPPING);
         let mut counts = self.cut_off(true, ErrorCode::SHUTDOWN, &error);
         let mut untold = 0;

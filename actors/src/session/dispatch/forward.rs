@@ -27,11 +27,8 @@ use crate::upstream::ReplicaRead;
 impl Dispatcher<'_> {
     /// Puts a request into the worker's batch for Tx.
     pub(crate) fn forward(&mut self, request: &DecodedRequest<'_>, class: Class) {
-        if !self.worker.outgoing.has_back() {
-            // This worker hears of the new Tx a moment after the state changed, or of the loss of
-            // the old one a moment before.
-            self.reject_as_judged(request, ErrorCode::LOADING);
-            return;
+        if !self.worker.outgoing.takes_requests() {
+            return self.reject_without_back(request);
         }
         let replica_read = self.replica_read(request, class);
         if replica_read == ReplicaRead::No && self.session.counts().replica_reads > 0 {
@@ -93,6 +90,17 @@ impl Dispatcher<'_> {
         }
         self.update_caller();
         self.add_to_batch(id, request, (class, replica_read));
+    }
+
+    /// Refuses what nobody would take: this worker hears of the new Tx a moment after the state
+    /// changed, or of the loss of the old one a moment before. After a stop no other one comes.
+    #[cold]
+    fn reject_without_back(&mut self, request: &DecodedRequest<'_>) {
+        let code = match self.shared.serving.load().is_stopping() {
+            true => ErrorCode::SHUTDOWN,
+            false => ErrorCode::LOADING,
+        };
+        self.reject_as_judged(request, code);
     }
 
     /// Whether one more request of this connection may be on its way to Tx, and by whose credit.

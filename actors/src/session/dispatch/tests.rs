@@ -32,7 +32,7 @@ use crate::messages::tx::{Batch, Control, Probe, Stop, TxHandle};
 use crate::resources::in_flight::InFlightTable;
 use crate::resources::outgoing::Back;
 use crate::runtime::Mailboxes;
-use crate::serving::{Role, ServingCell};
+use crate::serving::{Role, ServingCell, TransitionView};
 use crate::session::actor::new_cell;
 use crate::session::io::{read, take_bytes, take_inbox};
 use crate::slots::{ConnectionSlots, ListenerKind};
@@ -310,6 +310,24 @@ fn a_large_request_that_tx_is_not_to_have_stays() {
         let batch = dispatcher.worker.outgoing.batch();
         assert!(!batch.entries[0].is_large && batch.large.is_empty());
     });
+}
+
+/// Who comes in then is an administrator, and Tx is closed or hears nobody.
+#[test]
+fn nothing_goes_to_tx_any_more_when_a_stop_has_cut_off_what_was_left() {
+    let reply = written(|dispatcher| {
+        let (serving, now) = (&dispatcher.shared.serving, dispatcher.now);
+        serving.ready(now);
+        serving.draining("test", TransitionView::default(), now);
+        dispatcher.session.on_known_stop();
+        let tx = SilentTx::handle_of_new();
+        dispatcher.worker.outgoing.attach(Back::Tx(tx));
+        dispatcher.worker.outgoing.refuse_requests();
+        let rollback = RequestBuilder::new(RequestType::Rollback, 3).stream(1);
+        dispatcher.dispatch_frame(&content(&rollback));
+        assert!(dispatcher.worker.outgoing.batch().entries.is_empty());
+    });
+    assert_eq!(Frame::read(&reply).error_code(), Some(279));
 }
 
 /// A client with chunks may send thousands of pings in one read.

@@ -24,6 +24,7 @@ fn a_stop_waits_for_an_answer_that_an_administrator_asked_for_before_it_was_done
     // It has gone on, and does not come back.
     bench.machine.worker_busy(0);
     bench.tx_stopped();
+    (0..2).for_each(|worker| bench.killed(worker, CutOffCounts::default()));
     assert_eq!(bench.established, [TransitionTarget::Stopped]);
 }
 
