@@ -13,6 +13,7 @@ use std::ops::Deref;
 
 use vestibule_wire::frame::{Prefix, read_prefix};
 
+use crate::connection::passing::Passing;
 use crate::limits::BUFFER_KEEP_MAX;
 use crate::resources::Buffers;
 
@@ -23,6 +24,8 @@ pub(crate) enum Look {
     Taken,
     /// Kept until its turn comes.
     Waits,
+    /// The same, and so are all behind it that were looked at before.
+    AllWait,
     /// Kept, and looked at again, as all behind it: there was no time for it, or no room.
     Later,
 }
@@ -33,13 +36,22 @@ pub(crate) struct Inbox {
     bytes: Vec<u8>,
     /// Whole frames up to here were looked at, and have to wait.
     seen: usize,
+    /// Whole frames from there up to here were as well, and are looked at again.
+    again_end: usize,
+    /// What is known of those that were looked at.
+    passing: Option<Box<Passing>>,
 }
 
 impl Inbox {
     /// An empty one in a buffer that was used before.
     #[inline]
     pub(crate) fn in_buffer(bytes: Vec<u8>) -> Self {
-        Self { bytes, seen: 0 }
+        Self {
+            bytes,
+            seen: 0,
+            again_end: 0,
+            passing: None,
+        }
     }
 
     /// Memory that it takes, in bytes.
@@ -122,15 +134,17 @@ impl Inbox {
     pub(crate) fn advance(&mut self, taken: usize) {
         self.bytes.drain(..taken);
         self.seen = self.seen.saturating_sub(taken);
+        self.again_end = self.again_end.saturating_sub(taken);
     }
 
-    /// Goes through the contents of the whole frames that were not looked at, up to a fault or to
-    /// one that is to be looked at later, and drops those that `take` takes. Each byte is moved
-    /// once for each time that there was one, however many these are.
+    /// Goes through the contents of the whole frames that were not looked at, or are looked at
+    /// again, which `take` is told as well, up to a fault or to one that is to be looked at later,
+    /// and drops those that `take` takes. Each byte is moved once for each time that there was one,
+    /// however many these are.
     pub(crate) fn take_out<E>(
         &mut self,
         packet_size_max: u64,
-        mut take: impl FnMut(&[u8]) -> Result<Look, E>,
+        mut take: impl FnMut(&[u8], bool) -> Result<Look, E>,
     ) -> Result<(), E> {
         let (mut at, mut result) = (self.seen, Ok(()));
         while let Ok(Some(prefix)) = read_prefix(&self.bytes[at..], packet_size_max)
@@ -138,16 +152,22 @@ impl Inbox {
         {
             let frame = at..at + prefix.frame_size();
             at = frame.end;
-            match take(content) {
+            #[cfg(test)]
+            LOOKS.set(LOOKS.get() + 1);
+            match take(content, frame.start < self.again_end) {
                 Ok(Look::Taken) => {}
                 Ok(Look::Later) => {
                     at = frame.start;
                     break;
                 }
-                Ok(Look::Waits) => {
-                    let size = frame.len();
+                Ok(look @ (Look::Waits | Look::AllWait)) => {
+                    if look == Look::AllWait {
+                        at = at.max(self.again_end);
+                    }
+                    let waits = frame.start..at;
+                    let size = waits.len();
                     if self.seen < frame.start {
-                        self.bytes.copy_within(frame, self.seen);
+                        self.bytes.copy_within(waits, self.seen);
                     }
                     self.seen += size;
                 }
@@ -157,13 +177,33 @@ impl Inbox {
                 }
             }
         }
+        self.again_end = match self.again_end > at {
+            true => self.again_end - (at - self.seen),
+            false => 0,
+        };
         self.bytes.drain(self.seen..at);
         result
     }
 
     /// Has the frames looked at again that have to wait: by another rule some need not.
     pub(crate) fn look_again(&mut self) {
+        self.again_end = self.again_end.max(self.seen);
         self.seen = 0;
+    }
+
+    /// Whether some are left that are to be looked at again.
+    pub(crate) fn is_looked_at_again(&self) -> bool {
+        self.again_end > self.seen
+    }
+
+    /// What is known of the frames that were looked at, which is put back after the next look.
+    pub(crate) fn take_passing(&mut self) -> Box<Passing> {
+        self.passing.take().unwrap_or_default()
+    }
+
+    /// Keeps what is known of the frames that were looked at.
+    pub(crate) fn put_passing(&mut self, passing: Box<Passing>) {
+        self.passing = Some(passing);
     }
 
     /// Drops the whole frames that were looked at.
@@ -176,6 +216,17 @@ impl Inbox {
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+#[cfg(test)]
+std::thread_local! {
+    static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many frames this thread has looked at that were kept.
+#[cfg(test)]
+pub(crate) fn looks() -> usize {
+    LOOKS.get()
 }
 
 impl Deref for Inbox {
@@ -246,7 +297,7 @@ mod tests {
         let mut inbox = Inbox::in_buffer(Vec::new());
         let wanted = |inbox: &mut Inbox| {
             let mut taken = Vec::new();
-            let result = inbox.take_out(100, |content| {
+            let result = inbox.take_out(100, |content, _| {
                 if content == b"!?" {
                     return Err("a fault");
                 }

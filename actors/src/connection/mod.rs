@@ -7,6 +7,7 @@
 //! | `state` | everything in it that changes, by what happens to it |
 //! | `intake` | whether the next frame is taken, and whether bytes are read |
 //! | `inbox` | bytes that were read and not taken |
+//! | `passing` | which of them may pass a SELECT that takes several steps |
 //! | `backlog` | replies that wait for the socket, by groups |
 //! | `incoming` | requests that come in chunks |
 //! | `output` | bytes on their way to the client |
@@ -36,6 +37,7 @@ pub(crate) mod intake;
 pub(crate) mod login;
 pub(crate) mod orphaned;
 pub(crate) mod output;
+pub(crate) mod passing;
 pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod timeouts;

@@ -20,17 +20,56 @@ use vestibule_wire::groups::chunk::Chunk;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
-use crate::connection::inbox::Look;
+use crate::connection::inbox::{Inbox, Look};
+use crate::connection::passing::Passing;
 use crate::session::dispatch::Dispatcher;
 
+/// Takes what need not wait out of what is kept.
+pub(super) fn take_all_ahead(
+    dispatcher: &mut Dispatcher<'_>,
+    inbox: &mut Inbox,
+) -> Result<(), Error> {
+    let mut passing = inbox.take_passing();
+    let (session, changes) = (&dispatcher.session, dispatcher.session.scan_changes());
+    if passing.is_to_ask(changes, session.may_pass_scans()) {
+        let streams = session.scans().map(|scan| scan.stream);
+        if passing.ask_again(changes, streams) {
+            inbox.look_again();
+        }
+    }
+    let packet_size_max = dispatcher.shared.config.packet_size_max;
+    let taken = inbox.take_out(packet_size_max, |content, is_again| {
+        let look = take_ahead(dispatcher, &mut passing, content, is_again)?;
+        let is_last = look == Look::Waits && is_again && passing.do_all_wait();
+        Ok(if is_last { Look::AllWait } else { look })
+    });
+    if !inbox.is_looked_at_again() {
+        passing.on_asked();
+    }
+    inbox.put_passing(passing);
+    taken
+}
+
 /// Takes a frame that need not wait for others, if it is such, and the turn has time for it and the
-/// output has room for its answer. What is only looked at costs as much as it does to be read.
-pub(super) fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Result<Look, Error> {
+/// output has room for its answer. What is looked at for the first time costs as much as it does to
+/// be read, and each time after that as much as a ping.
+fn take_ahead(
+    dispatcher: &mut Dispatcher<'_>,
+    passing: &mut Passing,
+    content: &[u8],
+    is_again: bool,
+) -> Result<Look, Error> {
+    if is_again {
+        if !dispatcher.worker.turns.has_time() {
+            return Ok(Look::Later);
+        }
+        dispatcher.worker.turns.spend(1);
+    }
     let takes_chunks = dispatcher.session.incoming().is_some();
     let is_answer = takes_chunks && Chunk::is_answer(content);
     let takes_pings = takes_chunks && dispatcher.session.takes_pings_ahead();
     if !(is_answer || takes_pings && is_ping(content)) {
-        return Ok(pass_scans(dispatcher, content, takes_chunks));
+        return Ok(pass_scans(dispatcher, passing, content, takes_chunks));
     }
     let has_room = is_answer || dispatcher.session.has_room_for_control();
     // With no room, so much waits that it cannot all be written before the next turn.
@@ -55,9 +94,21 @@ fn is_ping(content: &[u8]) -> bool {
 
 /// Takes a request that may pass the SELECTs of several steps, if there are some, and the turn has
 /// time for it.
-fn pass_scans(dispatcher: &mut Dispatcher<'_>, content: &[u8], takes_chunks: bool) -> Look {
+fn pass_scans(
+    dispatcher: &mut Dispatcher<'_>,
+    passing: &mut Passing,
+    content: &[u8],
+    takes_chunks: bool,
+) -> Look {
     let stream = stream_of(content, takes_chunks);
-    if !dispatcher.session.passes_scans(stream) {
+    let session = &dispatcher.session;
+    let is_open = session.may_pass_scans();
+    let is_behind = || {
+        passing.has_to_wait(stream, session.scan_changes())
+            || stream.is_some_and(|stream| session.has_scan_of(stream))
+    };
+    if !is_open || is_behind() {
+        passing.on_waiter(stream, is_open);
         return Look::Waits;
     }
     if !dispatcher.worker.turns.has_time() {
@@ -66,8 +117,11 @@ fn pass_scans(dispatcher: &mut Dispatcher<'_>, content: &[u8], takes_chunks: boo
     dispatcher.worker.turns.spend(1);
     if !dispatcher.dispatch_frame(content) {
         // There is no credit for it or no memory, or it takes many steps itself and has no place.
-        dispatcher.session.on_scan_waiter(stream);
+        passing.on_waiter(stream, dispatcher.session.may_pass_scans());
         return Look::Waits;
+    }
+    if let Some(stream) = stream.filter(|own| dispatcher.session.has_scan_of(*own)) {
+        passing.on_scan(stream);
     }
     dispatcher.session.on_frames_taken();
     Look::Taken

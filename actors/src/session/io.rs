@@ -29,7 +29,7 @@ use crate::limits::{
 };
 use crate::messages::SessionId;
 use crate::resources::{WorkerCell, WorkerState};
-use crate::session::ahead::take_ahead;
+use crate::session::ahead::take_all_ahead;
 use crate::session::dispatch::Dispatcher;
 use crate::session::foreseen::foresee;
 
@@ -287,13 +287,8 @@ fn keep_inbox(dispatcher: &mut Dispatcher<'_>, inbox: Inbox) {
 
 /// Keeps what is not taken, but for what goes [ahead](super::ahead) of it.
 fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
-    if dispatcher.session.begins_to_pass() {
-        inbox.look_again();
-    }
     if dispatcher.session.incoming().is_some() || dispatcher.session.has_scans() {
-        let packet_size_max = dispatcher.shared.config.packet_size_max;
-        let taken = inbox.take_out(packet_size_max, |content| take_ahead(dispatcher, content));
-        if let Err(error) = taken {
+        if let Err(error) = take_all_ahead(dispatcher, &mut inbox) {
             end_by_framing(dispatcher, &error);
         }
         if dispatcher.session.is_looking_for_credit() {

@@ -94,6 +94,8 @@ pub(crate) struct ConnectionState {
     stalled: Option<Instant>,
     /// SELECTs that take several steps: what comes after them of their streams waits.
     scans: Option<Box<ParkedScans>>,
+    /// How often one of them has ended, or the first of some has begun, modulo 2³².
+    scan_changes: u32,
     /// Requests kept until solo ends.
     held: Option<Box<HeldRequests>>,
     /// When its worker looks whether the time of something that is held is over.
@@ -156,6 +158,7 @@ impl ConnectionState {
             resting: None,
             stalled: None,
             scans: None,
+            scan_changes: 0,
             held: None,
             look_at: None,
             awaited: None,

@@ -163,55 +163,51 @@ impl ConnectionState {
             || self.intake.waits_for_reply_memory()
             || self.charge.is_scarce()
             || self.output_in_the_way(begun) >= OUTPUT_PAUSE;
-        let scan = self.scans.as_mut()?.take(is_oldest);
+        let scan = self.scans.as_mut()?.take(is_oldest)?;
         self.on_scan_left();
-        scan
+        Some(scan)
     }
 
     /// A SELECT that was taken is to go on in a later turn.
     pub(crate) fn put_scan_back(&mut self, scan: Box<ParkedScan>) {
+        // It has not ended after all.
+        self.scan_changes = self.scan_changes.wrapping_sub(1);
         self.scans.get_or_insert_default().put_back(scan);
         self.intake.on_scan();
     }
 
     /// A SELECT has begun that is to go on in a later turn.
     pub(crate) fn park_scan(&mut self, scan: Box<ParkedScan>) {
+        if !self.has_scans() {
+            self.scan_changes = self.scan_changes.wrapping_add(1);
+        }
         self.scans.get_or_insert_default().add(scan);
         self.intake.on_scan();
     }
 
     fn on_scan_left(&mut self) {
+        self.scan_changes = self.scan_changes.wrapping_add(1);
         if self.scans.take_if(|own| own.is_empty()).is_some() {
             self.intake.on_scan_over();
         }
     }
 
-    /// Whether a request of this stream may pass the SELECTs of several steps; see
-    /// [`are_passed_by`](crate::connection::scan::ParkedScans::are_passed_by). If not, what comes
-    /// of the stream later waits as well.
-    pub(crate) fn passes_scans(&mut self, stream: Option<u64>) -> bool {
-        let may_pass = self.intake.may_pass_scan(self.is_output_full());
-        let Some(scans) = &mut self.scans else {
-            return false;
-        };
-        let passes = may_pass && scans.are_passed_by(stream);
-        if !passes {
-            scans.on_waiter(stream);
-        }
-        passes
+    /// How often a SELECT of several steps has ended, or the first of some has begun: then others
+    /// may pass than before.
+    pub(crate) fn scan_changes(&self) -> u32 {
+        self.scan_changes
     }
 
-    /// A request of this stream could not pass the SELECTs of several steps after all.
-    pub(crate) fn on_scan_waiter(&mut self, stream: Option<u64>) {
-        if let Some(scans) = &mut self.scans {
-            scans.on_waiter(stream);
-        }
+    /// Whether requests may be taken that pass the SELECTs of several steps.
+    pub(crate) fn may_pass_scans(&self) -> bool {
+        self.intake.may_pass_scan(self.is_output_full())
     }
 
-    /// Whether nobody has been asked whether he may pass the SELECTs of several steps, since one of
-    /// them ended; asked once.
-    pub(crate) fn begins_to_pass(&mut self) -> bool {
-        (self.scans.as_mut()).is_some_and(|own| own.begin_to_ask())
+    /// Whether a SELECT of several steps is under way in this stream.
+    pub(crate) fn has_scan_of(&self, stream: u64) -> bool {
+        self.scans
+            .as_ref()
+            .is_some_and(|own| own.has_stream(stream))
     }
 
     /// Whether requests are held.

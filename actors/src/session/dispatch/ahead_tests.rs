@@ -12,11 +12,13 @@ use vestibule_wire::keys;
 use super::tests::{SilentTx, large_catalog, written};
 use super::*;
 use crate::config::TimeLimits;
+use crate::connection::inbox::looks;
 use crate::connection::output::Flushed;
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::TimeoutKind;
 use crate::limits::{
-    OUTPUT_PAUSE, SCAN_WAITERS_MAX, SCANS_MAX, SESSION_TURN_TIME_MAX, SESSION_TURN_WORK_PER_LOOK,
+    CONNECTION_REQUESTS_MAX, OUTPUT_PAUSE, SCAN_WAITERS_MAX, SCANS_MAX, SESSION_TURN_TIME_MAX,
+    SESSION_TURN_WORK_PER_LOOK,
 };
 use crate::resources::outgoing::Back;
 use crate::session::io::{take_bytes, take_inbox};
@@ -318,4 +320,94 @@ fn who_has_closed_its_half_is_not_given_up_while_a_request_of_it_passes_a_select
             assert_eq!(look(dispatcher, read + limits.half_closed), given_up);
         });
     }
+}
+
+/// Has all be taken and answered; how often a frame that was kept was looked at meanwhile.
+fn looks_at(requests: &[RequestBuilder]) -> usize {
+    let before = looks();
+    let (_, answered) = order(requests);
+    assert_eq!(answered.len(), requests.len());
+    looks() - before
+}
+
+#[test]
+fn who_waits_for_selects_of_many_steps_is_not_looked_at_again_for_each_of_them() {
+    const SELECTS: u64 = 200;
+    for streams in [1, 2, 5] {
+        let requests: Vec<_> = (0..SELECTS)
+            .map(|sync| read_spaces(sync, 1 + sync % streams, 1500))
+            .collect();
+        let looks = looks_at(&requests);
+        // A few times each; all of them for each would be 20,000.
+        assert!(looks <= 8 * SELECTS as usize, "{streams}: {looks}");
+    }
+}
+
+#[test]
+fn what_is_looked_at_again_takes_no_longer_than_a_turn() {
+    const WAITING: u64 = 1000;
+    written(|dispatcher| {
+        // The second ends first, and one of its stream stands behind many of the other one.
+        let mut requests = vec![many(1, 7), read_spaces(2, 8, 1500)];
+        requests.extend((3..3 + WAITING).map(|sync| few(sync, 7)));
+        requests.push(few(WAITING + 3, 8));
+        let requests: Vec<_> = requests.iter().map(RequestBuilder::bytes).collect();
+        assert_eq!(passing(dispatcher, &requests), []);
+        while dispatcher.session.scans().count() > 1 {
+            dispatcher.worker.turns.begin();
+            dispatcher.resume_scan();
+        }
+        assert_eq!(answered(dispatcher), [2]);
+        let began = dispatcher.now.checked_sub(SESSION_TURN_TIME_MAX);
+        let began = began.expect("the clock runs for longer than a turn");
+        let most = SESSION_TURN_WORK_PER_LOOK as usize + 1;
+        let mut turns = 0;
+        while answered(dispatcher).is_empty() {
+            let before = looks();
+            dispatcher.worker.turns.begin();
+            dispatcher.worker.turns.note(began);
+            take_inbox(dispatcher);
+            assert!(looks() - before <= most, "{}", looks() - before);
+            turns += 1;
+        }
+        assert_eq!(
+            turns,
+            WAITING as usize / (most - 1) + 1,
+            "each goes on where the last one ended"
+        );
+    });
+}
+
+#[test]
+fn who_found_no_credit_passes_a_select_as_soon_as_there_is_one() {
+    written(|dispatcher| {
+        begin_scan(dispatcher);
+        let back = Back::Tx(SilentTx::handle_of_new());
+        dispatcher.worker.outgoing.attach(back);
+        let write = |sync, stream| RequestBuilder::replace(sync, sync).stream(stream).bytes();
+        let sent = |dispatcher: &mut Dispatcher<'_>| {
+            let entries = &dispatcher.worker.outgoing.batch().entries;
+            entries.iter().map(|own| own.sync).collect::<Vec<_>>()
+        };
+        dispatcher.worker.turns.begin();
+        // As many as may be on their way, one more, and one behind that.
+        let most = CONNECTION_REQUESTS_MAX as u64;
+        let last = most + 2;
+        let requests = (2..=last + 1).flat_map(|sync| write(sync, 8));
+        take_bytes(dispatcher, &requests.collect::<Vec<_>>());
+        while sent(dispatcher).len() < most as usize {
+            dispatcher.worker.turns.begin();
+            take_inbox(dispatcher);
+        }
+        dispatcher.worker.turns.begin();
+        take_inbox(dispatcher);
+        let first = dispatcher.worker.outgoing.batch().entries[0].id;
+        dispatcher.worker.in_flight.finish(first, |request| {
+            assert!(dispatcher.session.on_reply(request), "it lets it go on");
+        });
+        dispatcher.worker.turns.begin();
+        take_inbox(dispatcher);
+        assert!(dispatcher.session.has_scans());
+        assert_eq!(sent(dispatcher).last(), Some(&last));
+    });
 }

@@ -123,7 +123,6 @@ impl Dispatcher<'_> {
                     reply,
                     since: self.arrived,
                     is_timed: self.worker.turns.is_timed(),
-                    waiting: None,
                 }));
                 self.worker.turns.end();
             }
