@@ -196,3 +196,40 @@ fn who_holds_half_requests_beyond_the_bound_gives_way_to_others() {
     assert_eq!(operator.ask(&RequestBuilder::select(1, 7)).code, 0);
     drop(held);
 }
+
+/// Who gives memory back tells nobody, and here nobody gives any back: threads look now and then.
+#[test]
+fn replies_that_wait_for_memory_are_made_though_nobody_tells_that_there_is_some() {
+    let harness = start(1 << 30);
+    let mut operator = harness.connect();
+    assert_eq!(operator.ask(&large(5, 3 * MIB)).code, 0);
+    let set_max = |max| {
+        let settings = harness.handle().settings();
+        let limits = settings.connection_limits;
+        let settings = settings.connection_limits(limits.memory_max(max));
+        harness
+            .handle()
+            .reconfigure(settings)
+            .expect("the bound may be so");
+    };
+    let unread: Vec<_> = (0..3).map(|_| harness.connect()).collect();
+    for peer in &unread {
+        // More than the sockets take.
+        for sync in 0..8 {
+            peer.clone_for_writing()
+                .send(&RequestBuilder::select(sync, 5));
+        }
+    }
+    let is_held = || harness.handle().metrics().connections_memory.used_bytes > 3 * MIB;
+    harness.wait_until("replies wait", is_held);
+    set_max(MIB);
+    let mut waiting: Vec<_> = (0..3).map(|_| harness.connect()).collect();
+    for peer in &mut waiting {
+        peer.send(&RequestBuilder::select(1, 5));
+    }
+    for peer in &mut waiting {
+        let reply = peer.receive();
+        assert_eq!((reply.sync, reply.code), (1, 0));
+        assert!(reply.body.len() > 3 * MIB);
+    }
+}

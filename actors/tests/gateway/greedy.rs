@@ -128,3 +128,44 @@ fn calls_that_sleep_keep_neither_another_connection_nor_another_user_from_callin
     pass(&mut alice, &upstream, &eval(1, "return 1"));
     assert!(upstream.try_asked().is_none());
 }
+
+/// Nobody gives anything back, and the client does not read: there is memory again because the
+/// bound is another one.
+#[test]
+fn a_request_that_waits_for_memory_in_a_link_goes_on_though_nobody_reads() {
+    const REPLY: usize = 64 << 10;
+    let upstream = FakeUpstream::start();
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let (mut slow, mut other) = (server.connect(), server.connect());
+    let mut sync = 0;
+    // Until the kernel takes no more.
+    while used(&server) < REPLY {
+        slow.send(&RequestBuilder::select(sync, 1));
+        upstream.asked().reply(&large(REPLY));
+        pass(&mut other, &upstream, &eval(1, "return 1"));
+        sync += 1;
+    }
+    let calls = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_CONNECTIONS_RESERVE;
+    let calls = calls - UPSTREAM_CALLS_USERS_RESERVE;
+    (0..=calls).for_each(|_| slow.send(&eval(sync, "sleep()")));
+    let sleeping: Vec<_> = (0..calls).map(|_| upstream.asked()).collect();
+    let set_max = |max| {
+        let settings = server.handle().settings();
+        let limits = settings.connection_limits;
+        let settings = settings.connection_limits(limits.memory_max(max));
+        server
+            .handle()
+            .reconfigure(settings)
+            .expect("the bound may be so");
+    };
+    let before = server.handle().settings().connection_limits.memory_max;
+    set_max(used(&server));
+    // The last one does not wait for the others any more.
+    sleeping.iter().for_each(|own| own.reply(DONE));
+    for _ in 0..3 {
+        pass(&mut other, &upstream, &eval(1, "return 1"));
+    }
+    assert!(upstream.try_asked().is_none(), "it has much to read");
+    set_max(before);
+    upstream.asked().reply(DONE);
+}
