@@ -118,6 +118,17 @@ impl SessionCaller {
         }
     }
 
+    /// Something is set for it over this link. One that it has by now as another user may have been
+    /// opened before that was sent, and lacks it: the next request opens another one.
+    fn leave_unset(&self, cell: &LinkCell) {
+        let is_other = |own: &&Rc<LinkCell>| {
+            own.client.pinned.is_some() && own.client.user != cell.client.user
+        };
+        if let Some(link) = self.link.as_ref().filter(is_other) {
+            link.retire();
+        }
+    }
+
     /// Shares links again, if it has one of its own for nothing: it has set nothing, nothing that
     /// sets something is under way, and the link that it had, if it had one, is over.
     pub(super) fn unpin_unused(&mut self, claims: &Claims) {
@@ -172,8 +183,8 @@ impl Hub {
         }
     }
 
-    /// An upstream has answered what was to set something.
-    pub(super) fn end_settings(&mut self, told: Vec<ToldSetting>) {
+    /// An upstream has answered over this link what was to set something.
+    fn end_settings(&mut self, cell: &LinkCell, told: Vec<ToldSetting>) {
         for ToldSetting {
             id,
             key,
@@ -182,6 +193,9 @@ impl Hub {
         {
             if let Some(caller) = self.callers.of(session_of(key)) {
                 caller.settings.end(id, is_accepted);
+                if is_accepted {
+                    caller.leave_unset(cell);
+                }
             }
         }
     }
@@ -219,7 +233,7 @@ impl Links {
     pub(super) fn note_settings(&self, cell: &LinkCell) {
         let told = cell.told_settings.take();
         if !told.is_empty() {
-            self.state.borrow_mut().end_settings(told);
+            self.state.borrow_mut().end_settings(cell, told);
         }
     }
 

@@ -220,7 +220,7 @@ fn nothing_is_done_of_transactions_whose_begin_is_killed_where_sessions_hold_it(
 }
 
 /// Other worlds that have failed once, and why: faults of the gateway, and of the model of it.
-const FAILED_ONCE: [(u64, &str); 5] = [
+const FAILED_ONCE: [(u64, &str); 6] = [
     (
         3_384_119_839_845_283_406,
         "a client logged in while its BEGIN waited in a link, and the statements were done alone",
@@ -238,6 +238,10 @@ const FAILED_ONCE: [(u64, &str); 5] = [
         "what a client had set was refused on its new link, and its requests went on without it",
     ),
     (13_213_180_019_757_398_696, "the same"),
+    (
+        9_308_937_187_204_955_388,
+        "what was held, and set behind a login, was not set on the link of the next user",
+    ),
 ];
 
 #[test]
