@@ -502,7 +502,8 @@ const TABLES = [
     id: "links", title: "Links", full: true, sort: [4, -1], about: "Connections to upstreams, of one user each. The busiest first.",
     isAbsent: (all) => !all.status.metrics.gateway, rows: (all) => all.links,
     count: (all) => all.status.metrics.gateway.upstreams.reduce((sum, own) => sum + own.links, 0), columns: [
-      text("upstream", "Upstream"), text("user", "User"), number("thread", "Thread"), text("state", "State"), number("in_flight", "In flight"),
+      text("upstream", "Upstream"), text("user", "User"), number("thread", "Thread"),
+      { label: "State", text: (own) => own.state + (own.is_bulk ? ", for bulk" : ""), value: (own) => own.state }, number("in_flight", "In flight"),
       number("queued", "Queued"), number("transactions", "Transactions"), number("unsent_bytes", "Not taken", bytes), number("age", "Age", seconds),
     ],
   },

@@ -33,6 +33,12 @@ shown! {
     "upstream_links_pinned_reserve": PINNED_LINKS_RESERVE = 16;
     /// A user, or an address, may use that reserve while it has fewer.
     "upstream_links_pinned_few": PINNED_LINKS_FEW = 4;
+    /// With this number of links of one session thread to an upstream, none is opened there for
+    /// bulk: what is left is for users who have none.
+    "upstream_links_before_bulk_max": LINKS_BEFORE_BULK_MAX = 32;
+    /// Bytes of a request, or of a reply, from which on its client goes over the link for bulk, if
+    /// nothing of it is under way: smaller ones are over before others notice.
+    "upstream_bulk_min_bytes": BULK_BYTES_MIN = 256 << 10;
     /// Bytes of the requests by which one client has set something in its session upstream, as they
     /// are kept so that another session is made the same.
     "session_settings_max_bytes": SESSION_SETTINGS_BYTES_MAX = 16 << 10;
@@ -154,6 +160,11 @@ pub(crate) const UPSTREAM_REPLY_LARGE: usize = 64 << 10;
 /// After how long a link that nobody uses is closed.
 pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(60);
 
+/// For how long a client goes over the link for bulk after its last large request or reply, unless
+/// configured otherwise: who asks for much again and again, with pauses, does not stand before
+/// others each time.
+pub const BULK_FOR_DEFAULT: Duration = Duration::from_secs(10);
+
 /// Of these, those of one connection that has links of its own: the one in use, and one that comes
 /// to its end, since its client has logged in as another user or reads other values by now.
 pub(crate) const LINKS_PER_PINNED_MAX: usize = 2;
@@ -196,6 +207,10 @@ pub(crate) const UPSTREAM_USER_LOOKUPS_PER_SECOND: u32 = 10;
 pub(crate) const KEYS_LOOK_PERIOD: Duration = Duration::from_millis(5);
 
 const _: () = assert!(SHARED_LINKS_RESERVE + PINNED_LINKS_RESERVE <= LINKS_PER_UPSTREAM_MAX / 2);
+const _: () = assert!(LINKS_BEFORE_BULK_MAX <= LINKS_PER_UPSTREAM_MAX - SHARED_LINKS_RESERVE);
+// Such a reply does not come whole with one read, whatever that has found half of.
+const _: () = assert!(BULK_BYTES_MIN >= UPSTREAM_REPLY_LARGE + 2 * super::READ_SIZE);
+const _: () = assert!(BULK_FOR_DEFAULT.as_secs() < LINK_IDLE_MAX.as_secs());
 const _: () = assert!(UPSTREAM_KEYS_OF_USER_MAX < UPSTREAM_KEYS_MAX);
 const _: () = assert!(UPSTREAM_KEYS_MAX <= super::EVENTS_MAX);
 const _: () = assert!(SCOUT_UNACKNOWLEDGED_MAX.as_secs() < LINK_UNACKNOWLEDGED_MAX.as_secs());

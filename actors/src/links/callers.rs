@@ -16,7 +16,9 @@ use crate::engine::catalog::User;
 use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
 use crate::monitoring::PinReason;
-use crate::upstream::{ClientStream, Clients, LinkClient, LinkMode, LostStream, SessionSettings};
+use crate::upstream::{
+    BulkUse, ClientStream, Clients, LinkClient, LinkMode, LostStream, SessionSettings,
+};
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
 pub(super) struct SessionCaller {
@@ -34,6 +36,10 @@ pub(super) struct SessionCaller {
     pub(super) link: Option<Rc<LinkCell>>,
     /// The link is for whom this was, and not for whom it is: the next request opens another one.
     pub(super) is_outdated: bool,
+    /// Whether it goes over the link for bulk.
+    pub(super) is_bulk: bool,
+    /// What it has sent, and was sent: something large for as long as it goes over that.
+    pub(super) bulk: BulkUse,
     /// The link before that: what is open there may come to its end.
     pub(super) leaving: Option<Rc<LinkCell>>,
     /// When that was looked at for what waits there, by what had come to its end there.
@@ -99,6 +105,8 @@ impl SessionCaller {
             settings: SessionSettings::default(),
             link: None,
             is_outdated: false,
+            is_bulk: false,
+            bulk: BulkUse::default(),
             leaving: None,
             looked: None,
             behind: Vec::new(),
@@ -160,7 +168,7 @@ impl SessionCaller {
         Some(Err(Error::new(ErrorCode::ILLEGAL_PARAMS, text)))
     }
 
-    /// Whether a link is for whom it is now.
+    /// Whether a link is for whom it is now, be it for bulk or not.
     pub(super) fn is_client(&self, own: &LinkClient) -> bool {
         let pinned = self.is_pinned().then_some(self.connection);
         (&own.user, own.format, own.pinned) == (&self.user.name, self.format, pinned)
@@ -172,6 +180,7 @@ impl SessionCaller {
             user: self.user.name.clone(),
             format: self.format,
             pinned: self.is_pinned().then_some(self.connection),
+            is_bulk: self.is_bulk && !self.is_pinned(),
         }
     }
 
@@ -282,6 +291,7 @@ impl SessionCallers {
             }
             own.link = before.link.take();
             own.is_outdated = before.is_outdated;
+            (own.is_bulk, own.bulk) = (before.is_bulk, before.bulk);
             own.leaving = before.leaving.take();
             own.looked = before.looked;
             own.behind = std::mem::take(&mut before.behind);

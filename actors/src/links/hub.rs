@@ -60,6 +60,8 @@ pub(super) struct Hub {
     pub(super) pauses: Vec<Pause>,
     /// The same of those to replicas.
     pub(super) read_pauses: Vec<Pause>,
+    /// The same of those for bulk: where these do not come about, the others may.
+    pub(super) bulk_pauses: Vec<Pause>,
     pub(super) dirty: Vec<Rc<LinkCell>>,
     /// By upstream, all that there are, with those that are only coming to their ends: such as one
     /// that says nothing keeps for long.
@@ -424,6 +426,7 @@ impl Hub {
             statements: Rc::new(ClientStatements::new(memory)),
             pauses: vec![Pause::default(); upstreams],
             read_pauses: vec![Pause::default(); upstreams],
+            bulk_pauses: vec![Pause::default(); upstreams],
             dirty: Vec::new(),
             open: vec![Vec::new(); upstreams],
             counters,
@@ -477,6 +480,7 @@ impl Hub {
     pub(super) fn pause_of(&mut self, cell: &LinkCell) -> &mut Pause {
         let pauses = match cell.reads {
             ReadRole::Replica => &mut self.read_pauses,
+            _ if cell.client.is_bulk => &mut self.bulk_pauses,
             ReadRole::Writer | ReadRole::None => &mut self.pauses,
         };
         &mut pauses[cell.incarnation.upstream]

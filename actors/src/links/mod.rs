@@ -19,6 +19,7 @@
 //! | `again` | what is sent again, or later than it came |
 //! | `reads` | SELECTs that replicas answer |
 //! | `settling` | what goes of it, as soon as it may |
+//! | `bulk` | who goes over the second link of a user, and when |
 //! | `moving` | how a client goes from one link to another |
 //! | `refusals` | what requests are told that go over no link |
 //! | `drain` | what becomes of them when their upstream is drained |
@@ -32,6 +33,7 @@
 //! | `deliveries` | replies on their way to the worker |
 
 mod again;
+mod bulk;
 #[cfg(test)]
 mod by_hand;
 mod callers;

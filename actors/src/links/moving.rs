@@ -18,7 +18,7 @@ use super::hub::{Hub, Links};
 use crate::cells::claims::Claims;
 use crate::messages::tx::AbortedTransaction;
 use crate::upstream::{
-    ClientStream, Destination, ForwardBody, KeptRequest, StreamsKept, StreamsLeft,
+    BulkUse, ClientStream, Destination, ForwardBody, KeptRequest, StreamsKept, StreamsLeft,
 };
 
 impl Links {
@@ -142,6 +142,11 @@ impl SessionCaller {
         aborted: &mut Vec<AbortedTransaction>,
     ) -> Vec<KeptRequest> {
         self.is_outdated = false;
+        self.is_bulk = link.client.is_bulk;
+        if link.client.pinned.is_some() {
+            // Nobody else waits behind it any more.
+            self.bulk = BulkUse::Small;
+        }
         if self.link.as_ref().is_some_and(|own| Rc::ptr_eq(own, link)) {
             return self.take_from_leaving(links, link);
         }

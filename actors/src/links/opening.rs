@@ -11,14 +11,50 @@ use super::pause::TurnTime;
 use super::refusals::NoLink;
 use super::task::live;
 use crate::engine::catalog::GUEST;
-use crate::limits::{LINKS_PER_PINNED_MAX, LINKS_PER_UPSTREAM_MAX};
+use crate::limits::{LINKS_BEFORE_BULK_MAX, LINKS_PER_PINNED_MAX, LINKS_PER_UPSTREAM_MAX};
 use crate::resources::WorkerCell;
 use crate::upstream::{Incarnation, LinkClient, LinkUser, ReadRole, UpstreamLink, UserCredits};
 
 impl Links {
-    /// The link of a user, for a request of this session.
+    /// The link of a user, for a request of this session. Where the one for bulk is not there, it
+    /// is the other one.
     #[cold]
     pub(super) fn find_link(
+        &self,
+        hub: &mut Hub,
+        client: &LinkClient,
+        session: u32,
+        target: Incarnation,
+        turn: (&Rc<WorkerCell>, &TurnTime),
+    ) -> Result<Rc<LinkCell>, NoLink> {
+        if !client.is_bulk {
+            return self.find_link_of(hub, client, session, target, turn);
+        }
+        match self.find_ready(hub, client, session, target, turn) {
+            Some(link) => Ok(link),
+            None => {
+                let mut client = client.clone();
+                client.is_bulk = false;
+                self.find_link_of(hub, &client, session, target, turn)
+            }
+        }
+    }
+
+    /// The link for this client if it is ready to be used; if not, it is for later ones.
+    pub(super) fn find_ready(
+        &self,
+        hub: &mut Hub,
+        client: &LinkClient,
+        session: u32,
+        target: Incarnation,
+        turn: (&Rc<WorkerCell>, &TurnTime),
+    ) -> Option<Rc<LinkCell>> {
+        let found = self.find_link_of(hub, client, session, target, turn);
+        found.ok().filter(|own| own.link.borrow().is_ready())
+    }
+
+    /// The link for this client, opened if need be.
+    fn find_link_of(
         &self,
         hub: &mut Hub,
         client: &LinkClient,
@@ -38,10 +74,13 @@ impl Links {
             return Err(NoLink::Forgotten(client.user.clone()));
         }
         let now = time.now();
-        let pause = &hub.pauses[target.upstream];
-        let may_be_had = pause.is_over(target.number, now)
+        let pauses = match client.is_bulk {
+            true => &hub.bulk_pauses,
+            false => &hub.pauses,
+        };
+        let may_be_had = pauses[target.upstream].is_over(target.number, now)
             && hub.has_share(target.upstream, client, session)
-            && hub.make_room(target.upstream);
+            && hub.make_room_for(target.upstream, client);
         if !may_be_had {
             return Err(NoLink::Paused);
         }
@@ -82,7 +121,12 @@ impl Links {
         };
         let credits = hub.credits_of(target.upstream, user);
         let link = UpstreamLink::new(link_user.clone(), credits, hub.clients.clone(), now);
-        let link = link.with_reads(reads);
+        // Who reads from a replica, or has the link alone, keeps nobody from another one.
+        let bulk_bytes_min = match reads == ReadRole::Replica || client.pinned.is_some() {
+            true => usize::MAX,
+            false => self.gateway.bulk.bytes_min,
+        };
+        let link = link.with_reads(reads).with_bulk(bulk_bytes_min);
         let link = link.with_statements(hub.statements.clone());
         let cell = Rc::new(LinkCell::new(target, link_user, client.clone(), link, now));
         let reconnects = self.gateway.reconnects(target.upstream);
@@ -126,6 +170,15 @@ impl Hub {
         let outdated = its.filter(|own| now.as_ref() != Some(&own.client));
         outdated.for_each(|own| own.retire());
         false
+    }
+
+    /// Whether there may be one more link to an upstream, for this client. What is only for bulk
+    /// takes no place that others may need.
+    fn make_room_for(&mut self, upstream: usize, client: &LinkClient) -> bool {
+        match client.is_bulk {
+            true => self.open[upstream].len() < LINKS_BEFORE_BULK_MAX,
+            false => self.make_room(upstream),
+        }
     }
 
     /// Whether there may be one more link to an upstream; the one that was used longest ago is

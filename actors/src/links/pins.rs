@@ -67,6 +67,7 @@ impl Taking<'_> {
         };
         let client = LinkClient {
             pinned: Some(caller.connection()),
+            is_bulk: false,
             ..caller.client()
         };
         caller.is_pinned() || self.hub.has_place(target.upstream, &client, entry.session)
@@ -177,8 +178,10 @@ impl Hub {
             caller.unpin_unused(claims);
             let client = caller.client();
             own.client.pinned = client.pinned;
+            own.client.is_bulk = false;
             if own.client.user == client.user {
                 own.client.format = client.format;
+                own.client.is_bulk = client.is_bulk;
             }
         }
     }

@@ -39,7 +39,9 @@ impl Links {
         (session, read): (u32, ReplicaRead),
     ) -> Option<(Rc<LinkCell>, u64)> {
         let caller = hub.callers.get(session)?;
-        let (client, key) = (caller.client(), caller.key(session, 0));
+        let (mut client, key) = (caller.client(), caller.key(session, 0));
+        // There is one for each user: what is sent to replicas waits for nothing.
+        client.is_bulk = false;
         if client.pinned.is_some() {
             // Its session upstream is its own.
             return None;

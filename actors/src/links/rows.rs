@@ -21,6 +21,7 @@ impl Links {
                 user: cell.user.name.to_string(),
                 features: cell.user.format.codes().collect(),
                 thread,
+                is_bulk: cell.client.is_bulk,
                 state: match link.is_logged_in() {
                     _ if cell.is_retired.get() => LinkState::Ending,
                     true => LinkState::Ready,

@@ -32,12 +32,12 @@ use crate::upstream::{
 
 /// A batch as it is taken.
 pub(super) struct Taking<'a> {
-    links: &'a Links,
+    pub(super) links: &'a Links,
     pub(super) hub: &'a mut Hub,
     pub(super) worker: &'a Rc<WorkerCell>,
     pub(super) claims: &'a Claims,
     pub(super) destination: Destination,
-    time: &'a TurnTime,
+    pub(super) time: &'a TurnTime,
     pub(super) refused: Vec<(RequestId, NoLink)>,
     /// The entry at hand sets something.
     pub(super) is_setting: bool,
@@ -141,7 +141,13 @@ impl Taking<'_> {
                 batch.caller_updates.pop_front();
             }
             let large = large.next_if(|own| own.index == index);
-            self.take_entry(entry, body_of(&batch.bytes, entry, large));
+            let body = body_of(&batch.bytes, entry, large);
+            if let ForwardBody::Own(own) = &body
+                && own.len() >= self.links.gateway.bulk.bytes_min
+            {
+                self.note_large_request(entry.session);
+            }
+            self.take_entry(entry, body);
         }
         for update in batch.caller_updates.drain(..) {
             self.set_caller(&update);
@@ -269,7 +275,9 @@ impl Taking<'_> {
             Destination::To(own.incarnation) == self.destination && !own.is_retired.get()
         };
         match caller.link.as_ref().filter(is_good) {
-            Some(link) if caller.leaving.is_none() && !caller.is_outdated => {
+            Some(link)
+                if caller.leaving.is_none() && !caller.is_outdated && caller.bulk.is_small() =>
+            {
                 Ok((link.clone(), key))
             }
             _ => self.other_link_of(key).map(|link| (link, key)),
@@ -298,6 +306,9 @@ impl Taking<'_> {
             // It is not to be ahead of that.
             return Err(NoLink::Paused);
         }
+        self.go_by_size(session, target);
+        let caller = self.hub.callers.get(session);
+        let client = caller.ok_or(NoLink::NoUpstream)?.client();
         let turn = (self.worker, self.time);
         let link = links.find_link(self.hub, &client, session, target, turn)?;
         let aborted = &mut self.told.aborted;

@@ -57,6 +57,8 @@ pub struct UpstreamInfo {
     pub sent: u64,
     /// Of those that were sent, SELECTs that it was sent as a replica.
     pub replica_reads: u64,
+    /// How often a client came to go over a link for bulk, because of large requests or replies.
+    pub bulk_moves: u64,
     /// Requests since the start that had been sent there, and were to be sent once more.
     pub retried: u64,
     /// Requests since the start of which nobody knows what became of them, for their link has
@@ -163,6 +165,7 @@ impl UpstreamInfo {
                 links_opened: sight.sum(|own| &own.opened),
                 sent: sight.sum(|own| &own.sent),
                 replica_reads: sight.sum(|own| &own.replica_reads),
+                bulk_moves: sight.sum(|own| &own.bulk_moves),
                 retried: sight.sum(|own| &own.retried),
                 unknown: sight.sum(|own: &LinkCounters| &own.unknown),
                 failovers: sight.failovers.load(Ordering::Relaxed),
@@ -243,6 +246,9 @@ pub struct LinkInfo {
     pub features: Vec<u64>,
     /// The session thread that it is of.
     pub thread: usize,
+    /// Whether it is for clients with large requests or replies, so that the others of their user
+    /// do not wait behind these.
+    pub is_bulk: bool,
     /// How far it has come.
     pub state: LinkState,
     /// Requests that were sent and are not answered.

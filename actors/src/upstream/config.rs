@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::user_source::UpstreamUsers;
 use crate::endpoints::{ListenAddress, is_unix_address};
 use crate::limits::{
-    CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
-    UPSTREAMS_MAX,
+    BULK_FOR_DEFAULT, CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT,
+    SILENT_AFTER_DEFAULT, UPSTREAMS_MAX,
 };
 use crate::settable::settable;
 
@@ -224,6 +224,10 @@ settable! {
         /// How old a change may be that a SELECT does not see, because a replica answers it. Zero:
         /// no replica answers any.
         pub staleness_max: Duration,
+        /// For how long a client goes over a second connection of its user after a request or a
+        /// reply of [`BULK_BYTES_MIN`](crate::limits::BULK_BYTES_MIN) and more, so that others do
+        /// not wait behind the next one. Zero: there is no second one.
+        pub bulk_for: Duration,
         /// Procedures that may be called twice: a CALL of one of these is sent again when nobody
         /// knows whether it has happened.
         pub retry_calls: HashSet<String>,
@@ -243,6 +247,7 @@ impl Default for Upstreams {
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
             failover_hold: FAILOVER_HOLD_DEFAULT,
             staleness_max: Duration::ZERO,
+            bulk_for: BULK_FOR_DEFAULT,
             retry_calls: HashSet::new(),
         }
     }

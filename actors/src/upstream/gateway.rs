@@ -10,6 +10,7 @@ use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
 use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::bulk::BulkRule;
 use super::catalog::KeptCatalog;
 use super::config::{GatewayAccount, Upstream, Upstreams};
 use super::reads::{ReadCell, ReadSet};
@@ -58,6 +59,8 @@ pub(crate) struct UserQuestion {
 /// What all threads of a gateway share.
 pub(crate) struct GatewayCell {
     pub(crate) config: Upstreams,
+    /// What counts as bulk.
+    pub(crate) bulk: BulkRule,
     /// How those of the network are connected to, if that is by TLS.
     pub(crate) tls: Option<UpstreamTls>,
     /// Where requests go: the number of the upstream, counted from 1, and that of its run; 0 for
@@ -153,6 +156,7 @@ impl GatewayCell {
             reconnects: config.upstreams.iter().map(|_| AtomicU64::new(0)).collect(),
             sight: GatewaySight::new(config.upstreams.len(), threads, now),
             users: Mutex::new(users_of(&config.users, config.account.as_ref(), now)),
+            bulk: BulkRule::of(config.bulk_for),
             config,
             tls: None,
             destination: AtomicU64::new(Destination::Nowhere.word()),

@@ -85,6 +85,10 @@ pub(crate) struct UpstreamLink<L> {
     refused: Vec<RefusedRequest>,
     pub(super) statements: LinkStatements,
     reads: ReadRole,
+    /// Bytes of a reply from which on it is large.
+    bulk_bytes_min: usize,
+    /// Who was told something large since that was asked.
+    large: Vec<ClientStream>,
     /// What a replica does not answer: it goes to the one that takes changes.
     returned: Vec<KeptRequest>,
     /// The upstream's number of its catalog, as its last reply told it; 0 before.
@@ -115,6 +119,8 @@ impl<L> UpstreamLink<L> {
             refused: Vec::new(),
             statements: LinkStatements::default(),
             reads: ReadRole::None,
+            bulk_bytes_min: usize::MAX,
+            large: Vec::new(),
             returned: Vec::new(),
             schema_version: 0,
             idle_since: now,
@@ -124,6 +130,14 @@ impl<L> UpstreamLink<L> {
     /// The same, with this part in reads of replicas.
     pub(crate) fn with_reads(self, reads: ReadRole) -> Self {
         Self { reads, ..self }
+    }
+
+    /// The same, which tells of replies of this size and more.
+    pub(crate) fn with_bulk(self, bulk_bytes_min: usize) -> Self {
+        Self {
+            bulk_bytes_min,
+            ..self
+        }
     }
 
     /// Which link of its worker it is.
@@ -291,6 +305,12 @@ impl<L> UpstreamLink<L> {
         std::mem::take(&mut self.refused)
     }
 
+    /// Takes out whose large replies have begun, or were whole.
+    #[inline]
+    pub(crate) fn take_large(&mut self) -> Vec<ClientStream> {
+        std::mem::take(&mut self.large)
+    }
+
     /// Takes out what its replica does not answer.
     #[inline]
     pub(crate) fn take_returned(&mut self) -> Vec<KeptRequest> {
@@ -393,6 +413,8 @@ impl<L> UpstreamLink<L> {
             statements: &mut self.statements,
             refusal: None,
             reads: self.reads,
+            bulk_bytes_min: self.bulk_bytes_min,
+            large: &mut self.large,
             returned: &mut self.returned,
             now,
             sink,

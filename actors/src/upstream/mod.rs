@@ -29,6 +29,7 @@
 //! | `failover` | how long they are held while upstreams change places |
 //! | `pace` | how often they are asked how they are, and how soon they are tried again |
 //! | `again` | what may be sent twice |
+//! | `bulk` | who goes over a second link, so that others do not wait behind what is large |
 //! | `link` | one connection of a worker, for one user |
 //! | `leaving` | what may be open in one, and how it is ended that a client leaves open |
 //! | `link_requests` | prepared statements over one, as its requests name them |
@@ -49,6 +50,7 @@
 //! | `incoming` | bytes of the socket, cut into frames |
 
 mod again;
+mod bulk;
 mod catalog;
 mod choose;
 mod clients;
@@ -88,6 +90,9 @@ mod waiting;
 mod watched;
 
 pub(crate) use again::Repeat;
+#[cfg(test)]
+pub(crate) use bulk::BulkRule;
+pub(crate) use bulk::BulkUse;
 pub(crate) use catalog::{CatalogQuestion, is_of_catalog};
 pub(crate) use choose::count_writable;
 pub(crate) use clients::Clients;

@@ -33,6 +33,12 @@ impl<L> UpstreamLink<L> {
         is_kept || self.waiting.has_of(connection)
     }
 
+    /// Whether anything of a connection is under way here: a request, or a transaction that may be
+    /// open.
+    pub(crate) fn has_any_of(&self, connection: u64) -> bool {
+        self.keeps_any(connection, StreamsKept::UnderWay) || self.owed.count_of(connection) > 0
+    }
+
     /// Takes out what a connection has sent, is not sent from here, and is of no stream that stays:
     /// one that we roll back is such a stream.
     pub(crate) fn take_back_of(&mut self, connection: u64, which: StreamsKept) -> Vec<KeptRequest> {

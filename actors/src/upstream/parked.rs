@@ -22,6 +22,8 @@ pub(crate) struct LinkClient {
     /// The connection that it is for alone, by its number that is never used again; `None` if it is
     /// for all of that user.
     pub(crate) pinned: Option<u64>,
+    /// Whether it is the second one of that user, for bulk.
+    pub(crate) is_bulk: bool,
 }
 
 /// One of them, and as whom it is asked.
@@ -212,6 +214,7 @@ mod tests {
                 pinned: None,
                 user: "guest".into(),
                 format: Features::NONE,
+                is_bulk: false,
             },
             since: Instant::now(),
         }

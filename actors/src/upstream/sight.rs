@@ -127,6 +127,8 @@ pub(crate) struct LinkCounters {
     pub(crate) sent: OwnCounter,
     /// Of these, SELECTs that it has as a replica.
     pub(crate) replica_reads: OwnCounter,
+    /// How often a client came to go over a link for bulk.
+    pub(crate) bulk_moves: OwnCounter,
     /// Requests that had been sent there and were to be sent once more.
     pub(crate) retried: OwnCounter,
     /// Requests of which nobody knows what became of them, for their link has ended.

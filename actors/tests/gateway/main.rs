@@ -1,6 +1,7 @@
 //! A gateway before upstreams that do as the tests say.
 
 mod bodies;
+mod bulk;
 mod catalog;
 mod demote;
 mod drain;

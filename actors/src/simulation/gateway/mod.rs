@@ -18,6 +18,7 @@
 //!
 //! In some worlds clients log in, and change their passwords; in some each has connections upstream
 //! of its own, and in some they set something, which gives them one, and new ones are asked for.
+//! In some, who asks for much goes over a second one of all for a while.
 //! Clients kill each other's requests, send whole transactions without waiting, and ask
 //! for much and do not read it. The embedder drains upstreams and restores them.
 //!

@@ -25,6 +25,8 @@ pub(super) struct GatewayStats {
     pub(super) settings: BTreeMap<Told, usize>,
     /// How often new connections were asked for.
     pub(super) reconnects: usize,
+    /// How often clients came to go over the links for bulk.
+    pub(super) bulk_moves: u64,
     /// Worlds in which each client has connections upstream of its own.
     pub(super) pinned: usize,
     /// Connections that upstreams have lost at a COMMIT or ROLLBACK: before it, and behind it.
@@ -60,6 +62,7 @@ impl GatewayStats {
         add(&mut self.logins, &other.logins);
         add(&mut self.settings, &other.settings);
         self.reconnects += other.reconnects;
+        self.bulk_moves += other.bulk_moves;
         self.drains += other.drains;
         self.drained_transactions += other.drained_transactions;
         self.restores += other.restores;
@@ -105,6 +108,7 @@ impl GatewayStats {
             assert!(self.settings.contains_key(&told), "no setting: {told:?}");
         }
         assert!(self.reconnects > 0 && self.later_elections > 0);
+        assert!(self.bulk_moves > 0);
         assert!(self.rollbacks.contains_key(&Told::Done));
         assert!(self.drains > 0 && self.restores > 0 && self.drained_transactions > 0);
         assert!((1..self.worlds).contains(&self.pinned));

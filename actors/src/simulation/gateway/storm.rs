@@ -12,9 +12,11 @@ use crate::limits::TIMER_TICK;
 use crate::serving::{Role, UpstreamUse};
 use crate::simulation::asked::What;
 use crate::simulation::clock;
-use crate::simulation::engine::LARGE_REQUEST;
+use crate::simulation::engine::{LARGE_REPLY, LARGE_REQUEST};
+use crate::simulation::random::Random;
 use crate::testing::RequestBuilder;
 use crate::transitions::TransitionTarget;
+use crate::upstream::BulkRule;
 
 const CLIENTS_MAX: usize = 12;
 
@@ -31,24 +33,44 @@ pub(super) enum Mix {
     NewLinks,
     /// Upstreams elect the one that takes changes, and tell of it.
     Elections,
+    /// Clients that ask for much go over connections for bulk, and back.
+    Bulk,
+    /// The same, and new connections are asked for.
+    BulkAndNewLinks,
 }
 
 impl Mix {
     /// What happens in the world of a seed, if nothing else is said.
     pub(super) fn of(seed: u64) -> Self {
-        match seed % 4 {
-            0 => Self::NewLinks,
-            1 => Self::Elections,
+        match seed % 16 {
+            0 | 4 | 8 | 12 => Self::NewLinks,
+            1 | 5 | 9 | 13 => Self::Elections,
+            7 => Self::Bulk,
+            15 => Self::BulkAndNewLinks,
             _ => Self::Nothing,
+        }
+    }
+
+    /// What counts as bulk in it.
+    fn bulk(self, seed: u64) -> BulkRule {
+        match self {
+            Self::Nothing | Self::KilledBegins | Self::NewLinks | Self::Elections => {
+                BulkRule::of(Duration::ZERO)
+            }
+            Self::Bulk | Self::BulkAndNewLinks => BulkRule {
+                bytes_min: LARGE_REPLY,
+                // By a number of its own: others are what they are in worlds without.
+                lasts: Random::new(seed ^ 2).millis(20..600),
+            },
         }
     }
 }
 
 /// Runs a world of this seed to its end.
 pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
-    let mut world = GatewayWorld::new(seed, mix == Mix::Elections).await;
+    let mut world = GatewayWorld::new(seed, mix == Mix::Elections, mix.bulk(seed)).await;
     let now = clock::now();
-    let has_new_links = mix == Mix::NewLinks;
+    let has_new_links = matches!(mix, Mix::NewLinks | Mix::BulkAndNewLinks);
     world.fates.has_new_links = has_new_links;
     for upstream in &mut world.upstreams {
         upstream.is_orderly = has_new_links;
@@ -64,7 +86,7 @@ pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
             if mix == Mix::KilledBegins && world.has_streams && world.random.once_in(3) {
                 begin_or_kill(&mut world);
             } else if has_new_links && world.random.once_in(8) {
-                reconnect_or_set(&mut world);
+                reconnect_or_set(&mut world, mix);
             } else {
                 something_happens(&mut world).await;
             }
@@ -216,8 +238,8 @@ fn begin_or_kill(world: &mut GatewayWorld) {
 }
 
 /// New connections to an upstream are asked for, or a client sets something.
-fn reconnect_or_set(world: &mut GatewayWorld) {
-    if world.random.once_in(2) {
+fn reconnect_or_set(world: &mut GatewayWorld, mix: Mix) {
+    if world.random.once_in(2) || mix == Mix::BulkAndNewLinks {
         let upstream = world.random.index(world.upstreams.len());
         (world.fates.ledger).note(|| format!("asks for new connections to {upstream}"));
         world.gateway.reconnect(upstream);

@@ -25,7 +25,7 @@ use crate::simulation::runtime::{MARGIN, SimulatedRuntime, WORKERS, begin_time, 
 use crate::simulation::{clock, config};
 use crate::supervisor::Supervisor;
 use crate::transitions::TransitionTarget;
-use crate::upstream::{GatewayCell, LinkMode, Upstream, Upstreams};
+use crate::upstream::{BulkRule, GatewayCell, LinkMode, Upstream, Upstreams};
 
 /// At most so much time passes before upstreams act and are looked at again.
 pub(super) const SLICE: Duration = Duration::from_millis(2);
@@ -69,7 +69,7 @@ fn upstreams(random: &mut Random, accounts: &Accounts) -> Upstreams {
 
 impl GatewayWorld {
     /// On a System whose clock is paused.
-    pub(super) async fn new(seed: u64, has_elections: bool) -> Self {
+    pub(super) async fn new(seed: u64, has_elections: bool, bulk: BulkRule) -> Self {
         let mut random = Random::new(seed);
         // Who is wrong waits no longer than others.
         let logins = LoginLimits::default().delay_max(Duration::ZERO);
@@ -85,7 +85,8 @@ impl GatewayWorld {
         );
         network::begin(count, Random::new(seed ^ 1));
         let now = clock::now();
-        let gateway = GatewayCell::new(upstreams, WORKERS, SCHEMA_VERSION_MIN, now);
+        let mut gateway = GatewayCell::new(upstreams, WORKERS, SCHEMA_VERSION_MIN, now);
+        gateway.bulk = bulk;
         let gateway = Arc::new(gateway);
         let logins = UpstreamLogins::new(gateway.clone(), Clock::of(clock::now));
         let additions = Additions {
@@ -267,6 +268,9 @@ impl GatewayWorld {
     fn sum_up(mut self) -> GatewayStats {
         self.stats.worlds = 1;
         self.stats.pinned = usize::from(self.fates.is_pinned);
+        let upstreams = self.gateway.sight.upstreams().iter();
+        let bulk_moves = upstreams.map(|own| own.sum(|own| &own.bulk_moves));
+        self.stats.bulk_moves = bulk_moves.sum();
         self.stats.refused = self.fates.refused;
         self.stats.replies = self.fates.replies;
         self.stats.lost_at_ends = self.fates.lost_at_ends;

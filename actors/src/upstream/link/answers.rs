@@ -93,6 +93,8 @@ pub(super) struct Answers<'a, S> {
     pub(super) statements: &'a mut LinkStatements,
     pub(super) refusal: Option<Refusal>,
     pub(super) reads: ReadRole,
+    pub(super) bulk_bytes_min: usize,
+    pub(super) large: &'a mut Vec<ClientStream>,
     pub(super) returned: &'a mut Vec<KeptRequest>,
     pub(super) now: Instant,
     pub(super) sink: &'a mut S,
@@ -253,6 +255,9 @@ impl<S: Sink> Frames for Answers<'_, S> {
 
     fn begin(&mut self, head: &ReplyFrame<'_>, body: usize) -> Option<S::Large> {
         let mut to = self.owed.get(head.sync)?;
+        if body >= self.bulk_bytes_min {
+            self.large.push(to.key);
+        }
         if to.statement != StatementStep::Nothing && head.is_final() {
             let own = *to;
             if !self.on_statement(&own, head) {
@@ -280,6 +285,10 @@ impl<S: Sink> Frames for Answers<'_, S> {
         let Some(to) = self.owed.get(sync) else {
             return;
         };
+        if bytes >= self.bulk_bytes_min {
+            // It may have come for long.
+            self.large.push(to.key);
+        }
         match large {
             Some(large) => self.sink.end(to, large),
             None if is_final && self.is_put_off(to, sync) => return self.put_off(sync, bytes),
