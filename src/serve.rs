@@ -331,9 +331,10 @@ fn welcome<E: 'static>(runtime: &RuntimeHandle<E>, side_door: Vec<String>, line:
         let meant = listeners.filter(|own| is_meant(own));
         meant.map(|own| own.address.clone()).collect()
     };
-    let clients = at(|own| !own.is_for_administrators && !own.is_over_tls);
+    let clients = at(|own| !own.is_for_administrators && !own.is_over_tls && !own.is_for_reads);
     let administrators = at(|own| own.is_for_administrators);
     let over_tls = at(|own| own.is_over_tls);
+    let for_reads = at(|own| own.is_for_reads);
     let mut lines = vec![format!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
@@ -341,6 +342,9 @@ fn welcome<E: 'static>(runtime: &RuntimeHandle<E>, side_door: Vec<String>, line:
     )];
     if !administrators.is_empty() {
         lines.push(format!("administrators at {}", join(&administrators)));
+    }
+    if !for_reads.is_empty() {
+        lines.push(format!("reads of replicas at {}", join(&for_reads)));
     }
     if !over_tls.is_empty() {
         lines.push(format!("TLS at {}", join(&over_tls)));

@@ -295,11 +295,13 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 }
 
 /// Options that are there only if they are given; in the template stands what help calls a value.
-const WITHOUT_DEFAULT: [&str; 13] = [
+const WITHOUT_DEFAULT: [&str; 15] = [
     "instance_name",
     "admin_password_file",
     "upstream_user",
     "upstream_password_file",
+    "primary",
+    "upstream_calls_max",
     "upstream_tls_ca",
     "upstream_tls_certificate",
     "upstream_tls_key",

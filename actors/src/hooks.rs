@@ -60,6 +60,9 @@ pub enum CloseReason {
     Damaged,
     /// The session panicked: a fault of the server.
     Panicked,
+    /// Nobody knows what became of a request of its, for its connection to an upstream has ended,
+    /// and [`OnLost::Close`](crate::OnLost::Close) is set.
+    Lost,
 }
 
 impl CloseReason {
@@ -74,6 +77,7 @@ impl CloseReason {
         Self::NoSlot,
         Self::Damaged,
         Self::Panicked,
+        Self::Lost,
     ];
 
     /// As it is serialized.
@@ -89,6 +93,7 @@ impl CloseReason {
             Self::NoSlot => "no_slot",
             Self::Damaged => "damaged",
             Self::Panicked => "panicked",
+            Self::Lost => "lost",
         }
     }
 }

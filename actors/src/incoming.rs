@@ -81,12 +81,18 @@ impl ConnectionBounds {
 pub(crate) struct Origin {
     pub(crate) peer: PeerAddress,
     pub(crate) bounds: ConnectionBounds,
+    /// Whether it came in where replicas answer SELECTs.
+    pub(crate) is_for_reads: bool,
 }
 
 impl From<PeerAddress> for Origin {
     fn from(peer: PeerAddress) -> Self {
         let bounds = ConnectionBounds::default();
-        Self { peer, bounds }
+        Self {
+            peer,
+            bounds,
+            is_for_reads: false,
+        }
     }
 }
 
@@ -270,6 +276,7 @@ pub struct Listener {
     pub(crate) socket: ListenerSocket,
     pub(crate) kind: ListenerKind,
     pub(crate) tls: Option<TlsIdentity>,
+    pub(crate) is_for_reads: bool,
 }
 
 #[derive(Debug)]
@@ -318,6 +325,7 @@ impl Listener {
             socket,
             kind: ListenerKind::Clients,
             tls: None,
+            is_for_reads: false,
         }
     }
 
@@ -327,6 +335,14 @@ impl Listener {
     #[must_use]
     pub fn for_administrators(mut self) -> Self {
         self.kind = ListenerKind::Administrators;
+        self
+    }
+
+    /// Has SELECTs of its connections be answered by replicas, as of those of
+    /// [`Upstreams::listen_reads`](crate::Upstreams::listen_reads), if replicas may answer any.
+    #[must_use]
+    pub fn for_reads(mut self) -> Self {
+        self.is_for_reads = true;
         self
     }
 

@@ -323,8 +323,8 @@ pub use transitions::{
     TransitionResult,
 };
 pub use upstream::{
-    GatewayAccount, LinkMode, ListedUsers, Upstream, UpstreamAddress, UpstreamTextError,
-    UpstreamUsers, Upstreams, UpstreamsError, UserListError,
+    GatewayAccount, LinkMode, ListedUsers, OnLost, ReadFrom, Upstream, UpstreamAddress,
+    UpstreamTextError, UpstreamUsers, Upstreams, UpstreamsError, UserListError,
 };
 pub use vestibule_wire as wire;
 

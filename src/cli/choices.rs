@@ -1,8 +1,8 @@
 //! Options that choose one of some values, and what `--help` says of each.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use vestibule_actors::LinkMode;
 use vestibule_actors::config::{Grace, SoloPolicy};
+use vestibule_actors::{LinkMode, OnLost, ReadFrom};
 use vestibule_engine::{GuestRights, JournalSync};
 
 use crate::cli::values::duration;
@@ -90,6 +90,31 @@ pub(crate) fn described_link_mode(mode: LinkMode) -> Described {
     };
     Described {
         name: mode.name(),
+        help,
+    }
+}
+
+pub(crate) fn described_on_lost(lost: OnLost) -> Described {
+    let help = match lost {
+        OnLost::Error => "Error 115 with the field `outcome` = `unknown`",
+        OnLost::Close => "Nothing: their connections are closed, as the upstream's own would be",
+    };
+    Described {
+        name: lost.name(),
+        help,
+    }
+}
+
+pub(crate) fn described_read_from(read_from: ReadFrom) -> Described {
+    let help = match read_from {
+        ReadFrom::Primary => "By the upstream that takes changes",
+        ReadFrom::Replica => {
+            "By a replica, where one has all that the connection has seen, and elsewhere by the \
+             upstream that takes changes"
+        }
+    };
+    Described {
+        name: read_from.name(),
         help,
     }
 }

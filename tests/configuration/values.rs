@@ -12,7 +12,7 @@ use crate::support::{secret, tls_files, tls_variables};
 pub(super) fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
     let texts = |values: [&str; 3]| values.map(|own| Value::String(own.to_owned()));
     match (path, default) {
-        ("listen" | "admin_listen" | "tls.listen", _) => {
+        ("listen" | "admin_listen" | "tls.listen" | "listen_reads", _) => {
             ["127.0.0.1:11", "127.0.0.1:12", "[::1]:13"].map(|own| vec![own].into())
         }
         ("http.listen", _) => ["127.0.0.1:11", "unix:/a/b", "[::1]:13"].map(|own| vec![own].into()),
@@ -27,11 +27,14 @@ pub(super) fn three_values(directory: &Path, path: &str, default: &Value) -> [Va
         ("log_format", _) => texts(["json", "plain", "json"]),
         ("server_version", _) => texts(["2.11.0", "2.10.0", "3.2.1"]),
         ("mode", _) => texts(["pinned", "shared", "pinned"]),
+        ("lost", _) => texts(["close", "error", "close"]),
+        ("read_from", _) => texts(["primary", "replica", "primary"]),
         ("upstream_users", _) => {
             let [b, c] = ["b", "c"].map(|name| copy(directory, Path::new("/dev/null"), name));
             ["one".into(), b, c]
         }
-        ("upstream_user", _) => texts(["alice", "bob", "carol"]),
+        ("upstream_calls_max", _) => [11, 12, 13].map(Value::Integer),
+        ("upstream_user" | "primary", _) => texts(["alice", "bob", "carol"]),
         ("instance_name", _) => texts(["orders-1", "orders-2", "orders-3"]),
         ("log", _) => texts(["warn", "vestibule=debug,error", "off"]),
         ("data", _) => texts(["a \"b\" \\c", "b", "c"]),
@@ -98,9 +101,14 @@ pub(super) fn beside(directory: &Path, path: &str, is_given: bool) -> Vec<(Strin
         ("UPSTREAM_TLS_CA", &certificate),
         ("UPSTREAM_TLS_CERTIFICATE", &certificate),
         ("UPSTREAM_TLS_KEY", &key),
+        ("UPSTREAM", "alice=h:1,bob=h:2,carol=h:3"),
+        ("STALENESS_MAX", "1s"),
+        ("READ_FROM", "primary"),
     ];
     let needed = match path {
-        "upstream_user" => &[0, 2][..],
+        "primary" => &[6][..],
+        "listen_reads" => &[0, 7, 8],
+        "upstream_user" => &[0, 2],
         "upstream_password_file" => &[0, 1],
         "upstream_users" => &[0, 1, 2],
         "upstream_tls_certificate" => &[0, 3, 5],

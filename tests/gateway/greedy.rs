@@ -1,6 +1,6 @@
 //! Clients that take more than their part, before a real Tarantool.
 
-use vestibule_actors::limits::{UPSTREAM_CALLS_FEW, UPSTREAM_CALLS_MAX};
+use vestibule_actors::limits::{UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_FEW};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -49,7 +49,7 @@ fn calls_that_sleep_leave_room_for_those_of_others() {
     let server = gateway(&directory, &[("a", &upstream)]);
     let mut greedy = log_in(server.connect());
     // More than an upstream has on its way, from one connection.
-    for _ in 0..UPSTREAM_CALLS_MAX {
+    for _ in 0..UPSTREAM_CALLS_DEFAULT {
         greedy.send(&eval("require('fiber').sleep(600)"));
     }
     let mut others = [(); UPSTREAM_CALLS_FEW].map(|()| log_in(server.connect()));

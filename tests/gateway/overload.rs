@@ -1,7 +1,7 @@
 //! More than a real upstream can do at a time, and those who wait beside it.
 
 use vestibule_actors::limits::{
-    UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_MAX,
+    UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_DEFAULT,
 };
 use vestibule_actors::testing::{Peer, RequestBuilder};
 
@@ -24,7 +24,7 @@ const SLEEP: &str = "local fiber = require('fiber') \
     end)";
 
 /// Calls of one user that an upstream may have on its way.
-const OF_USER: u64 = (UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE) as u64;
+const OF_USER: u64 = (UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_USERS_RESERVE) as u64;
 
 /// What an upstream has on its way: calls, and requests in all.
 fn in_flight(server: &Server) -> (u64, u64) {
@@ -62,7 +62,7 @@ fn while_calls_of_many_clients_sleep_others_are_answered() {
     assert_eq!(called.code, 0, "{:?}", called.error_text());
     let (calls, in_flight) = in_flight(&server);
     assert_eq!(calls, OF_USER, "they sleep");
-    assert!(in_flight <= UPSTREAM_REQUESTS_MAX as u64, "{in_flight}");
+    assert!(in_flight <= UPSTREAM_REQUESTS_DEFAULT as u64, "{in_flight}");
 
     all_are_answered(&mut direct, &mut sleepers);
 }

@@ -19,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::cells::live::Follower;
 use crate::config::Settings;
 use crate::endpoints::{PeerAddress, UnixPeer, UnixSocketFile};
-use crate::incoming::{IncomingStream, Listener, ListenerSocket};
+use crate::incoming::{IncomingStream, Listener, ListenerSocket, Origin};
 use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, ADMIN_SLOT_WAIT};
 use crate::messages::post::Post as _;
 use crate::messages::{IncomingConnection, WorkerHandle};
@@ -112,6 +112,7 @@ struct OpenListener {
     socket: Socket,
     kind: ListenerKind,
     tls: Option<TlsIdentity>,
+    is_for_reads: bool,
     rate: RejectRateLimiter,
     /// While the system is out of something.
     backoff: Backoff,
@@ -128,6 +129,7 @@ impl OpenListener {
             socket,
             kind: bound.kind,
             tls: bound.tls,
+            is_for_reads: bound.is_for_reads,
             rate: RejectRateLimiter::default(),
             backoff: Backoff::new(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX),
             pause: None,
@@ -277,7 +279,10 @@ impl Acceptor {
                 self.batches[slot.thread()].push(IncomingConnection {
                     stream,
                     tls: listener.tls.clone(),
-                    origin: peer.into(),
+                    origin: Origin {
+                        is_for_reads: listener.is_for_reads,
+                        ..peer.into()
+                    },
                     slot,
                 });
                 if is_provisional {

@@ -12,6 +12,7 @@ use crate::engine::arguments::bad_argument;
 use crate::limits::CONTROL_TIME_MAX;
 use crate::messages::KillTarget;
 use crate::seconds::read_seconds;
+use crate::upstream::ReadFrom;
 
 /// A connection's number, and the sync of one of its requests.
 pub(super) fn kill_arguments(args: &[u8]) -> Option<KillTarget> {
@@ -51,17 +52,23 @@ pub(super) fn broadcast_arguments(args: &[u8]) -> Option<(&str, &[u8])> {
     }
 }
 
-/// `'request_timeout', seconds`; nil takes the connection's own back.
+/// `'request_timeout', seconds` or `'read_from', name`; nil takes the connection's own back.
 pub(super) fn set_arguments(args: &[u8]) -> Option<Setting> {
     let mut reader = Reader::new(args);
-    if reader.read_array_len() != Ok(2) || reader.read_str() != Ok("request_timeout") {
+    if reader.read_array_len() != Ok(2) {
         return None;
     }
-    let timeout = match reader.peek() {
-        Ok(Kind::Nil) => None,
-        _ => Some(read_seconds(&mut reader, CONTROL_TIME_MAX)?),
-    };
-    Some(Setting::RequestTimeout(timeout))
+    let name = reader.read_str().ok()?;
+    let is_taken_back = reader.peek() == Ok(Kind::Nil);
+    Some(match name {
+        "request_timeout" if is_taken_back => Setting::RequestTimeout(None),
+        "request_timeout" => {
+            Setting::RequestTimeout(Some(read_seconds(&mut reader, CONTROL_TIME_MAX)?))
+        }
+        "read_from" if is_taken_back => Setting::ReadFrom(None),
+        "read_from" => Setting::ReadFrom(Some(ReadFrom::of_name(reader.read_str().ok()?)?)),
+        _ => return None,
+    })
 }
 
 /// The first argument as a text, if there is one.
@@ -159,13 +166,27 @@ mod tests {
         assert_eq!(text(&[0x91, 1]), Err(told.to_owned()));
     }
 
+    fn set_to(name: &str, value: &[u8]) -> Option<Setting> {
+        let args = [&[0x92, 0xa0 | name.len() as u8], name.as_bytes(), value].concat();
+        set_arguments(&args)
+    }
+
+    #[test]
+    fn where_is_read_from_has_a_name_or_is_as_it_was() {
+        let set = |value: &[u8]| set_to("read_from", value);
+        for own in ReadFrom::ALL {
+            let name = own.name();
+            let value = [&[0xa0 | name.len() as u8], name.as_bytes()].concat();
+            assert_eq!(set(&value), Some(Setting::ReadFrom(Some(own))));
+        }
+        assert_eq!(set(&[0xc0]), Some(Setting::ReadFrom(None)));
+        assert_eq!(set(b"\xa3any"), None);
+        assert_eq!(set(&[1]), None);
+    }
+
     #[test]
     fn a_setting_has_a_name_and_seconds_or_nothing() {
-        let name = b"request_timeout";
-        let set = |value: &[u8]| {
-            let args = [&[0x92, 0xa0 | name.len() as u8], &name[..], value].concat();
-            set_arguments(&args)
-        };
+        let set = |value: &[u8]| set_to("request_timeout", value);
         let timeout = |time| Some(Setting::RequestTimeout(time));
         assert_eq!(set(&[3]), timeout(Some(Duration::from_secs(3))));
         assert_eq!(set(&[0]), timeout(Some(Duration::ZERO)));

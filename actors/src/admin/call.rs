@@ -13,6 +13,7 @@ use crate::engine::procedures::Audience;
 use crate::messages::FanOut;
 use crate::shared::Shared;
 use crate::transitions::TransitionRequest;
+use crate::upstream::ReadFrom;
 
 /// A control procedure: a row of [`PROCEDURES`](super::procedures::PROCEDURES).
 #[derive(Debug)]
@@ -82,4 +83,6 @@ pub(crate) enum Answer {
 pub(crate) enum Setting {
     /// How long its requests may take: zero for ever, `None` as configured.
     RequestTimeout(Option<Duration>),
+    /// Where its SELECTs are answered; `None` as where it came in.
+    ReadFrom(Option<ReadFrom>),
 }

@@ -1,9 +1,9 @@
 //! The control procedures that do one thing at once: solo, assist, reconnect, kill, set.
 
-use vestibule_wire::Error;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{kill_arguments, set_arguments, text_argument, upstream_arguments};
-use super::call::{Answer, ControlCall};
+use super::call::{Answer, ControlCall, Setting};
 use super::state::state;
 use super::transitions::find;
 use crate::messages::FanOut;
@@ -42,5 +42,11 @@ pub(super) fn kill(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Answer
 /// `vestibule.set(name, value)`: a setting of the caller's own connection.
 pub(super) fn set(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Answer, Error> {
     let setting = set_arguments(call.args).ok_or_else(|| call.procedure.usage())?;
+    let gateway = call.shared.gateway.as_deref();
+    let reads_replicas = gateway.is_some_and(|own| own.config.reads_replicas());
+    if matches!(setting, Setting::ReadFrom(_)) && !reads_replicas {
+        let text = "read_from is for gateways that read from replicas (--staleness-max)";
+        return Err(Error::new(ErrorCode::ILLEGAL_PARAMS, text));
+    }
     Ok(Answer::Set(setting))
 }

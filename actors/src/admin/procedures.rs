@@ -91,7 +91,7 @@ pub(crate) static PROCEDURES: &[ControlProcedure] = &[
     ControlProcedure {
         name: "vestibule.set",
         audience: Audience::Everybody,
-        arguments: "'request_timeout', seconds or nil",
+        arguments: "'request_timeout', seconds or nil | 'read_from', 'primary', 'replica' or nil",
         run: operate::set,
     },
     ControlProcedure {
@@ -173,7 +173,8 @@ mod tests {
         let usage = |name| find(name).map(|found| found.usage().message().to_owned());
         let expected = "Usage: vestibule.kill(connection [, sync])";
         assert_eq!(usage("vestibule.kill").as_deref(), Some(expected));
-        let expected = "Usage: vestibule.set('request_timeout', seconds or nil)";
+        let expected = "Usage: vestibule.set('request_timeout', seconds or nil | 'read_from', \
+                        'primary', 'replica' or nil)";
         assert_eq!(usage("vestibule.set").as_deref(), Some(expected));
         let expected = "Usage: vestibule.demote({grace = seconds, timeout = seconds})";
         assert_eq!(usage("vestibule.demote").as_deref(), Some(expected));

@@ -33,7 +33,7 @@ const PATHS: usize = OTHERS_RATED;
 const ERROR_CODES: usize = PATHS + TYPES * RequestPath::ALL.len();
 const CLOSED: usize = ERROR_CODES + CODES_COUNTED.len() + 1;
 /// How many reasons there are for which a connection ends.
-pub(crate) const CLOSE_REASONS: usize = 9;
+pub(crate) const CLOSE_REASONS: usize = 10;
 const LOGINS: usize = CLOSED + CLOSE_REASONS;
 const FATES: usize = LOGINS + LoginResult::ALL.len();
 const COUNTERS: usize = FATES + 4;

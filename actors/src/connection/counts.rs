@@ -3,7 +3,7 @@
 
 use crate::admission::Class;
 use crate::limits::{CONNECTION_BYTES_MAX, RESERVE_REQUESTS_MAX};
-use crate::upstream::ReplicaRead;
+use crate::upstream::{ReadFrom, ReplicaRead};
 
 /// Requests of one connection that are forwarded and not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct InFlightCounts {
     has_unknown: bool,
     /// The client has a session upstream of its own: replicas answer nothing of it.
     reads_alone: bool,
+    /// Where its SELECTs are answered, as it says.
+    read_from: ReadFrom,
     /// How many there may be.
     max: usize,
 }
@@ -40,6 +42,7 @@ impl InFlightCounts {
             replica_reads: 0,
             has_unknown: false,
             reads_alone: false,
+            read_from: ReadFrom::Replica,
             max,
         }
     }
@@ -92,11 +95,17 @@ impl InFlightCounts {
         self.reads_alone = true;
     }
 
+    /// From now on, SELECTs are answered there.
+    pub(crate) fn read_from(&mut self, read_from: ReadFrom) {
+        self.read_from = read_from;
+    }
+
     /// Which SELECT one is that a replica may answer and that comes now; `No` if something else is
     /// under way, which may change what it has to see.
     pub(crate) fn next_replica_read(self) -> ReplicaRead {
         match self.all {
             _ if self.has_unknown || self.reads_alone => ReplicaRead::No,
+            _ if self.read_from == ReadFrom::Primary => ReplicaRead::No,
             0 => ReplicaRead::First,
             all if all == self.replica_reads => ReplicaRead::Behind,
             _ => ReplicaRead::No,
@@ -147,5 +156,14 @@ mod tests {
         assert_eq!(own.next_replica_read(), ReplicaRead::First);
         own.read_alone();
         assert_eq!(own.next_replica_read(), ReplicaRead::No);
+    }
+
+    #[test]
+    fn replicas_answer_nobody_who_wants_the_one_that_takes_changes_to_do_it() {
+        let mut own = InFlightCounts::up_to(9);
+        own.read_from(ReadFrom::Primary);
+        assert_eq!(own.next_replica_read(), ReplicaRead::No);
+        own.read_from(ReadFrom::Replica);
+        assert_eq!(own.next_replica_read(), ReplicaRead::First);
     }
 }

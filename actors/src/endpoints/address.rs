@@ -39,6 +39,9 @@ pub struct BoundListener {
     pub is_for_administrators: bool,
     /// Whether its connections agree on TLS before they are greeted.
     pub is_over_tls: bool,
+    /// Whether replicas answer SELECTs of its connections, as those of
+    /// [`Upstreams::listen_reads`](crate::Upstreams::listen_reads).
+    pub is_for_reads: bool,
 }
 
 /// A text is no address to listen on.

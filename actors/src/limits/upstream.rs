@@ -3,17 +3,6 @@
 use std::time::Duration;
 
 shown! {
-    /// Requests that one upstream has on its way, of all session threads together. Tarantool's
-    /// `net_msg_max` is 768, and at as many it reads nobody any more.
-    "upstream_requests_max": UPSTREAM_REQUESTS_MAX = 512;
-    /// Of these, calls, EVAL and SQL: such as may sleep leave room for others.
-    "upstream_calls_max": UPSTREAM_CALLS_MAX = 384;
-    /// Of these, kept for connections with next to none on their way: one connection does not keep
-    /// the others of its user from calling.
-    "upstream_calls_connections_reserve": UPSTREAM_CALLS_CONNECTIONS_RESERVE = 48;
-    /// And kept for users with next to none on their way: one user does not keep the others from
-    /// it, with however many connections.
-    "upstream_calls_users_reserve": UPSTREAM_CALLS_USERS_RESERVE = 48;
     /// A connection, or a user, may use the reserve while it has fewer calls on their way, of those
     /// of one session thread.
     "upstream_calls_few": UPSTREAM_CALLS_FEW = 4;
@@ -60,6 +49,27 @@ shown! {
     /// Of these, those that one user was first to watch.
     "upstream_keys_per_user_max": UPSTREAM_KEYS_OF_USER_MAX = 512;
 }
+
+/// Requests that one upstream has on its way, of all session threads together, unless configured
+/// otherwise. Tarantool's `net_msg_max` is 768, and at as many it reads nobody any more.
+pub const UPSTREAM_REQUESTS_DEFAULT: usize = 512;
+
+/// Of these, calls, EVAL and SQL: such as may sleep leave room for others.
+pub const UPSTREAM_CALLS_DEFAULT: usize = 384;
+
+/// The fewest that there may be: a call, and something else.
+pub const UPSTREAM_REQUESTS_MIN: usize = 2;
+
+/// The most. Their replies may be beyond the memory of connections, up to 64 KiB each.
+pub const UPSTREAM_REQUESTS_MAX: usize = 8192;
+
+/// Of calls, EVAL and SQL, kept for connections with next to none on their way, an eighth at most:
+/// one connection does not keep the others of its user from calling.
+pub const UPSTREAM_CALLS_CONNECTIONS_RESERVE: usize = 48;
+
+/// And kept for users with next to none on their way, an eighth at most: one user does not keep the
+/// others from it, with however many connections.
+pub const UPSTREAM_CALLS_USERS_RESERVE: usize = 48;
 
 /// After how long an upstream counts as silent that owes an answer, unless configured otherwise.
 pub const SILENT_AFTER_DEFAULT: Duration = Duration::from_millis(500);
@@ -214,10 +224,9 @@ const _: () = assert!(BULK_FOR_DEFAULT.as_secs() < LINK_IDLE_MAX.as_secs());
 const _: () = assert!(UPSTREAM_KEYS_OF_USER_MAX < UPSTREAM_KEYS_MAX);
 const _: () = assert!(UPSTREAM_KEYS_MAX <= super::EVENTS_MAX);
 const _: () = assert!(SCOUT_UNACKNOWLEDGED_MAX.as_secs() < LINK_UNACKNOWLEDGED_MAX.as_secs());
-const _: () = assert!(UPSTREAM_CALLS_MAX < UPSTREAM_REQUESTS_MAX);
-const _: () = assert!(
-    UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE <= UPSTREAM_CALLS_MAX / 2
-);
+const _: () = assert!(UPSTREAM_CALLS_DEFAULT == UPSTREAM_REQUESTS_DEFAULT * 3 / 4);
+const _: () = assert!(UPSTREAM_CALLS_CONNECTIONS_RESERVE <= UPSTREAM_CALLS_DEFAULT / 8);
+const _: () = assert!(UPSTREAM_CALLS_USERS_RESERVE <= UPSTREAM_CALLS_DEFAULT / 8);
 const _: () = assert!(UPSTREAM_REPLY_LARGE <= LINK_AHEAD_MAX);
 
 /// The version of the catalog before there is one.

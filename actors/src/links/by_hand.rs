@@ -13,7 +13,7 @@ use super::cell::LinkCell;
 use super::deliveries::LargeAnswer;
 use crate::cells::claims::{Claims, RequestId};
 use crate::upstream::{
-    Credits, Incarnation, LinkUser, OwedRequest, Sink, UpstreamLink, UserCredits,
+    Credits, Incarnation, LinkUser, OwedRequest, RequestBounds, Sink, UpstreamLink, UserCredits,
 };
 
 /// Answers nobody.
@@ -49,7 +49,8 @@ pub(super) fn link(caller: &SessionCaller, upstream: usize) -> Rc<LinkCell> {
         upstream,
         number: 1,
     };
-    let credits = UserCredits::of(Rc::new(Credits::of_one(1, false, Arc::default())));
+    let credits = Credits::of_one(RequestBounds::default(), 1, false, Arc::default());
+    let credits = UserCredits::of(Rc::new(credits));
     let link = UpstreamLink::new(user.clone(), Rc::new(credits), Rc::default(), now);
     let cell = LinkCell::new(incarnation, user, caller.client(), link, now);
     Rc::new(cell)

@@ -9,6 +9,9 @@ use crate::cells::claims::{Claims, RequestId};
 use crate::resources::WorkerCell;
 use crate::upstream::Destination;
 
+/// Why links end whose upstream is silent for too long.
+const SILENT: &str = "it says nothing any more";
+
 /// What is under way at one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct AtUpstream {
@@ -62,12 +65,18 @@ impl Links {
         all
     }
 
-    /// Ends the links to machines that have vanished.
+    /// Ends the links to machines that have vanished, and to upstreams that are silent for long.
     pub(super) fn leave_vanished(&self) {
         let hub = self.state.borrow();
-        let links = hub.open.iter().flatten();
-        for cell in links.filter(|own| self.gateway.has_vanished(own.incarnation)) {
-            cell.cut_off.set(Some("its machine has vanished"));
+        for cell in hub.open.iter().flatten() {
+            let why = if self.gateway.has_vanished(cell.incarnation) {
+                "its machine has vanished"
+            } else if self.gateway.is_abandoned(cell.incarnation.upstream) {
+                SILENT
+            } else {
+                continue;
+            };
+            cell.cut_off.set(Some(why));
             cell.retire();
         }
     }

@@ -409,9 +409,9 @@ impl Hub {
         let counters = upstreams.iter().map(|own| own.links_on(worker).clone());
         let counters: Vec<_> = counters.collect();
         let upstreams = counters.len();
-        let keeps = gateway.holds();
+        let (keeps, bounds) = (gateway.holds(), gateway.config.request_bounds());
         let credits = |own: &Arc<LinkCounters>| {
-            let credits = Credits::of_one(workers, keeps, own.clone());
+            let credits = Credits::of_one(bounds, workers, keeps, own.clone());
             Rc::new(credits)
         };
         let clients = Rc::new(Clients::new(memory.clone()));

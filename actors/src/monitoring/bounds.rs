@@ -49,12 +49,25 @@ fn gateway_limits(gateway: &GatewayCell) -> Vec<(&'static str, u64)> {
     let configured = [
         ("failover_hold_ms", config.failover_hold),
         ("silent_after_ms", config.silent_after),
+        ("silent_abandon_ms", config.silent_abandon),
         ("probe_interval_ms", config.probe_interval),
         ("connect_timeout_ms", config.connect_timeout),
     ];
     let configured = configured.map(|(name, time)| (name, time.as_millis() as u64));
+    let bounds = config.request_bounds();
+    let of_requests = [
+        ("upstream_requests_max", bounds.requests),
+        ("upstream_calls_max", bounds.calls),
+        (
+            "upstream_calls_connections_reserve",
+            bounds.reserve_of_connections(),
+        ),
+        ("upstream_calls_users_reserve", bounds.reserve_of_users()),
+    ];
+    let of_requests = of_requests.map(|(name, count)| (name, count as u64));
     configured
         .into_iter()
+        .chain(of_requests)
         .chain(limits::UPSTREAM_SHOWN.iter().copied())
         .collect()
 }

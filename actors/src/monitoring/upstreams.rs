@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::counting::durations::DurationHistogram;
-use crate::limits::UPSTREAM_REQUESTS_MAX;
 use crate::serialized::{in_seconds, in_seconds_or_nil};
 use crate::shared::Shared;
 use crate::upstream::{Condition, GatewayCell, LinkCounters, UpstreamSight};
@@ -159,7 +158,7 @@ impl UpstreamInfo {
                 same_as: same_as(gateway, index).map(|own| gateway.upstream(own).name.clone()),
                 version,
                 in_flight: sight.sum(|own| &own.in_flight),
-                in_flight_max: UPSTREAM_REQUESTS_MAX as u64,
+                in_flight_max: gateway.config.requests_max as u64,
                 calls: sight.sum(|own| &own.calls),
                 links: sight.sum(|own| &own.links),
                 links_opened: sight.sum(|own| &own.opened),

@@ -40,7 +40,7 @@ use crate::serving::{Serving, ServingCell};
 use crate::shared::{Additions, Shared};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{DrainUpstream, SpawnTx, Supervisor};
-use crate::tls::UpstreamTls;
+use crate::tls::{TlsIdentity, UpstreamTls};
 use crate::transitions::TransitionRecord;
 use crate::tx::{Parts, Tx};
 use crate::upstream::{GatewayCell, Upstreams};
@@ -90,6 +90,7 @@ pub(super) fn assemble_gateway(
     let links = LINKS_PER_UPSTREAM_MAX * threads;
     // Each has a scout's besides.
     config.descriptors.reserved += (links + 1) * gateway.config.upstreams.len();
+    config.descriptors.reserved += gateway.config.listen_reads.len();
     let own = Some(gateway.clone());
     let mut scouts = None;
     let runtime = assemble_around(config, timing, additions, own, |shared, _, _| {
@@ -129,7 +130,9 @@ fn assemble_around<E: 'static>(
     }
     let inherited = mem::take(&mut additions.listeners);
     let slots = slots(&config, &inherited)?;
-    let (listeners, bound) = open_listeners(&config, &additions, inherited)?;
+    let of_reads = gateway.as_deref().map(|own| &own.config.listen_reads[..]);
+    let of_reads = of_reads.unwrap_or_default();
+    let (listeners, bound) = open_listeners(&config, &additions, of_reads, inherited)?;
     let shared = shared(config, timing.clock, slots, additions, gateway);
     let addressed = bound.iter().filter_map(|own| own.address.network());
     addressed.for_each(|address| shared.exposure.note_listener(address));
@@ -309,45 +312,61 @@ type OpenListeners = (Vec<Listener>, Vec<BoundListener>);
 fn open_listeners(
     config: &Config,
     additions: &Additions,
+    of_reads: &[ListenAddress],
     inherited: Vec<Listener>,
 ) -> Result<OpenListeners, StartError> {
     let mode = config.unix_socket_mode;
-    let clients = config.listen.iter().map(|own| (own.clone(), false, None));
-    let administrators = config.admin_listen.iter();
-    let administrators = administrators.map(|own| (own.clone(), true, None));
+    let clients = made_as(&config.listen, |own| own);
+    let administrators = made_as(&config.admin_listen, Listener::for_administrators);
+    let of_reads = made_as(of_reads, Listener::for_reads);
     let over_tls = additions.tls.iter().flat_map(|(identity, listen)| {
         let listen = listen.iter().copied().map(ListenAddress::from);
-        listen.map(move |own| (own, false, Some(identity)))
+        listen.map(move |own| (own, (|own| own) as ListenerMade, Some(identity)))
     });
     let mut open = OpenListeners::default();
-    for (address, is_for_administrators, tls) in clients.chain(administrators).chain(over_tls) {
+    let all = clients
+        .chain(administrators)
+        .chain(of_reads)
+        .chain(over_tls);
+    for (address, made, tls) in all {
         let opened = open_listener(&address, mode);
-        let (mut listener, address) =
+        let (listener, address) =
             opened.map_err(|source| StartError::Listen { address, source })?;
+        let mut listener = made(listener);
         listener.tls = tls.cloned();
-        open.0.push(match is_for_administrators {
-            true => listener.for_administrators(),
-            false => listener,
-        });
-        open.1.push(BoundListener {
-            address,
-            is_for_administrators,
-            is_over_tls: tls.is_some(),
-        });
+        open.1.push(bound_at(&listener, address));
+        open.0.push(listener);
     }
     for listener in inherited {
         // One whose address nobody is told is not listed.
         let address = listener.address().map_err(StartError::Acceptor)?;
-        open.1.extend(address.map(|address| BoundListener {
-            address,
-            is_for_administrators: listener.kind == ListenerKind::Administrators,
-            is_over_tls: listener.tls.is_some(),
-        }));
+        open.1.extend(address.map(|own| bound_at(&listener, own)));
         open.0.push(listener);
     }
     #[cfg(feature = "testing")]
     super::accepting::accept_here(open.1.iter().filter_map(|own| own.address.network()));
     Ok(open)
+}
+
+/// What a listener becomes for whom it is.
+type ListenerMade = fn(Listener) -> Listener;
+
+/// Where it is to be listened on, for whom, and without TLS.
+fn made_as(
+    listen: &[ListenAddress],
+    made: ListenerMade,
+) -> impl Iterator<Item = (ListenAddress, ListenerMade, Option<&TlsIdentity>)> {
+    listen.iter().map(move |own| (own.clone(), made, None))
+}
+
+/// What is told of a listener.
+fn bound_at(listener: &Listener, address: ListenAddress) -> BoundListener {
+    BoundListener {
+        address,
+        is_for_administrators: listener.kind == ListenerKind::Administrators,
+        is_over_tls: listener.tls.is_some(),
+        is_for_reads: listener.is_for_reads,
+    }
 }
 
 fn open_listener(address: &ListenAddress, mode: u32) -> io::Result<(Listener, ListenAddress)> {

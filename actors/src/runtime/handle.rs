@@ -145,7 +145,10 @@ impl<E: 'static> RuntimeHandle<E> {
         self.peers.workers[slot.thread()].accepted(vec![IncomingConnection {
             stream,
             tls: None,
-            origin: Origin { peer, bounds },
+            origin: Origin {
+                bounds,
+                ..peer.into()
+            },
             slot,
         }]);
         Ok(())

@@ -28,13 +28,21 @@ impl<E: 'static> RuntimeHandle<E> {
     /// ports that the system picked.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.addresses_where(|own| !own.is_for_administrators && !own.is_over_tls)
+        self.addresses_where(|own| {
+            !own.is_for_administrators && !own.is_over_tls && !own.is_for_reads
+        })
     }
 
     /// The same of [`Config::admin_listen`](crate::Config::admin_listen).
     #[must_use]
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
         self.addresses_where(|own| own.is_for_administrators)
+    }
+
+    /// The same of [`Upstreams::listen_reads`](crate::Upstreams::listen_reads).
+    #[must_use]
+    pub fn read_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses_where(|own| own.is_for_reads)
     }
 
     /// The addresses at which it listens for TLS.

@@ -81,9 +81,9 @@ impl KnownUpstream {
 impl ScoutBoard {
     pub(super) fn new(shared: Arc<Shared>, gateway: Arc<GatewayCell>) -> Self {
         let now = shared.clock.now();
-        let silent_after = gateway.config.silent_after;
+        let (silent_after, abandon) = (gateway.config.silent_after, gateway.config.silent_abandon);
         let known = |_| KnownUpstream {
-            scout: Scout::new(silent_after, now),
+            scout: Scout::new(silent_after, now).abandoned_after(abandon),
             run: 0,
             probes: 0,
             solo: None,
@@ -94,11 +94,11 @@ impl ScoutBoard {
             unread: Lasting::default(),
         };
         let known = gateway.config.upstreams.iter().map(known).collect();
-        let failover = RefCell::new(Failover::new(gateway.config.failover_hold));
+        let failover = Failover::new(gateway.config.failover_hold);
+        let failover = RefCell::new(failover.preferring(gateway.config.preferred()));
         let pace = RefCell::new(ProbePace::new(gateway.config.probe_interval));
-        let upstreams = gateway.config.upstreams.len();
-        let replicas = gateway.config.reads_replicas();
-        let replicas = replicas.then(|| RefCell::new(Replicas::new(upstreams)));
+        let replicas = || RefCell::new(Replicas::new(gateway.config.upstreams.len()));
+        let replicas = gateway.config.reads_replicas().then(replicas);
         Self {
             replicas,
             shared,
@@ -126,10 +126,20 @@ impl ScoutBoard {
             let known = &mut self.known.borrow_mut()[index];
             let told = tell(&mut known.scout);
             self.gateway.sight.upstreams()[index].tell(known.report(now));
+            // Before requests go there again, over links that stay.
+            self.abandon(index, known.scout.is_abandoned(now));
             told
         };
         self.decide();
         told
+    }
+
+    /// What is on its way to an upstream is given up, or not any more.
+    fn abandon(&self, index: usize, is_abandoned: bool) {
+        if self.gateway.set_abandoned(index, is_abandoned) && is_abandoned {
+            let name = &self.gateway.upstream(index).name;
+            log::warn!("what is on its way to {name} is given up: it is silent");
+        }
     }
 
     /// Operators drain an upstream, or use it again.
@@ -365,7 +375,10 @@ impl ScoutBoard {
         let conditions = self.conditions();
         let now = self.now();
         let writable = count_writable(&conditions);
-        let decision = (self.failover.borrow_mut()).decide(&conditions, &self.terms(), now);
+        let decision = match self.awaits_preferred() {
+            true => Decision::Nowhere,
+            false => (self.failover.borrow_mut()).decide(&conditions, &self.terms(), now),
+        };
         if let Decision::To(upstream) = decision
             && writable > 1
         {
@@ -383,6 +396,14 @@ impl ScoutBoard {
             Decision::Nowhere => self.go_nowhere(now),
         }
         self.tell_readable();
+    }
+
+    /// Whether it is the start, and not found out yet how the upstream is that operators prefer:
+    /// the first one that takes changes would keep requests.
+    fn awaits_preferred(&self) -> bool {
+        let preferred = self.gateway.config.preferred();
+        !self.has_served.get()
+            && preferred.is_some_and(|own| self.known.borrow()[own].scout.is_unknown())
     }
 
     /// Others than the one that requests go to say that they take changes too.

@@ -117,7 +117,11 @@ pub(super) fn new_cell(
     salt: [u8; SALT_SIZE],
 ) -> Rc<ConnectionCell> {
     let shared = &worker.shared;
-    let Origin { peer, bounds } = origin;
+    let Origin {
+        peer,
+        bounds,
+        is_for_reads,
+    } = origin;
     let connection = shared.next_connection();
     let is_administrator = shared.settings.load().administrators.includes(GUEST, peer);
     let mut identity = Identity::guest(connection, peer, salt, is_administrator);
@@ -134,6 +138,11 @@ pub(super) fn new_cell(
         shared.counters[worker.index].traffic.clone(),
         now,
     );
+    if let Some(gateway) = &shared.gateway
+        && !is_for_reads
+    {
+        state.begin_reads(gateway.config.read_from);
+    }
     if slot.is_administrators() {
         state.on_operated();
     }

@@ -5,14 +5,17 @@ use super::scout::{Condition, ElectionTerm};
 /// Chooses among upstreams by how they are; none if none will do. `present` is where requests go
 /// now: as long as it takes changes it stays, although others say that they take some too, so that
 /// no two are written to in turns. Who tells a later election than it takes its place all the same:
-/// a leader that is cut off from the others does not hear that they have another one.
+/// a leader that is cut off from the others does not hear that they have another one. Where it does
+/// not take changes, `preferred` goes before others of the same election.
 pub(crate) fn choose(
     conditions: &[Condition],
     terms: &[ElectionTerm],
     present: Option<usize>,
+    preferred: Option<usize>,
 ) -> Option<usize> {
     let all = |is_wanted: fn(Condition) -> bool| {
-        let in_turn = present.into_iter().chain(0..conditions.len());
+        let first = present.into_iter().chain(preferred);
+        let in_turn = first.chain(0..conditions.len());
         in_turn.filter(move |at| conditions.get(*at).copied().is_some_and(is_wanted))
     };
     let term = |at: usize| terms.get(at).copied().flatten();
@@ -62,7 +65,7 @@ mod tests {
             (&[D], Some(0), None),
         ] {
             assert_eq!(
-                choose(conditions, &[], present),
+                choose(conditions, &[], present, None),
                 expected,
                 "{conditions:?} {present:?}"
             );
@@ -86,7 +89,23 @@ mod tests {
             (&[W, W], &[None, Some(5)], Some(0), Some(0)),
             (&[W, W], &[Some(4), None], Some(0), Some(0)),
         ] {
-            let chosen = choose(conditions, terms, present);
+            let chosen = choose(conditions, terms, present, None);
+            assert_eq!(chosen, expected, "{conditions:?} {terms:?} {present:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_preferred_goes_before_others_of_the_same_election_and_not_before_the_present_one() {
+        for (conditions, terms, present, expected) in [
+            (&[W, W, W][..], &[][..], None, Some(2)),
+            (&[W, W, W], &[], Some(1), Some(1)),
+            (&[W, R, W], &[], Some(1), Some(2)),
+            (&[W, W, R], &[], None, Some(0)),
+            (&[R, R, R], &[], None, Some(2)),
+            (&[W, W, W], &[Some(4), Some(4), Some(4)], Some(9), Some(2)),
+            (&[W, W, W], &[Some(4), Some(5), Some(4)], None, Some(1)),
+        ] {
+            let chosen = choose(conditions, terms, present, Some(2));
             assert_eq!(chosen, expected, "{conditions:?} {terms:?} {present:?}");
         }
     }
@@ -103,10 +122,12 @@ mod tests {
                 let in_use = conditions.iter().filter(|own| !own.is_drained());
                 let is_all_readers =
                     in_use.clone().count() > 0 && in_use.clone().all(|own| *own == R);
-                match choose(&conditions, &[], present) {
-                    Some(at) if has_writer => assert_eq!(conditions[at], W),
-                    Some(at) => assert!(is_all_readers && conditions[at] == R),
-                    None => assert!(!has_writer && !is_all_readers),
+                for preferred in [None, Some(0), Some(2)] {
+                    match choose(&conditions, &[], present, preferred) {
+                        Some(at) if has_writer => assert_eq!(conditions[at], W),
+                        Some(at) => assert!(is_all_readers && conditions[at] == R),
+                        None => assert!(!has_writer && !is_all_readers),
+                    }
                 }
             }
         }

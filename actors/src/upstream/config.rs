@@ -2,146 +2,18 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+use super::address::Upstream;
+use super::credits::RequestBounds;
 use super::user_source::UpstreamUsers;
-use crate::endpoints::{ListenAddress, is_unix_address};
+use crate::endpoints::ListenAddress;
 use crate::limits::{
     BULK_FOR_DEFAULT, CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT,
-    SILENT_AFTER_DEFAULT, UPSTREAMS_MAX,
+    SILENT_AFTER_DEFAULT, UPSTREAM_REQUESTS_DEFAULT, UPSTREAM_REQUESTS_MAX, UPSTREAM_REQUESTS_MIN,
+    UPSTREAMS_MAX,
 };
 use crate::settable::settable;
-
-/// A Tarantool instance that a gateway stands before.
-///
-/// ```
-/// use vestibule_actors::Upstream;
-///
-/// let upstream: Upstream = "a=10.0.0.1:3301".parse().unwrap();
-/// assert_eq!(upstream, Upstream::new("a", "10.0.0.1", 3301));
-/// assert_eq!(upstream.to_string(), "a=10.0.0.1:3301");
-///
-/// assert_eq!("b=[::1]:3301".parse(), Ok(Upstream::new("b", "::1", 3301)));
-/// assert_eq!("c=unix:/run/c.sock".parse(), Ok(Upstream::at_socket("c", "/run/c.sock")));
-/// assert!("10.0.0.1:3301".parse::<Upstream>().is_err(), "it has no name");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Upstream {
-    /// What people call it, in reasons and in the log.
-    pub name: String,
-    /// Where it listens.
-    pub address: UpstreamAddress,
-}
-
-/// Where an upstream listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UpstreamAddress {
-    /// By TCP, and over TLS if the gateway has it so.
-    Tcp {
-        /// Name or address. A name is looked up whenever it is connected to.
-        host: String,
-        /// Port there.
-        port: u16,
-    },
-    /// The path of a unix socket.
-    Unix(PathBuf),
-}
-
-impl Upstream {
-    /// An upstream of this name at this place.
-    #[must_use]
-    pub fn new(name: &str, host: &str, port: u16) -> Self {
-        let host = host.to_owned();
-        Self {
-            name: name.to_owned(),
-            address: UpstreamAddress::Tcp { host, port },
-        }
-    }
-
-    /// An upstream of this name at a unix socket.
-    #[must_use]
-    pub fn at_socket(name: &str, path: impl Into<PathBuf>) -> Self {
-        Self {
-            name: name.to_owned(),
-            address: UpstreamAddress::Unix(path.into()),
-        }
-    }
-}
-
-impl UpstreamAddress {
-    /// Whether both are written alike. Names of hosts are the same in capitals.
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Tcp { host, port },
-                Self::Tcp {
-                    host: own,
-                    port: at,
-                },
-            ) => port == at && host.eq_ignore_ascii_case(own),
-            _ => self == other,
-        }
-    }
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name, self.address)
-    }
-}
-
-impl fmt::Display for UpstreamAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// A text that names no upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an upstream is given as NAME=HOST:PORT or NAME=unix:/PATH")]
-pub struct UpstreamTextError;
-
-impl FromStr for Upstream {
-    type Err = UpstreamTextError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, address) = parts.ok_or(UpstreamTextError)?;
-        let name = name.to_owned();
-        let address = address.parse()?;
-        Ok(Self { name, address })
-    }
-}
-
-impl FromStr for UpstreamAddress {
-    type Err = UpstreamTextError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if is_unix_address(text) {
-            return match text.parse() {
-                Ok(ListenAddress::Unix(path)) => Ok(Self::Unix(path)),
-                _ => Err(UpstreamTextError),
-            };
-        }
-        let read = || {
-            let (host, port) = text.rsplit_once(':')?;
-            let bracketed = host.strip_prefix('[').and_then(|own| own.strip_suffix(']'));
-            let is_host = bracketed.is_some() || !host.contains(':');
-            let host = bracketed.unwrap_or(host).to_owned();
-            let port = port.parse().ok().filter(|port| *port != 0)?;
-            (is_host && !host.is_empty()).then_some(Self::Tcp { host, port })
-        };
-        read().ok_or(UpstreamTextError)
-    }
-}
 
 /// The account of a gateway itself: by it the hashes of its clients' passwords are read.
 #[derive(Clone, PartialEq, Eq)]
@@ -194,6 +66,61 @@ impl LinkMode {
     }
 }
 
+/// Where SELECTs of a connection are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadFrom {
+    /// By the upstream that takes changes.
+    Primary,
+    /// By one that does not, where that has all that the connection has seen, and by the one that
+    /// takes changes elsewhere.
+    #[default]
+    Replica,
+}
+
+impl ReadFrom {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Primary, Self::Replica];
+
+    /// The name that operators and clients give it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+        }
+    }
+
+    /// The one of a name.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|own| own.name() == name)
+    }
+}
+
+/// What a client is told of whose request nobody knows what became, for the connection to its
+/// upstream has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// Error 115 with the field `outcome` = `unknown`; the connection stays.
+    #[default]
+    Error,
+    /// Nothing: its connection is closed, as the upstream's own would be.
+    Close,
+}
+
+impl OnLost {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Error, Self::Close];
+
+    /// The name that operators give it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Close => "close",
+        }
+    }
+}
+
 settable! {
     /// The upstreams of a gateway, and how they are dealt with.
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,11 +135,23 @@ settable! {
         pub users: UpstreamUsers,
         /// Whose connections upstream are.
         pub mode: LinkMode,
+        /// The name of the upstream that requests go to where several say that they take changes,
+        /// of no later election than another one, and nothing has gone to any of these before.
+        pub primary: Option<String>,
+        /// Requests that one upstream has on its way at most, of all session threads together, of
+        /// which each has one at least: [`UPSTREAM_REQUESTS_MIN`] to [`UPSTREAM_REQUESTS_MAX`].
+        pub requests_max: usize,
+        /// Of these, calls, EVAL and SQL: fewer than all. `None` for three quarters.
+        pub calls_max: Option<usize>,
         /// The version that clients are greeted with: major, minor, patch. `None` tells the lowest
         /// of the upstreams, as far as they are known.
         pub server_version: Option<(u32, u32, u32)>,
         /// After how long an upstream that owes an answer, and says nothing, is given up for now.
         pub silent_after: Duration,
+        /// For how long an upstream may say nothing, although it owes an answer, before its
+        /// connections for requests are closed and what is on its way is given up. At least
+        /// [`silent_after`](Self::silent_after); zero: never.
+        pub silent_abandon: Duration,
         /// How often each is asked how it is.
         pub probe_interval: Duration,
         /// How long a connection may take to be made, greeted and logged in.
@@ -221,6 +160,8 @@ settable! {
         /// changes any more, until another one does; then the solo policy decides. Zero: not at
         /// all, and nothing is sent twice.
         pub failover_hold: Duration,
+        /// What clients are told of whose requests nobody knows what became.
+        pub lost: OnLost,
         /// How old a change may be that a SELECT does not see, because a replica answers it. Zero:
         /// no replica answers any.
         pub staleness_max: Duration,
@@ -228,6 +169,12 @@ settable! {
         /// reply of [`BULK_BYTES_MIN`](crate::limits::BULK_BYTES_MIN) and more, so that others do
         /// not wait behind the next one. Zero: there is no second one.
         pub bulk_for: Duration,
+        /// Where SELECTs of connections are answered that have not said it themselves
+        /// (`vestibule.set('read_from', …)`), if replicas may answer any.
+        pub read_from: ReadFrom,
+        /// Addresses and unix sockets to listen on for connections that are
+        /// [`ReadFrom::Replica`], where all others are not.
+        pub listen_reads: Vec<ListenAddress>,
         /// Procedures that may be called twice: a CALL of one of these is sent again when nobody
         /// knows whether it has happened.
         pub retry_calls: HashSet<String>,
@@ -241,13 +188,20 @@ impl Default for Upstreams {
             account: None,
             users: UpstreamUsers::Ask,
             mode: LinkMode::Shared,
+            primary: None,
+            requests_max: UPSTREAM_REQUESTS_DEFAULT,
+            calls_max: None,
             server_version: None,
             silent_after: SILENT_AFTER_DEFAULT,
+            silent_abandon: Duration::ZERO,
             probe_interval: PROBE_INTERVAL_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
             failover_hold: FAILOVER_HOLD_DEFAULT,
+            lost: OnLost::default(),
             staleness_max: Duration::ZERO,
             bulk_for: BULK_FOR_DEFAULT,
+            read_from: ReadFrom::default(),
+            listen_reads: Vec::new(),
             retry_calls: HashSet::new(),
         }
     }
@@ -273,9 +227,36 @@ pub enum UpstreamsError {
     /// A time is zero that has to pass.
     #[error("{0} may not be 0")]
     Zero(&'static str),
+    /// No upstream is called as the one that requests are to go to.
+    #[error("no upstream is called '{0}', as primary says")]
+    NoSuchPrimary(String),
+    /// An upstream would have more requests on its way than it may, or too few.
+    #[error(
+        "upstream_requests_max is {0}, and may be {min} to {max}",
+        min = UPSTREAM_REQUESTS_MIN,
+        max = UPSTREAM_REQUESTS_MAX
+    )]
+    Requests(usize),
+    /// Calls would leave no room for what is none, or there could be none.
+    #[error(
+        "upstream_calls_max is {calls}, and may be 1 to {max}: fewer than upstream_requests_max",
+        max = requests - 1
+    )]
+    Calls {
+        /// How many calls there may be.
+        calls: usize,
+        /// How many requests.
+        requests: usize,
+    },
+    /// An upstream would be given up before it counts as silent.
+    #[error("silent_abandon may not be shorter than silent_after, but for 0")]
+    EarlyAbandon,
     /// Replicas are to answer SELECTs, and something keeps them from it.
     #[error("staleness_max needs {0}")]
     NoReplicaReads(&'static str),
+    /// Addresses for connections that replicas answer are no others than all.
+    #[error("listen_reads needs {0}")]
+    NoReadListeners(&'static str),
 }
 
 impl Upstreams {
@@ -310,6 +291,23 @@ impl Upstreams {
         if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
             return Err(UpstreamsError::Zero(name));
         }
+        self.check_bounds()?;
+        if !self.silent_abandon.is_zero() && self.silent_abandon < self.silent_after {
+            return Err(UpstreamsError::EarlyAbandon);
+        }
+        self.check_reads()
+    }
+
+    /// Whether replicas can answer where they are to.
+    fn check_reads(&self) -> Result<(), UpstreamsError> {
+        if !self.listen_reads.is_empty() {
+            if !self.reads_replicas() {
+                return Err(UpstreamsError::NoReadListeners("staleness_max"));
+            }
+            if self.read_from == ReadFrom::Replica {
+                return Err(UpstreamsError::NoReadListeners("read_from primary"));
+            }
+        }
         let is_missing = |(is_there, what): &(bool, &'static str)| (!is_there).then_some(*what);
         let needed = [
             // What a replica does not answer is sent again, to the one that takes changes.
@@ -321,6 +319,39 @@ impl Upstreams {
             Some(what) => Err(UpstreamsError::NoReplicaReads(what)),
             None => Ok(()),
         }
+    }
+
+    /// Whether each may have so much to do, and there is one of the name that is to be asked first.
+    fn check_bounds(&self) -> Result<(), UpstreamsError> {
+        let requests = self.requests_max;
+        if !(UPSTREAM_REQUESTS_MIN..=UPSTREAM_REQUESTS_MAX).contains(&requests) {
+            return Err(UpstreamsError::Requests(requests));
+        }
+        let calls = self.request_bounds().calls;
+        if !(1..requests).contains(&calls) {
+            return Err(UpstreamsError::Calls { calls, requests });
+        }
+        match &self.primary {
+            Some(name) if self.preferred().is_none() => {
+                Err(UpstreamsError::NoSuchPrimary(name.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How much each may have to do at a time.
+    pub(crate) fn request_bounds(&self) -> RequestBounds {
+        let (requests, calls) = (self.requests_max, self.calls_max);
+        RequestBounds {
+            requests,
+            calls: calls.unwrap_or(requests.saturating_mul(3) / 4),
+        }
+    }
+
+    /// The number of the one that [`primary`](Self::primary) names.
+    pub(crate) fn preferred(&self) -> Option<usize> {
+        let name = self.primary.as_ref()?;
+        self.upstreams.iter().position(|own| own.name == *name)
     }
 
     /// The first two that have one address, by what is said of them: no name is looked up.
@@ -368,8 +399,51 @@ mod tests {
         assert_eq!(one.check(), Err(UpstreamsError::NoAccount));
         let account = Some(GatewayAccount::new("gateway", "hunter2"));
         assert_eq!(one.account(account).check(), Ok(()));
+        assert_eq!(
+            of(&["a=h:1", "b=h:2"])
+                .primary(Some("b".to_owned()))
+                .check(),
+            Ok(())
+        );
+        let nobody = of(&["a=h:1"]).primary(Some("b".to_owned())).check();
+        assert_eq!(nobody, Err(UpstreamsError::NoSuchPrimary("b".to_owned())));
         let never = of(&["a=h:1"]).silent_after(Duration::ZERO).check();
         assert_eq!(never, Err(UpstreamsError::Zero("silent_after")));
+    }
+
+    #[test]
+    fn calls_are_fewer_than_all_requests_and_these_no_more_than_may_be() {
+        let own = Upstreams::default().upstreams(vec!["a=h:1".parse().unwrap()]);
+        let of = |requests, calls| {
+            let own = own.clone().requests_max(requests).calls_max(calls);
+            own.check().map(|()| own.request_bounds().calls)
+        };
+        let requests = |own| Err(UpstreamsError::Requests(own));
+        let calls = |calls, requests| Err(UpstreamsError::Calls { calls, requests });
+        assert_eq!(of(UPSTREAM_REQUESTS_DEFAULT, None), Ok(384));
+        assert_eq!(of(2, None), Ok(1));
+        assert_eq!(of(UPSTREAM_REQUESTS_MAX, Some(1)), Ok(1));
+        assert_eq!(of(1, None), requests(1));
+        let too_many = UPSTREAM_REQUESTS_MAX + 1;
+        assert_eq!(of(too_many, None), requests(too_many));
+        assert_eq!(of(100, Some(99)), Ok(99));
+        assert_eq!(of(100, Some(100)), calls(100, 100));
+        assert_eq!(of(100, Some(0)), calls(0, 100));
+        let told = of(100, Some(100)).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "upstream_calls_max is 100, and may be 1 to 99: fewer than upstream_requests_max"
+        );
+    }
+
+    #[test]
+    fn an_upstream_is_not_given_up_before_it_counts_as_silent() {
+        let own = Upstreams::default().upstreams(vec!["a=h:1".parse().unwrap()]);
+        let after = |time| own.clone().silent_abandon(time).check();
+        assert_eq!(after(Duration::ZERO), Ok(()));
+        assert_eq!(after(SILENT_AFTER_DEFAULT), Ok(()));
+        let sooner = SILENT_AFTER_DEFAULT - Duration::from_millis(1);
+        assert_eq!(after(sooner), Err(UpstreamsError::EarlyAbandon));
     }
 
     #[test]
@@ -385,24 +459,15 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_names_no_upstream_is_refused() {
-        for text in [
-            "",
-            "a",
-            "a=",
-            "a=h",
-            "a=h:",
-            "a=h:0",
-            "a=:1",
-            "=h:1",
-            "a=::1:1",
-            "a=h:x",
-            "a=unix:",
-            "a=unix:relative",
-            "=unix:/run/a.sock",
-        ] {
-            assert_eq!(text.parse::<Upstream>(), Err(UpstreamTextError), "{text}");
-        }
+    fn addresses_for_reads_are_for_others_than_all() {
+        let own = Upstreams::default().upstreams(vec!["a=h:1".parse().unwrap()]);
+        let own = own.listen_reads(vec!["127.0.0.1:0".parse().unwrap()]);
+        let needs = |what| Err(UpstreamsError::NoReadListeners(what));
+        let none = own.clone().read_from(ReadFrom::Primary);
+        assert_eq!(none.check(), needs("staleness_max"));
+        let reading = own.staleness_max(Duration::from_secs(1));
+        assert_eq!(reading.check(), needs("read_from primary"));
+        assert_eq!(reading.read_from(ReadFrom::Primary).check(), Ok(()));
     }
 
     #[test]

@@ -19,8 +19,8 @@ use std::task::Waker;
 
 use super::sight::LinkCounters;
 use crate::limits::{
-    KEPT_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_FEW, UPSTREAM_CALLS_MAX,
-    UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_MAX,
+    KEPT_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_FEW,
+    UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_DEFAULT,
 };
 
 /// What a request takes of an upstream.
@@ -30,6 +30,36 @@ pub(crate) enum Kind {
     Call,
     /// Anything else.
     Other,
+}
+
+/// How much one upstream may have to do at a time, of all workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestBounds {
+    /// Requests.
+    pub(crate) requests: usize,
+    /// Of these, calls, EVAL and SQL.
+    pub(crate) calls: usize,
+}
+
+impl Default for RequestBounds {
+    fn default() -> Self {
+        Self {
+            requests: UPSTREAM_REQUESTS_DEFAULT,
+            calls: UPSTREAM_CALLS_DEFAULT,
+        }
+    }
+}
+
+impl RequestBounds {
+    /// Of calls, those that are kept for connections with few of them.
+    pub(crate) fn reserve_of_connections(self) -> usize {
+        UPSTREAM_CALLS_CONNECTIONS_RESERVE.min(self.calls / 8)
+    }
+
+    /// And those that are kept for users with few.
+    pub(crate) fn reserve_of_users(self) -> usize {
+        UPSTREAM_CALLS_USERS_RESERVE.min(self.calls / 8)
+    }
 }
 
 /// The credits of one worker at one upstream, for all its links there.
@@ -53,18 +83,23 @@ pub(crate) struct Credits {
 impl Credits {
     /// The part of one of this number of workers: at least one of each kind. `keeps`: whether
     /// anything is ever sent again.
-    pub(crate) fn of_one(workers: usize, keeps: bool, counters: Arc<LinkCounters>) -> Self {
+    pub(crate) fn of_one(
+        bounds: RequestBounds,
+        workers: usize,
+        keeps: bool,
+        counters: Arc<LinkCounters>,
+    ) -> Self {
         let part = |all: usize| (all / workers.max(1)).max(1);
-        let calls_max = part(UPSTREAM_CALLS_MAX);
+        let calls_max = part(bounds.calls);
         // Of very few, somebody may have all.
-        let keep = |max: usize, reserve| max.saturating_sub(part(reserve)).max(1);
-        let calls_of_connections_max = keep(calls_max, UPSTREAM_CALLS_USERS_RESERVE);
+        let keep = |max: usize, reserve: usize| max.saturating_sub(part(reserve)).max(1);
+        let calls_of_connections_max = keep(calls_max, bounds.reserve_of_users());
         Self {
             counters,
-            max: part(UPSTREAM_REQUESTS_MAX) as u64,
+            max: part(bounds.requests) as u64,
             calls_max: calls_max as u64,
             calls_of_connections_max: calls_of_connections_max as u64,
-            calls_of_any_max: keep(calls_of_connections_max, UPSTREAM_CALLS_CONNECTIONS_RESERVE)
+            calls_of_any_max: keep(calls_of_connections_max, bounds.reserve_of_connections())
                 as u64,
             kept: Cell::default(),
             kept_max: if keeps { part(KEPT_BYTES_MAX) } else { 0 },
@@ -221,18 +256,45 @@ mod tests {
     use super::*;
 
     fn of_one(workers: usize, keeps: bool) -> Credits {
-        Credits::of_one(workers, keeps, Arc::default())
+        Credits::of_one(RequestBounds::default(), workers, keeps, Arc::default())
+    }
+
+    #[test]
+    fn where_an_upstream_may_have_little_to_do_nobody_has_all_of_it_either() {
+        for (requests, calls, of_one, of_all) in [
+            (64, 48, 36, 48),
+            (16, 8, 6, 8),
+            (2, 1, 1, 1),
+            (8192, 8000, 7904, 8000),
+        ] {
+            let bounds = RequestBounds { requests, calls };
+            let all = Rc::new(Credits::of_one(bounds, 1, true, Arc::default()));
+            let own = of_user(&all);
+            assert_eq!(
+                take_all(&own, Kind::Call, UPSTREAM_CALLS_FEW),
+                of_one,
+                "{bounds:?}"
+            );
+            let others: Vec<_> = (0..calls).map(|_| of_user(&all)).collect();
+            let taken = others.iter().map(|own| take_all(own, Kind::Call, 0));
+            assert_eq!(of_one + taken.sum::<usize>(), of_all, "{bounds:?}");
+            assert_eq!(
+                take_all(&own, Kind::Other, 0),
+                requests - calls,
+                "{bounds:?}"
+            );
+        }
     }
 
     #[test]
     fn calls_leave_room_for_others_and_all_leave_room_for_probes() {
         let credits = of_user(&Rc::new(of_one(2, true)));
         let take_all = |kind| take_all(&credits, kind, 0);
-        let of_user_max = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+        let of_user_max = UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_USERS_RESERVE;
         assert_eq!(take_all(Kind::Call), of_user_max / 2);
         assert_eq!(
             take_all(Kind::Other),
-            (UPSTREAM_REQUESTS_MAX - of_user_max) / 2
+            (UPSTREAM_REQUESTS_DEFAULT - of_user_max) / 2
         );
         let half = KEPT_BYTES_MAX / 2;
         assert!(
@@ -265,8 +327,9 @@ mod tests {
     fn neither_a_connection_nor_a_user_keeps_others_from_calling() {
         let all = Rc::new(of_one(1, true));
         let [greedy, busy, modest] = [(); 3].map(|()| of_user(&all));
-        let of_connection =
-            UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE - UPSTREAM_CALLS_CONNECTIONS_RESERVE;
+        let of_connection = UPSTREAM_CALLS_DEFAULT
+            - UPSTREAM_CALLS_USERS_RESERVE
+            - UPSTREAM_CALLS_CONNECTIONS_RESERVE;
         let few = UPSTREAM_CALLS_FEW;
         assert_eq!(take_all(&greedy, Kind::Call, few), of_connection);
         assert_eq!(take_all(&busy, Kind::Call, few), 0);

@@ -41,6 +41,8 @@ pub(crate) struct Failover {
     until: Option<Instant>,
     /// The upstream that requests went to last.
     last: Option<usize>,
+    /// The one that operators prefer.
+    preferred: Option<usize>,
     /// Whether that took changes.
     was_writable: bool,
 }
@@ -53,8 +55,14 @@ impl Failover {
             decision: Decision::Nowhere,
             until: None,
             last: None,
+            preferred: None,
             was_writable: false,
         }
+    }
+
+    /// Has this one go before others that take changes, but for the one that requests went to last.
+    pub(crate) fn preferring(self, preferred: Option<usize>) -> Self {
+        Self { preferred, ..self }
     }
 
     /// Until when requests are held, if they are.
@@ -69,7 +77,7 @@ impl Failover {
         terms: &[ElectionTerm],
         now: Instant,
     ) -> Decision {
-        let chosen = choose(conditions, terms, self.last);
+        let chosen = choose(conditions, terms, self.last, self.preferred);
         let is_writable = chosen.is_some_and(|own| conditions[own].is_writable());
         self.decision = match chosen {
             Some(upstream) if is_writable => Decision::To(upstream),

@@ -10,9 +10,10 @@ use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
 use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::address::Upstream;
 use super::bulk::BulkRule;
 use super::catalog::KeptCatalog;
-use super::config::{GatewayAccount, Upstream, Upstreams};
+use super::config::{GatewayAccount, Upstreams};
 use super::reads::{ReadCell, ReadSet};
 use super::schema::{Incarnation, SchemaVersion};
 use super::sight::GatewaySight;
@@ -88,6 +89,8 @@ pub(crate) struct GatewayCell {
     reconnects: Vec<AtomicU64>,
     /// The upstreams whose drain is under way, a bit for each.
     leaving: AtomicU64,
+    /// The upstreams that are silent for so long that what is on its way there is given up.
+    abandoned: AtomicU64,
     /// What clients watch.
     pub(crate) watched: Arc<WatchedKeys>,
     /// Who answers SELECTs beside the one that takes changes.
@@ -168,6 +171,7 @@ impl GatewayCell {
             version: AtomicU64::new(0),
             catalog: Mutex::default(),
             leaving: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
             watched: Arc::default(),
             reads: ReadCell::default(),
             questions: OnceLock::new(),
@@ -211,11 +215,21 @@ impl GatewayCell {
 
     /// The drain of an upstream begins, or is over.
     pub(crate) fn set_leaving(&self, upstream: usize, is_leaving: bool) {
-        let bit = 1 << upstream;
-        match is_leaving {
-            true => self.leaving.fetch_or(bit, Ordering::AcqRel),
-            false => self.leaving.fetch_and(!bit, Ordering::AcqRel),
-        };
+        set_bit(&self.leaving, upstream, is_leaving);
+    }
+
+    /// Whether what is on its way to an upstream is given up.
+    pub(crate) fn is_abandoned(&self, upstream: usize) -> bool {
+        self.abandoned.load(Ordering::Acquire) & 1 << upstream != 0
+    }
+
+    /// What is on its way to an upstream is given up, as long as this is so. Whether that is new.
+    pub(crate) fn set_abandoned(&self, upstream: usize, is_abandoned: bool) -> bool {
+        let is_new = set_bit(&self.abandoned, upstream, is_abandoned);
+        if is_new && is_abandoned {
+            self.have_links_looked_at();
+        }
+        is_new
     }
 
     /// Where the scout of an upstream of the network has reached it last.
@@ -457,6 +471,16 @@ impl GatewayCell {
             Error::no_such_user(user)
         }
     }
+}
+
+/// Sets the bit of an upstream, and tells whether it was another one.
+fn set_bit(word: &AtomicU64, upstream: usize, is_set: bool) -> bool {
+    let bit = 1 << upstream;
+    let before = match is_set {
+        true => word.fetch_or(bit, Ordering::AcqRel),
+        false => word.fetch_and(!bit, Ordering::AcqRel),
+    };
+    (before & bit != 0) != is_set
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

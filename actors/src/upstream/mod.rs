@@ -9,6 +9,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `address` | where they are: names, and addresses as text |
 //! | `config` | what an embedder says of them |
 //! | `gateway` | what all threads share: where requests go, users, versions |
 //! | `catalog` | what they have answered to questions for the catalog |
@@ -49,6 +50,7 @@
 //! | `outbox` | bytes for the socket |
 //! | `incoming` | bytes of the socket, cut into frames |
 
+mod address;
 mod again;
 mod bulk;
 mod catalog;
@@ -89,6 +91,7 @@ mod users;
 mod waiting;
 mod watched;
 
+pub use address::{Upstream, UpstreamAddress, UpstreamTextError};
 pub(crate) use again::Repeat;
 #[cfg(test)]
 pub(crate) use bulk::BulkRule;
@@ -96,10 +99,9 @@ pub(crate) use bulk::BulkUse;
 pub(crate) use catalog::{CatalogQuestion, is_of_catalog};
 pub(crate) use choose::count_writable;
 pub(crate) use clients::Clients;
-pub use config::{
-    GatewayAccount, LinkMode, Upstream, UpstreamAddress, UpstreamTextError, Upstreams,
-    UpstreamsError,
-};
+pub use config::{GatewayAccount, LinkMode, OnLost, ReadFrom, Upstreams, UpstreamsError};
+#[cfg(test)]
+pub(crate) use credits::RequestBounds;
 pub(crate) use credits::{Credits, Kind, UserCredits};
 pub(crate) use failover::{Decision, Failover};
 pub(crate) use followers::LinkFollowers;

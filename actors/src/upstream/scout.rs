@@ -88,6 +88,8 @@ pub(super) mod in_a_letter {
 #[derive(Debug)]
 pub(crate) struct Scout {
     silent_after: Duration,
+    /// Zero: never.
+    abandon: Duration,
     drain: UpstreamDrain,
     /// Without silence.
     condition: Condition,
@@ -118,6 +120,8 @@ pub(crate) struct Scout {
     says_read_only: Option<bool>,
     /// The upstream says that it is about to stop.
     is_leaving: bool,
+    /// Nothing was found out of it since the start: neither how it is, nor that it cannot be asked.
+    is_unknown: bool,
     /// The last election that it has told of. It stays when the connection ends: an instance does
     /// not forget elections. Where it is another one by then, that is told.
     term: ElectionTerm,
@@ -128,6 +132,7 @@ impl Scout {
     pub(crate) fn new(silent_after: Duration, now: Instant) -> Self {
         Self {
             silent_after,
+            abandon: Duration::ZERO,
             drain: UpstreamDrain::None,
             condition: Condition::Absent,
             votes_writable: false,
@@ -144,8 +149,19 @@ impl Scout {
             backoff: Backoff::new(RECONNECT_WAIT_MIN, RECONNECT_WAIT_MAX),
             says_read_only: None,
             is_leaving: false,
+            is_unknown: true,
             term: None,
         }
+    }
+
+    /// Has what is on its way be given up when it has been silent for so long; zero: never.
+    pub(crate) fn abandoned_after(self, abandon: Duration) -> Self {
+        Self { abandon, ..self }
+    }
+
+    /// Whether nothing was found out of it since the start.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.is_unknown
     }
 
     /// How it is.
@@ -232,6 +248,7 @@ impl Scout {
 
     /// The upstream's ballot has come.
     pub(crate) fn on_ballot(&mut self, ballot: &Ballot, now: Instant) {
+        self.is_unknown = false;
         // Before it told of other reasons, this was loading; or what is configured, told twice.
         let is_loading = match ballot.is_bootstrapped {
             Some(is_bootstrapped) => !is_bootstrapped,
@@ -299,6 +316,7 @@ impl Scout {
     /// once.
     pub(crate) fn on_lost(&mut self, trouble: String, wait_max: Duration, chance: f64) -> Duration {
         self.condition = Condition::Absent;
+        self.is_unknown = false;
         self.writable_since = None;
         self.trouble = trouble;
         self.is_overdue = false;
@@ -342,8 +360,15 @@ impl Scout {
     fn find_silent(&mut self, is_silent: bool) {
         if is_silent && !self.is_silent {
             self.is_silent = true;
+            self.is_unknown = false;
             self.writable_since = None;
         }
+    }
+
+    /// Whether it has been silent for so long that what is on its way there is given up.
+    pub(crate) fn is_abandoned(&self, now: Instant) -> bool {
+        let silence = now.saturating_duration_since(self.last_sign());
+        self.is_silent && !self.abandon.is_zero() && silence >= self.abandon
     }
 }
 

@@ -246,6 +246,24 @@ impl Worker {
         self.answer_each(started, error, ConnectionState::outcome_unknown);
     }
 
+    /// Closes the connections of such requests: their clients know as much.
+    pub(crate) fn close_unknown(&self, started: &[InFlightRequest]) {
+        self.count_cut_off(started, true);
+        for request in started {
+            let Some(session) = self.owner(request) else {
+                continue;
+            };
+            {
+                let mut state = session.state.borrow_mut();
+                state.on_reply(request);
+                state.outcome_unknown(request);
+            }
+            let close = Close(Closing::Now, CloseReason::Lost);
+            self.sessions.tell(&session, close);
+        }
+        self.after_answers();
+    }
+
     fn answer_each(
         &self,
         taken: &[InFlightRequest],

@@ -13,6 +13,7 @@ use super::actor::Worker;
 use crate::admission::Class;
 use crate::messages::worker::LinkOver;
 use crate::resources::in_flight::{Cancelled, InFlightRequest};
+use crate::upstream::OnLost;
 
 impl Handler<LinkOver> for Worker {
     type Result = ();
@@ -37,9 +38,15 @@ impl Handler<LinkOver> for Worker {
             all.into_iter().map(|own| own.request).collect()
         };
         self.answer_revoked(&requests(not_done), &error);
-        if !unknown.is_empty() {
+        let unknown = requests(unknown);
+        let gateway = self.cell.shared.gateway.as_deref();
+        if unknown.is_empty() {
+            // Nobody is to be told.
+        } else if gateway.is_some_and(|own| own.config.lost == OnLost::Close) {
+            self.close_unknown(&unknown);
+        } else {
             let error = self.cell.shared.outcome_unknown(ErrorCode::SYSTEM, &reason);
-            self.answer_unknown(&requests(unknown), &error);
+            self.answer_unknown(&unknown, &error);
         }
         self.tell_if_quiet();
     }

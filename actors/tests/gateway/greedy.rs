@@ -3,7 +3,7 @@
 use vestibule_actors::Gateway;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::limits::{
-    CONNECTION_REPLY_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_MAX,
+    CONNECTION_REPLY_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_DEFAULT,
     UPSTREAM_CALLS_USERS_RESERVE,
 };
 use vestibule_actors::serving::State;
@@ -109,16 +109,18 @@ fn calls_that_sleep_keep_neither_another_connection_nor_another_user_from_callin
     let server = on_one_thread(upstreams(&[("a", upstream.address)]));
     let mut greedy = server.connect();
     let calls = |count: usize| (0..count).map(|_| upstream.asked()).collect::<Vec<_>>();
-    for sync in 0..2 * UPSTREAM_CALLS_MAX as u64 {
+    for sync in 0..2 * UPSTREAM_CALLS_DEFAULT as u64 {
         greedy.send(&eval(sync, "sleep()"));
     }
     let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
-    let _sleeping = calls(UPSTREAM_CALLS_MAX - reserve);
+    let _sleeping = calls(UPSTREAM_CALLS_DEFAULT - reserve);
     // Another connection of guest, though it waits behind hundreds of calls.
     let mut other = server.connect();
     pass(&mut other, &upstream, &eval(1, "return 1"));
     // And as many of them as one likes.
-    let mut crowd: Vec<_> = (0..UPSTREAM_CALLS_MAX).map(|_| server.connect()).collect();
+    let mut crowd: Vec<_> = (0..UPSTREAM_CALLS_DEFAULT)
+        .map(|_| server.connect())
+        .collect();
     for peer in &mut crowd {
         peer.send(&eval(1, "sleep()"));
     }
@@ -145,7 +147,7 @@ fn a_request_that_waits_for_memory_in_a_link_goes_on_though_nobody_reads() {
         pass(&mut other, &upstream, &eval(1, "return 1"));
         sync += 1;
     }
-    let calls = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_CONNECTIONS_RESERVE;
+    let calls = UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_CONNECTIONS_RESERVE;
     let calls = calls - UPSTREAM_CALLS_USERS_RESERVE;
     (0..=calls).for_each(|_| slow.send(&eval(sync, "sleep()")));
     let sleeping: Vec<_> = (0..calls).map(|_| upstream.asked()).collect();

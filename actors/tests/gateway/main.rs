@@ -1,6 +1,8 @@
 //! A gateway before upstreams that do as the tests say.
 
+mod abandoned;
 mod bodies;
+mod bounds;
 mod bulk;
 mod catalog;
 mod demote;
@@ -13,8 +15,11 @@ mod gone;
 mod greedy;
 mod large;
 mod moves;
+mod on_lost;
 mod pinned;
 mod pins;
+mod preferred;
+mod read_from;
 mod reconnect;
 mod relay;
 mod replicas;
@@ -30,7 +35,8 @@ mod watches;
 use std::time::Duration;
 
 use vestibule_actors::limits::{
-    UPSTREAM_CALLS_FEW, UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_MAX,
+    UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_FEW, UPSTREAM_CALLS_USERS_RESERVE,
+    UPSTREAM_REQUESTS_DEFAULT,
 };
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, config};
@@ -71,7 +77,7 @@ fn before_both(first: &FakeUpstream, second: &FakeUpstream) -> TestServer<Gatewa
 /// Calls of guest, as many as an upstream may have of one user, and who has sent them.
 fn all_calls(server: &TestServer<Gateway>, upstream: &FakeUpstream) -> (Vec<Peer>, Vec<Asked>) {
     const OF_ONE: usize = UPSTREAM_CALLS_FEW;
-    let of_user = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+    let of_user = UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_USERS_RESERVE;
     let mut peers: Vec<_> = (0..of_user / OF_ONE).map(|_| server.connect()).collect();
     for peer in &mut peers {
         (0..OF_ONE).for_each(|sync| peer.send(&eval(sync as u64, "return 1")));
@@ -410,7 +416,7 @@ fn who_waits_for_an_upstream_that_has_enough_to_do_has_a_turn_before_those_who_k
     assert_eq!(alice.log_in("alice", "secret").code, 0);
     pass(&mut alice, &upstream, &eval(1, "return 1"));
     let (mut peers, asked) = all_calls(&server, &upstream);
-    let others = UPSTREAM_REQUESTS_MAX - asked.len();
+    let others = UPSTREAM_REQUESTS_DEFAULT - asked.len();
     let mut busy = server.connect();
     (0..others).for_each(|sync| busy.send(&RequestBuilder::select(sync as u64, 1)));
     let _others: Vec<_> = (0..others).map(|_| upstream.asked()).collect();

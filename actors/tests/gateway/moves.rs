@@ -2,7 +2,7 @@
 
 use vestibule_actors::Gateway;
 use vestibule_actors::limits::{
-    UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
+    UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_USERS_RESERVE,
 };
 use vestibule_actors::testing::{Peer, RequestBuilder, TestServer};
 use vestibule_actors::wire::features::{Feature, Features};
@@ -15,7 +15,7 @@ use crate::{DONE, eval, id_of, on_one_thread};
 
 /// As many calls as one connection has on their way.
 const CALLS: usize =
-    UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_CONNECTIONS_RESERVE - UPSTREAM_CALLS_USERS_RESERVE;
+    UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_CONNECTIONS_RESERVE - UPSTREAM_CALLS_USERS_RESERVE;
 
 /// A connection that has one call more than may be on their way: what it sends waits behind that.
 struct Waiting {

@@ -4,10 +4,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vestibule_actors::Gateway;
 use vestibule_actors::limits::SESSION_SETTINGS_BYTES_MAX;
 use vestibule_actors::testing::{Peer, RequestBuilder, TestServer};
 use vestibule_actors::wire::keys::{self, RequestType};
+use vestibule_actors::{Gateway, Upstreams};
 
 use crate::upstream::{Asked, FakeUpstream, PATIENCE, REFUSED, upstreams};
 use crate::{DONE, eval, on_one_thread};
@@ -26,9 +26,9 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// One that takes changes, and replicas.
-struct Set {
-    all: Vec<FakeUpstream>,
-    server: TestServer<Gateway>,
+pub(crate) struct Set {
+    pub(crate) all: Vec<FakeUpstream>,
+    pub(crate) server: TestServer<Gateway>,
 }
 
 impl Set {
@@ -47,6 +47,15 @@ impl Set {
         silent_after: Duration,
         prepare: impl FnOnce(&[FakeUpstream]),
     ) -> Self {
+        Self::start_as(replicas, prepare, |own| own.silent_after(silent_after))
+    }
+
+    /// With what a gateway is told besides.
+    pub(crate) fn start_as(
+        replicas: usize,
+        prepare: impl FnOnce(&[FakeUpstream]),
+        change: impl FnOnce(Upstreams) -> Upstreams,
+    ) -> Self {
         let all: Vec<_> = (0..=replicas).map(|_| FakeUpstream::start()).collect();
         prepare(&all);
         all[1..].iter().for_each(|own| own.set_writable(false));
@@ -54,15 +63,14 @@ impl Set {
         let addresses = all.iter().map(|own| own.address);
         let named: Vec<_> = names.into_iter().zip(addresses).collect();
         let own = upstreams(&named).staleness_max(STALENESS_MAX);
-        let own = own.silent_after(silent_after);
         Self {
-            server: on_one_thread(own),
+            server: on_one_thread(change(own)),
             all,
         }
     }
 
     /// The request that comes next, and which of them got it.
-    fn asked(&self) -> (usize, Asked) {
+    pub(crate) fn asked(&self) -> (usize, Asked) {
         let mut got = None;
         wait_until("one of them is asked", || {
             let mut all = self.all.iter().enumerate();
@@ -83,7 +91,7 @@ impl Set {
 
     /// A replica answers, by and by; tells which one. Between two tries the client is idle: a
     /// replica has to have what was answered last, and that is known by a question behind it.
-    fn wait_for_replica(&self, peer: &mut Peer) -> usize {
+    pub(crate) fn wait_for_replica(&self, peer: &mut Peer) -> usize {
         let mut at = 0;
         wait_until("a replica answers", || {
             at = self.read(peer);
@@ -97,7 +105,7 @@ impl Set {
 
     /// Waits until the upstream that takes changes, and this one, have been asked how they are so
     /// often that all is known of them that was so before.
-    fn wait_for_votes(&self, at: usize, mut meanwhile: impl FnMut()) {
+    pub(crate) fn wait_for_votes(&self, at: usize, mut meanwhile: impl FnMut()) {
         let votes = || [0, at].map(|own| self.all[own].votes());
         let before = votes();
         wait_until("they are asked how they are", || {
@@ -107,7 +115,7 @@ impl Set {
     }
 
     /// The upstream that takes changes answers all that is read meanwhile.
-    fn no_replica_answers(&self, peer: &mut Peer, at: usize) {
+    pub(crate) fn no_replica_answers(&self, peer: &mut Peer, at: usize) {
         self.wait_for_votes(at, || assert_eq!(self.read(peer), 0));
     }
 

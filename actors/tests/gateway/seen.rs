@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule_actors::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_REQUESTS_MAX};
+use vestibule_actors::limits::{UPSTREAM_CALLS_DEFAULT, UPSTREAM_REQUESTS_DEFAULT};
 use vestibule_actors::monitoring::{LinkInfo, LinkState, UpstreamInfo, UpstreamState};
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{RequestBuilder, TestServer, block_on};
@@ -199,9 +199,12 @@ fn the_bounds_of_a_gateway_are_shown_with_the_others() {
     };
     assert_eq!(
         of("upstream_requests_max"),
-        Some(UPSTREAM_REQUESTS_MAX as u64)
+        Some(UPSTREAM_REQUESTS_DEFAULT as u64)
     );
-    assert_eq!(of("upstream_calls_max"), Some(UPSTREAM_CALLS_MAX as u64));
+    assert_eq!(
+        of("upstream_calls_max"),
+        Some(UPSTREAM_CALLS_DEFAULT as u64)
+    );
     assert_eq!(of("failover_hold_ms"), Some(60_000));
     assert!(of("connections_max").is_some());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vestibule_actors::config::QuotaLimits;
 use vestibule_actors::limits::{
     LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_RESERVE, UPSTREAM_CALLS_CONNECTIONS_RESERVE,
-    UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE,
+    UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_USERS_RESERVE,
 };
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, block_on, config};
@@ -137,7 +137,7 @@ fn of_what_was_sent_in_a_stream_when_its_link_ends_only_what_may_write_is_of_unk
 /// Calls of a connection, one more than an upstream has room for; returns those that are under way.
 fn waiting_calls(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
     let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
-    let calls = UPSTREAM_CALLS_MAX - reserve;
+    let calls = UPSTREAM_CALLS_DEFAULT - reserve;
     (0..=calls).for_each(|_| peer.send(&eval(1, "sleep()")));
     (0..calls).map(|_| upstream.asked()).collect()
 }

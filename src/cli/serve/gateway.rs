@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, value_parser};
 use vestibule_actors::limits::{
     CONNECT_TIMEOUT_DEFAULT, FAILOVER_HOLD_DEFAULT, PROBE_INTERVAL_DEFAULT, SILENT_AFTER_DEFAULT,
+    UPSTREAM_REQUESTS_DEFAULT, UPSTREAM_REQUESTS_MAX, UPSTREAM_REQUESTS_MIN,
 };
 use vestibule_actors::{
-    GatewayAccount, LinkMode, TlsFile, Upstream, UpstreamAddress, UpstreamTls, UpstreamTlsFiles,
-    UpstreamUsers, Upstreams, UserListError,
+    GatewayAccount, LinkMode, ListenAddress, OnLost, ReadFrom, TlsFile, Upstream, UpstreamAddress,
+    UpstreamTls, UpstreamTlsFiles, UpstreamUsers, Upstreams, UserListError,
 };
 
 use super::FileFault;
-use crate::cli::choices::{described_link_mode, one_of};
+use crate::cli::choices::{described_link_mode, described_on_lost, described_read_from, one_of};
 use crate::cli::values::{duration, time_text, version};
 use crate::secret;
 
@@ -68,6 +69,37 @@ pub(crate) struct GatewayArgs {
         value_parser = one_of(LinkMode::ALL, described_link_mode),
     )]
     pub(crate) mode: LinkMode,
+    /// Name of the upstream that requests go to where several say that they take changes, none of
+    /// them by a later election, and requests have gone to none of these before: at the start, and
+    /// when the one that they went to is lost.
+    #[arg(
+        long,
+        env = "VESTIBULE_PRIMARY",
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(crate) primary: Option<String>,
+    /// Requests that one upstream has on its way at most, of all session threads together, of which
+    /// each has one at least. Tarantool reads nobody any more at as many as its net_msg_max (768):
+    /// of several gateways before one instance, each is to have its part of that.
+    #[arg(
+        long,
+        env = "VESTIBULE_UPSTREAM_REQUESTS_MAX",
+        value_name = "COUNT",
+        default_value_t = UPSTREAM_REQUESTS_DEFAULT as u32,
+        value_parser = value_parser!(u32)
+            .range(UPSTREAM_REQUESTS_MIN as i64..=UPSTREAM_REQUESTS_MAX as i64),
+    )]
+    pub(crate) upstream_requests_max: u32,
+    /// Of these, calls, EVAL and SQL, which may take long: fewer than all. Without it, three
+    /// quarters.
+    #[arg(
+        long,
+        env = "VESTIBULE_UPSTREAM_CALLS_MAX",
+        value_name = "COUNT",
+        value_parser = value_parser!(u32).range(1..UPSTREAM_REQUESTS_MAX as i64),
+    )]
+    pub(crate) upstream_calls_max: Option<u32>,
     /// File with the certificates (PEM) that those of upstreams have to lead to. With it all
     /// upstreams of the network are connected to by TLS, and in no other way. It is looked at once
     /// a minute.
@@ -109,6 +141,18 @@ pub(crate) struct GatewayArgs {
         value_parser = duration,
     )]
     pub(crate) silent_after: Duration,
+    /// Time after which what is on its way to an upstream that says nothing is given up: its
+    /// connections are closed, and nobody knows what became of it, but for what may be sent twice.
+    /// Not shorter than --silent-after. 0: what is on its way there waits for as long as requests
+    /// may take.
+    #[arg(
+        long,
+        env = "VESTIBULE_SILENT_ABANDON",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration,
+    )]
+    pub(crate) silent_abandon: Duration,
     /// Time between two questions to an upstream how it is.
     #[arg(
         long,
@@ -138,6 +182,16 @@ pub(crate) struct GatewayArgs {
         value_parser = duration,
     )]
     pub(crate) failover_hold: Duration,
+    /// What clients are told of whose requests nobody knows what became, because the connection to
+    /// their upstream has ended.
+    #[arg(
+        long,
+        env = "VESTIBULE_LOST",
+        value_name = "HOW",
+        default_value = OnLost::default().name(),
+        value_parser = one_of(OnLost::ALL, described_on_lost),
+    )]
+    pub(crate) lost: OnLost,
     /// How old a change may be that a SELECT does not see, because a read-only upstream answers it
     /// that has all that its connection has seen. 0: the upstream that takes changes answers all.
     #[arg(
@@ -148,6 +202,26 @@ pub(crate) struct GatewayArgs {
         value_parser = duration,
     )]
     pub(crate) staleness_max: Duration,
+    /// By whom SELECTs are answered that replicas may answer; a connection says it for itself by
+    /// `vestibule.set('read_from', 'primary')`. Only of use with --staleness-max.
+    #[arg(
+        long,
+        env = "VESTIBULE_READ_FROM",
+        value_name = "WHOM",
+        default_value = ReadFrom::default().name(),
+        value_parser = one_of(ReadFrom::ALL, described_read_from),
+    )]
+    pub(crate) read_from: ReadFrom,
+    /// Address to listen on, HOST:PORT or unix:/PATH, for connections whose SELECTs replicas
+    /// answer, while --read-from is primary for all others; may be repeated. Needs
+    /// --staleness-max.
+    #[arg(
+        long,
+        env = "VESTIBULE_LISTEN_READS",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    pub(crate) listen_reads: Vec<ListenAddress>,
     /// Procedures that may be called twice, separated by commas: a CALL of one of these is sent
     /// again when its upstream has gone with it, and nobody knows whether it has happened.
     #[arg(
@@ -171,12 +245,19 @@ impl GatewayArgs {
         Upstreams::default()
             .upstreams(self.upstream.clone())
             .mode(self.mode)
+            .primary(self.primary.clone())
+            .requests_max(self.upstream_requests_max as usize)
+            .calls_max(self.upstream_calls_max.map(|own| own as usize))
             .server_version(self.server_version)
             .silent_after(self.silent_after)
+            .silent_abandon(self.silent_abandon)
             .probe_interval(self.probe_interval)
             .connect_timeout(self.connect_timeout)
             .failover_hold(self.failover_hold)
+            .lost(self.lost)
             .staleness_max(self.staleness_max)
+            .read_from(self.read_from)
+            .listen_reads(self.listen_reads.clone())
             .retry_calls(self.retry_calls.iter().cloned().collect())
     }
 

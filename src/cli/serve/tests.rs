@@ -74,7 +74,7 @@ fn beside(option: &str) -> &'static [&'static str] {
 /// A value of an option that is not its default; none for an option that has no value.
 fn another_value(option: &str) -> Option<&'static str> {
     Some(match option {
-        "listen" | "admin_listen" | "tls_listen" => "127.0.0.1:1",
+        "listen" | "admin_listen" | "tls_listen" | "listen_reads" => "127.0.0.1:1",
         "unix_socket_mode" => "0600",
         "tls_certificate" | "tls_key" | "tls_client_ca" => "elsewhere",
         "upstream_tls_ca" | "upstream_tls_certificate" | "upstream_tls_key" => "elsewhere",
@@ -93,6 +93,9 @@ fn another_value(option: &str) -> Option<&'static str> {
         "guest" => "none",
         "log_format" => "json",
         "administrator" | "instance_name" | "upstream_user" | "retry_calls" => "alice",
+        "primary" => "a",
+        "read_from" => "primary",
+        "lost" => "close",
         "checkpoint_count" | "session_threads" | "login_failures_free" => "7",
         "shutdown_grace_period" => "forever",
         "log" => "debug",
@@ -102,6 +105,7 @@ fn another_value(option: &str) -> Option<&'static str> {
         "metrics_tarantool" | "http_tls" => return None,
         option if option.ends_with("_max") && !option.starts_with("grace") => match option {
             "hold_time_max" | "staleness_max" => "77s",
+            "upstream_requests_max" | "upstream_calls_max" => "77",
             "login_delay_max" => "7s",
             _ => "77777",
         },

@@ -46,6 +46,7 @@ use crate::resources::credits::Grant;
 use crate::resources::transactions::OpenTransactions;
 use crate::segments::{Chain, Held};
 use crate::shared::Shared;
+use crate::upstream::ReadFrom;
 
 /// The header of a reply.
 #[inline]
@@ -120,6 +121,8 @@ pub(crate) struct ConnectionState {
     orphaned: OrphanedTransactions,
     /// How long its requests may take, if it has said so; zero: for ever.
     request_timeout: Option<Duration>,
+    /// Where its SELECTs are answered unless it says so itself.
+    read_from: ReadFrom,
     /// The settings by which the caller was judged, by their version.
     settings_version: u64,
 }
@@ -171,6 +174,7 @@ impl ConnectionState {
             transactions,
             orphaned: OrphanedTransactions::default(),
             request_timeout: None,
+            read_from: ReadFrom::Replica,
             settings_version: 0,
         }
     }

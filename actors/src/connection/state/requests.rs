@@ -17,6 +17,7 @@ use crate::limits::{OUTPUT_PAUSE, SHUTDOWN_NOTICE};
 use crate::messages::WaitId;
 use crate::resources::in_flight::{Credit, InFlightRequest};
 use crate::serving::Serving;
+use crate::upstream::ReadFrom;
 
 impl ConnectionState {
     /// Requests in flight.
@@ -75,6 +76,19 @@ impl ConnectionState {
 
     pub(crate) fn set_request_timeout(&mut self, timeout: Option<Duration>) {
         self.request_timeout = timeout;
+    }
+
+    /// Where its SELECTs are answered as long as it does not say so itself.
+    pub(crate) fn begin_reads(&mut self, read_from: ReadFrom) {
+        self.read_from = read_from;
+        self.set_read_from(None);
+    }
+
+    /// Where its SELECTs are answered; `None`: as where it came in. Tells where that is.
+    pub(crate) fn set_read_from(&mut self, read_from: Option<ReadFrom>) -> ReadFrom {
+        let read_from = read_from.unwrap_or(self.read_from);
+        self.counts.read_from(read_from);
+        read_from
     }
 
     /// The procedure at hand is answered by another actor: all workers together, or the Supervisor.

@@ -82,7 +82,7 @@ impl Dispatcher<'_> {
         };
         match (procedure.run)(&control, body)? {
             Answer::Written => {}
-            Answer::Set(setting) => write_value(body, &self.set(setting))?,
+            Answer::Set(setting) => self.set(setting, body)?,
             Answer::FanOut(question) => {
                 self.fan_out(question, self.reply_to(request, call, WaitId::NONE));
                 return Ok(ReplyTime::Later);
@@ -112,15 +112,19 @@ impl Dispatcher<'_> {
         Ok(ReplyTime::Now)
     }
 
-    /// Takes over a setting; returns what holds now, in seconds.
-    fn set(&mut self, setting: Setting) -> f64 {
+    /// Takes over a setting; tells what holds now.
+    fn set(&mut self, setting: Setting, body: &mut Vec<u8>) -> Result<(), Error> {
         match setting {
             Setting::RequestTimeout(timeout) => {
                 self.session.set_request_timeout(timeout);
                 self.plan_look();
+                write_value(body, &self.request_timeout().as_secs_f64())
+            }
+            Setting::ReadFrom(read_from) => {
+                let read_from = self.session.set_read_from(read_from);
+                write_value(body, &read_from.name())
             }
         }
-        self.request_timeout().as_secs_f64()
     }
 
     /// Has every worker add its part; the session's own worker replies.

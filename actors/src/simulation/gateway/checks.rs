@@ -7,7 +7,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::model::UpstreamModel;
 use super::world::{GatewayWorld, SLICE};
 use crate::limits::{
-    CONNECTION_REPLY_BYTES_MAX, SCOUT_LOOK_PERIOD, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX,
+    CONNECTION_REPLY_BYTES_MAX, SCOUT_LOOK_PERIOD, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_DEFAULT,
 };
 use crate::serving::UpstreamUse;
 use crate::simulation::asked::What;
@@ -158,7 +158,7 @@ impl GatewayWorld {
                 .ledger
                 .fault(format!("requests are held for {held:?}, of {hold:?}"));
         }
-        let of_each = CONNECTION_REPLY_BYTES_MAX + UPSTREAM_REQUESTS_MAX * UPSTREAM_REPLY_LARGE;
+        let of_each = CONNECTION_REPLY_BYTES_MAX + UPSTREAM_REQUESTS_DEFAULT * UPSTREAM_REPLY_LARGE;
         let settings = self.runtime.settings();
         // Replies that are sent already are taken, and buffers double.
         let beside = 2 * self.fates.sent_beside;
@@ -172,7 +172,7 @@ impl GatewayWorld {
         let busiest = self.upstreams.iter().map(UpstreamModel::unanswered).max();
         let busiest = busiest.unwrap_or_default();
         self.stats.busiest = self.stats.busiest.max(busiest);
-        if busiest > UPSTREAM_REQUESTS_MAX {
+        if busiest > self.gateway.config.requests_max {
             let fault = format!("an upstream has {busiest} requests at a time");
             self.fates.ledger.fault(fault);
         }

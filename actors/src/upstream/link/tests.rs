@@ -18,10 +18,11 @@ mod statements;
 
 use super::*;
 use crate::limits::{
-    UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REPLY_LARGE, UPSTREAM_REQUESTS_MAX,
+    UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REPLY_LARGE,
+    UPSTREAM_REQUESTS_DEFAULT,
 };
 use crate::upstream::waiting::tests::forward;
-use crate::upstream::{Kind, LostStream, Repeat, StreamsLeft};
+use crate::upstream::{Kind, LostStream, Repeat, RequestBounds, StreamsLeft};
 
 /// What a sink was told: sync of the client, code, body.
 #[derive(Default)]
@@ -80,6 +81,7 @@ impl Model {
             format: Features::NONE,
         };
         let credits = Rc::new(UserCredits::of(Rc::new(Credits::of_one(
+            RequestBounds::default(),
             1,
             true,
             Arc::default(),
@@ -89,7 +91,7 @@ impl Model {
             link: UpstreamLink::new(user, credits.clone(), clients.clone(), Instant::now()),
             credits,
             clients,
-            claims: Arc::new(Claims::new(2 * UPSTREAM_REQUESTS_MAX)),
+            claims: Arc::new(Claims::new(2 * UPSTREAM_REQUESTS_DEFAULT)),
             told: Told::default(),
             next: 0,
         }
@@ -223,11 +225,11 @@ fn a_login_that_is_refused_ends_the_link_with_the_refusal() {
 #[test]
 fn an_upstream_has_no_more_to_do_than_it_may_and_calls_leave_room() {
     let mut own = Model::greeted();
-    for _ in 0..UPSTREAM_CALLS_MAX + 5 {
+    for _ in 0..UPSTREAM_CALLS_DEFAULT + 5 {
         own.submit(1, Kind::Call, &[]);
     }
     let calls = own.written();
-    let of_user_max = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+    let of_user_max = UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_USERS_RESERVE;
     assert_eq!(calls.len(), of_user_max);
     let select = own.submit(2, Kind::Other, &[]);
     let behind = own.submit(1, Kind::Other, &[]);
@@ -244,7 +246,7 @@ fn an_upstream_has_no_more_to_do_than_it_may_and_calls_leave_room() {
 #[test]
 fn what_was_abandoned_keeps_its_credit_until_its_reply() {
     let mut own = Model::greeted();
-    let ids: Vec<_> = (0..UPSTREAM_REQUESTS_MAX)
+    let ids: Vec<_> = (0..UPSTREAM_REQUESTS_DEFAULT)
         .map(|_| own.submit(1, Kind::Other, &[]))
         .collect();
     let sent = own.written();
@@ -290,7 +292,7 @@ fn a_large_reply_comes_whole_and_one_that_nobody_waits_for_takes_no_memory() {
 #[test]
 fn at_its_end_everything_is_told_once_and_its_credits_are_others() {
     let mut own = Model::greeted();
-    let sent: Vec<_> = (0..UPSTREAM_REQUESTS_MAX)
+    let sent: Vec<_> = (0..UPSTREAM_REQUESTS_DEFAULT)
         .map(|_| own.submit(1, Kind::Other, &[]))
         .collect();
     let waiting = own.submit(1, Kind::Other, &[]);

@@ -318,3 +318,48 @@ fn a_lost_one_is_tried_twenty_times_a_second_at_most() {
         assert!(tries <= 20 * SECONDS + 1, "{tries} by {wait_max:?}");
     }
 }
+
+#[test]
+fn one_that_is_silent_for_long_is_given_up_until_any_byte_and_never_without_a_time_for_that() {
+    let mut own = Model::serving();
+    let after = 3 * SILENT_AFTER;
+    own.scout = own.scout.abandoned_after(after);
+    let is_abandoned = |own: &Model| own.scout.is_abandoned(own.now);
+    own.pass(2 * after);
+    assert!(!is_abandoned(&own), "nothing is owed");
+    own.ask();
+    own.pass(after - PERIOD);
+    assert_eq!(own.scout.condition(), Condition::Silent);
+    assert!(!is_abandoned(&own));
+    own.pass(PERIOD);
+    assert!(is_abandoned(&own));
+    own.hear();
+    assert!(!is_abandoned(&own));
+    let mut never = Model::serving();
+    never.ask();
+    never.pass(2 * after);
+    assert_eq!(never.scout.condition(), Condition::Silent);
+    assert!(!is_abandoned(&never));
+}
+
+#[test]
+fn how_one_is_is_known_by_what_it_says_and_by_what_it_does_not() {
+    let now = Instant::now();
+    let unknown = || Scout::new(SILENT_AFTER, now);
+    let mut own = unknown();
+    own.on_greeted(now);
+    assert!(own.is_unknown(), "it may take changes, or not");
+    own.on_ballot(&Ballot::default(), now);
+    assert!(!own.is_unknown());
+    let mut own = unknown();
+    own.on_lost("refused".to_owned(), SILENT_AFTER, 0.5);
+    assert!(!own.is_unknown());
+    let mut own = Model {
+        scout: unknown(),
+        now,
+    };
+    own.scout.on_greeted(now);
+    own.ask();
+    own.pass(SILENT_AFTER);
+    assert!(!own.scout.is_unknown(), "it says nothing");
+}

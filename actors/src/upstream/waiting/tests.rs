@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
-use crate::limits::{UPSTREAM_CALLS_MAX, UPSTREAM_CALLS_USERS_RESERVE};
-use crate::upstream::Credits;
+use crate::limits::{UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_USERS_RESERVE};
+use crate::upstream::{Credits, RequestBounds};
 
 pub(in crate::upstream) fn forward(session: u32, sync: u64, kind: Kind) -> Forward {
     let key = ClientStream {
@@ -38,8 +38,9 @@ fn push(own: &mut UnsentRequests, session: u32, sync: u64, kind: Kind) {
 /// Credits of an upstream that has as many calls on its way as it may have, but for this
 /// number.
 fn credits(calls: usize) -> UserCredits {
-    let own = UserCredits::of(Rc::new(Credits::of_one(1, true, Arc::default())));
-    let max = UPSTREAM_CALLS_MAX - UPSTREAM_CALLS_USERS_RESERVE;
+    let all = Credits::of_one(RequestBounds::default(), 1, true, Arc::default());
+    let own = UserCredits::of(Rc::new(all));
+    let max = UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_USERS_RESERVE;
     (calls..max).for_each(|_| own.take(Kind::Call));
     own
 }

@@ -1,0 +1,52 @@
+//! How much an upstream has to do at a time, as operators say.
+
+use vestibule_actors::testing::RequestBuilder;
+
+use crate::upstream::{FakeUpstream, upstreams};
+use crate::{DONE, eval, on_one_thread};
+
+const REQUESTS: usize = 8;
+const CALLS: usize = 4;
+
+#[test]
+fn an_upstream_has_no_more_to_do_than_operators_say() {
+    let upstream = FakeUpstream::start();
+    let own = upstreams(&[("a", upstream.address)]);
+    let own = own.requests_max(REQUESTS).calls_max(Some(CALLS));
+    let server = on_one_thread(own);
+    let mut peers = [(); 2 * REQUESTS].map(|()| server.connect());
+    for peer in &mut peers[REQUESTS..] {
+        peer.send(&eval(1, "return 1"));
+    }
+    let mut calls: Vec<_> = (0..CALLS).map(|_| upstream.asked()).collect();
+    for peer in &mut peers[..REQUESTS] {
+        peer.send(&RequestBuilder::select(2, 1));
+    }
+    let others: Vec<_> = (CALLS..REQUESTS).map(|_| upstream.asked()).collect();
+    let selects = others.iter().all(|own| own.header.request_type == 1);
+    assert!(selects, "more calls do not go");
+    // What was sent before it waits by now.
+    peers.iter_mut().for_each(|own| own.ping());
+    let shown = &server.handle().upstreams()[0];
+    let (requests, calls_sent) = (shown.in_flight as usize, shown.calls as usize);
+    assert_eq!((requests, calls_sent), (REQUESTS, CALLS));
+    assert_eq!(shown.in_flight_max, REQUESTS as u64);
+    assert!(upstream.try_asked().is_none());
+    let limits = server.handle().limits();
+    let limit = |name| limits.iter().find(|own| own.name == name).unwrap().value;
+    let shown = ["upstream_requests_max", "upstream_calls_max"].map(limit);
+    assert_eq!(shown, [REQUESTS as u64, CALLS as u64]);
+    // Each that is answered lets one more go, of its kind.
+    calls.pop().unwrap().reply(DONE);
+    let next = upstream.asked();
+    assert_eq!(next.header.request_type, 8, "an EVAL");
+    for own in calls.into_iter().chain(others).chain([next]) {
+        own.reply(DONE);
+    }
+    for _ in REQUESTS + 1..peers.len() {
+        upstream.asked().reply(DONE);
+    }
+    for peer in &mut peers {
+        assert_eq!(peer.receive().code, 0);
+    }
+}
