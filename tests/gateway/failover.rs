@@ -12,10 +12,13 @@ use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, rows, tarantool, wait_until};
 use super::{connect, gateway, log_in, patient_gateway, set_read_only, start, start_at};
 
-const WRITERS: u64 = 8;
+const WRITERS: u64 = 16;
 
 /// Requests that a writer has on its way.
 const DEPTH: u64 = 4;
+
+/// How often the one that takes changes is killed.
+const KILLS: usize = 20;
 
 /// How many numbers each writer has.
 const NUMBERS: u64 = 1_000_000;
@@ -150,6 +153,7 @@ fn those_that_are_all_read_only_say_so_themselves() {
     assert_eq!(rows(&mut peer), [(1, 1)]);
 }
 
+///
 #[test]
 fn a_crash_costs_no_write_but_those_that_may_have_happened() {
     let Some(program) = tarantool() else { return };
@@ -158,16 +162,25 @@ fn a_crash_costs_no_write_but_those_that_may_have_happened() {
     set_read_only(&second, true);
     let server = patient_gateway(&directories[0], &[("a", &first), ("b", &second)]);
     let load = Load::begin(&server);
-    load.go_on(1000);
-    let address = first.address.to_string();
-    // SIGKILL.
-    drop(first);
-    load.stand(&server);
-    set_read_only(&second, false);
-    load.go_on(1000);
+    let mut both = [Some(first), Some(second)];
+    for turn in 0..KILLS {
+        load.go_on(200);
+        let [own, other] = [turn % 2, 1 - turn % 2];
+        let lost = both[own].take().expect("it takes changes");
+        let address = lost.address.to_string();
+        // SIGKILL.
+        drop(lost);
+        load.stand(&server);
+        set_read_only(both[other].as_ref().expect("it is there"), false);
+        load.go_on(200);
+        // It takes changes at first, and nothing goes there.
+        let back = start_at(&program, &directories[own], &address);
+        set_read_only(&back, true);
+        both[own] = Some(back);
+    }
     let outcomes = load.end();
     let unknown = outcomes.values().filter(|code| code.is_some()).count() as u64;
-    assert!(unknown <= WRITERS * DEPTH, "{unknown}");
-    let first = start_at(&program, &directories[0], &address);
-    check(&outcomes, &keys_of(&first), &keys_of(&second));
+    assert!(unknown <= KILLS as u64 * WRITERS * DEPTH, "{unknown}");
+    let [first, second] = both.map(|own| keys_of(&own.expect("it is there")));
+    check(&outcomes, &first, &second);
 }

@@ -1,5 +1,6 @@
 //! GW-01: whatever befalls requests, each reply is that of its own.
 
+use std::env;
 use std::ops::AddAssign as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +14,12 @@ use super::support::{Directory, Server, tarantool, wait_until};
 use super::{gateway, log_in, start};
 
 const CLIENTS: u64 = 40;
+
+/// Requests that are answered, all in all, unless `VESTIBULE_TEST_TOKENS` says how many.
+const REQUESTS: u64 = 50_000;
+
+/// How often the upstream stands still, and requests are killed.
+const STALLS: u64 = 20;
 
 /// Requests that each has on its way.
 const DEPTH: u64 = 4;
@@ -92,6 +99,10 @@ fn whatever_befalls_requests_nobody_gets_the_reply_of_another_one() {
     let directory = Directory::new();
     let upstream = start(&program, &directory);
     let server = gateway(&directory, &[("a", &upstream)]);
+    let requests = match env::var("VESTIBULE_TEST_TOKENS") {
+        Ok(count) => count.parse().expect("it is a number"),
+        Err(_) => REQUESTS,
+    };
     let counts = Counts::default();
     let answered = || counts.answered.load(Ordering::SeqCst);
     let failed = |code: u16| {
@@ -104,9 +115,11 @@ fn whatever_befalls_requests_nobody_gets_the_reply_of_another_one() {
             scope.spawn(move || ask(peer, client, counts));
         }
         let mut operator = server.connect();
-        for _ in 0..6 {
+        for _ in 0..STALLS {
             let (before, timed_out) = (answered(), failed(78));
-            wait_until("some are answered", || answered() > before + 500);
+            wait_until("some are answered", || {
+                answered() > before + requests / STALLS
+            });
             kill_all(&mut operator, &server);
             // Their replies are late, and come all at once when it goes on.
             upstream.process.signal("STOP");

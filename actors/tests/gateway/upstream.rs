@@ -273,6 +273,10 @@ impl FakeUpstream {
         lock(&self.state.users).insert(user.to_owned(), hash);
     }
 
+    pub(crate) fn drop_user(&self, user: &str) {
+        lock(&self.state.users).remove(user);
+    }
+
     /// An event has this value from now on.
     pub(crate) fn set_event(&self, key: &str, value: &[u8]) {
         let mut events = lock(&self.state.events);

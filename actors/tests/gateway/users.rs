@@ -1,5 +1,8 @@
 //! By what a gateway knows its clients.
 
+use std::time::{Duration, Instant};
+
+use vestibule_actors::limits::AUTHENTICATOR_TIME_DEFAULT;
 use vestibule_actors::testing::{Frame, TestServer};
 use vestibule_actors::wire::auth::PasswordHash;
 use vestibule_actors::{Gateway, ListedUsers, UpstreamUsers};
@@ -78,4 +81,60 @@ fn where_one_account_is_that_of_all_nobody_else_logs_in() {
     assert_eq!(told(&server, "gateway", "wrong"), Some(47));
     assert_eq!(told(&server, "alice", "secret"), Some(45));
     assert_eq!(upstream.lookups(), 0);
+}
+
+/// Clients that guess, all at a time.
+const GUESSERS: usize = 1000;
+
+/// How often each does.
+const GUESSES: u32 = 10;
+
+/// Questions in a second that strangers may cause, and one for each of two names that are known.
+const QUESTIONS_PER_S: u64 = 10 + 2;
+
+/// For how long an answer counts.
+const FRESH: Duration = Duration::from_secs(1);
+
+///
+#[test]
+fn ten_thousand_wrong_logins_cause_few_questions_and_keep_nobody_from_a_new_password() {
+    let upstream = FakeUpstream::start();
+    let names = ["alice", "carol"];
+    for own in names {
+        upstream.set_password(own, "first");
+    }
+    let server = serving(upstreams(&[("a", upstream.address)]));
+    assert_eq!(told(&server, "carol", "first"), None);
+    let mut guessers: Vec<_> = (0..GUESSERS).map(|_| server.connect()).collect();
+    let (before, began) = (upstream.lookups(), Instant::now());
+    let mut own = 0;
+    for round in 0..GUESSES {
+        for (at, peer) in guessers.iter_mut().enumerate() {
+            let guess = peer.log_in_request(u64::from(round), names[at % 2], "guessed");
+            peer.send(&guess);
+        }
+        if round == GUESSES / 2 {
+            upstream.set_password("carol", "second");
+            // An answer that was on its way knows nothing of it.
+            while told(&server, "carol", "second").is_some() {
+                own += 1;
+                assert!(own < 100, "she waits for one answer");
+            }
+            assert_ne!(told(&server, "carol", "first"), None);
+        }
+        // Of those who wait for their turns, some have waited for too long then.
+        server.wind(AUTHENTICATOR_TIME_DEFAULT);
+        for peer in &mut guessers {
+            let told = peer.receive().error_code();
+            assert!([Some(47), Some(78)].contains(&told), "{told:?}");
+        }
+    }
+    upstream.drop_user("carol");
+    server.wind(FRESH);
+    assert_eq!(told(&server, "carol", "second"), Some(45));
+    let passed = began.elapsed() + GUESSES * AUTHENTICATOR_TIME_DEFAULT + FRESH;
+    let (asked, seconds) = (upstream.lookups() - before, passed.as_secs() + 1);
+    let most = (seconds + 1) * QUESTIONS_PER_S + own;
+    assert!(asked <= most, "{asked} questions in {seconds} s, of {most}");
+    assert!(most < GUESSERS as u64 * u64::from(GUESSES) / 2);
 }
