@@ -375,9 +375,9 @@ impl ScoutBoard {
         let conditions = self.conditions();
         let now = self.now();
         let writable = count_writable(&conditions);
-        let decision = match self.awaits_preferred() {
-            true => Decision::Nowhere,
-            false => (self.failover.borrow_mut()).decide(&conditions, &self.terms(), now),
+        let decision = match self.awaited() {
+            Some(_) => Decision::Nowhere,
+            None => (self.failover.borrow_mut()).decide(&conditions, &self.terms(), now),
         };
         if let Decision::To(upstream) = decision
             && writable > 1
@@ -396,14 +396,6 @@ impl ScoutBoard {
             Decision::Nowhere => self.go_nowhere(now),
         }
         self.tell_readable();
-    }
-
-    /// Whether it is the start, and not found out yet how the upstream is that operators prefer:
-    /// the first one that takes changes would keep requests.
-    fn awaits_preferred(&self) -> bool {
-        let preferred = self.gateway.config.preferred();
-        !self.has_served.get()
-            && preferred.is_some_and(|own| self.known.borrow()[own].scout.is_unknown())
     }
 
     /// Others than the one that requests go to say that they take changes too.
@@ -465,36 +457,6 @@ impl ScoutBoard {
             }
         }
     }
-
-    fn go_nowhere(&self, now: Instant) {
-        let trouble = self.trouble(now);
-        if self.gateway.destination() != Destination::Nowhere {
-            self.gateway.set_destination(Destination::Nowhere);
-            log::warn!("no upstream serves: {trouble}");
-        }
-        self.shared.serving.upstream_trouble(&trouble, now);
-    }
-
-    /// What is wrong with each upstream.
-    fn trouble(&self, now: Instant) -> String {
-        let known = self.known.borrow();
-        let each = known.iter().zip(&self.gateway.config.upstreams);
-        let each = each.map(|(own, upstream)| {
-            // One that is blocked as it has said says nothing more.
-            let solo = own.solo.clone();
-            let solo = solo.filter(|_| own.scout.condition() == Condition::Silent);
-            let trouble = solo.or_else(|| own.scout.trouble(now)).unwrap_or_default();
-            format!("{}: {trouble}", upstream.name)
-        });
-        each.collect::<Vec<_>>().join(", ")
-    }
-
-    /// The names of those in a condition.
-    fn names(&self, is_meant: impl Fn(Condition) -> bool) -> String {
-        let known = self.known.borrow();
-        let each = known.iter().zip(&self.gateway.config.upstreams);
-        let meant = each.filter(|(own, _)| is_meant(own.scout.condition()));
-        let names: Vec<&str> = meant.map(|(_, upstream)| &*upstream.name).collect();
-        names.join(", ")
-    }
 }
+
+mod told;

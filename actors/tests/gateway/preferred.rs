@@ -21,6 +21,8 @@ fn at_the_start_who_is_preferred_is_waited_for() {
         shown[0].is_writable == Some(true) && shown[0].probes > 3
     });
     assert_eq!(server.handle().serving().state, State::Loading);
+    let trouble = server.handle().status().reason;
+    assert_eq!(trouble, "a: waits for b, b: not reached yet");
     second.set_silent(false);
     server.wait_for(State::Assist);
     pass(&mut server.connect(), &second, &eval(1, "return 1"));
