@@ -127,7 +127,7 @@ impl ScoutBoard {
             let told = tell(&mut known.scout);
             self.gateway.sight.upstreams()[index].tell(known.report(now));
             // Before requests go there again, over links that stay.
-            self.abandon(index, known.scout.is_abandoned(now));
+            self.abandon(index, known.scout.is_abandoned());
             told
         };
         self.decide();
@@ -158,6 +158,11 @@ impl ScoutBoard {
     pub(super) fn is_serving(&self, index: usize) -> bool {
         let known = self.known.borrow();
         known[index].scout.condition().is_serving()
+    }
+
+    /// Whether an upstream is absent, and something waits for it that is to be given up.
+    pub(super) fn is_waited_for_absent(&self, index: usize) -> bool {
+        self.known.borrow()[index].scout.is_waited_for_absent()
     }
 
     /// Whether requests go to an upstream.

@@ -18,6 +18,7 @@ use vestibule_wire::keys::REQUEST_VOTE;
 use vestibule_wire::msgpack::{write_array_len, write_str};
 use vestibule_wire::request::{After, Body, Call, IdOrName, Select};
 
+use super::absent::while_absent;
 use super::answers::{identity, is_read_only, password_hash};
 use super::board::ScoutBoard;
 use super::catalog::{CATALOG_SYNC, CatalogPage, CatalogReader};
@@ -51,7 +52,8 @@ pub(super) async fn scout(
     let (mut refused, mut look_up) = (Throttle::default(), LookUp::default());
     let (mut warned, upstream) = (Warned::default(), board.gateway.upstream(index));
     loop {
-        let trouble = match ScoutConnection::open(board, index, &mut look_up).await {
+        let open = ScoutConnection::open(board, index, &mut look_up);
+        let trouble = match while_absent(board, index, open).await {
             Ok(mut connection) => {
                 if warned.is_over() {
                     log::info!("upstream {upstream} is reached again");
@@ -70,7 +72,7 @@ pub(super) async fn scout(
         let left_alone = select(waited, hurried);
         // Who asks now need not wait for it to come back: they see that nobody answers.
         let none_left = pin!(async { while questions.recv().await.is_some() {} });
-        select(left_alone, none_left).await;
+        while_absent(board, index, select(left_alone, none_left)).await;
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `absent` | what is looked at while there is no connection |
 //! | `board` | what all of them know, and what follows from it |
 //! | `catalog` | the catalog of an upstream, read in pages |
 //! | `connection` | one connection: greeted, logged in, asked again and again |
@@ -15,6 +16,7 @@
 //! | `answers` | what stands in the replies |
 //! | `warned` | what the log says of those that are not reached |
 
+mod absent;
 mod answers;
 mod board;
 mod catalog;

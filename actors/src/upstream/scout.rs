@@ -106,8 +106,11 @@ pub(crate) struct Scout {
     heard: Instant,
     /// When something came over the scout's own.
     heard_itself: Instant,
-    /// Since when an answer is owed.
+    /// Since when an answer is owed. It stays when the scout's own connection ends, until the next
+    /// greeting: others may owe as much, over connections that are open.
     owed_since: Option<Instant>,
+    /// Silent for so long that what is on its way there is given up.
+    is_abandoned: bool,
     /// For how many times as long it may be silent.
     patience: u32,
     /// When it last came back from silence.
@@ -143,6 +146,7 @@ impl Scout {
             heard: now,
             heard_itself: now,
             owed_since: None,
+            is_abandoned: false,
             patience: 1,
             back_since: now,
             looked: now,
@@ -235,6 +239,11 @@ impl Scout {
     pub(crate) fn on_sign(&mut self, now: Instant) {
         self.heard = now;
         self.is_overdue = false;
+        self.is_abandoned = false;
+        if self.condition == Condition::Absent {
+            // It came over another connection: of this one nothing more is to come.
+            self.owed_since = None;
+        }
         if std::mem::take(&mut self.is_silent) {
             self.patience = (self.patience * 2).min(SILENCE_PATIENCE_MAX);
             self.back_since = now;
@@ -321,7 +330,6 @@ impl Scout {
         self.trouble = trouble;
         self.is_overdue = false;
         self.is_silent = false;
-        self.owed_since = None;
         // The first time soon: it may be there again at once.
         let wait = self.backoff.pause().min(wait_max);
         wait.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
@@ -333,6 +341,12 @@ impl Scout {
         let limit = SCOUT_SILENCE_MAX.max(self.silent_after.saturating_mul(4));
         let silence = self.own_silence(now).filter(|own| *own >= limit)?;
         Some(format!("no answer for {:.1} s", silence.as_secs_f64()))
+    }
+
+    /// Whether it is absent, owes an answer since before, and something is to be given up for that.
+    pub(crate) fn is_waited_for_absent(&self) -> bool {
+        let is_absent = self.condition == Condition::Absent;
+        is_absent && self.owed_since.is_some() && !self.abandon.is_zero()
     }
 
     /// Looks whether it is silent; `period` is how often that is done.
@@ -349,10 +363,13 @@ impl Scout {
             self.patience = 1;
         }
         let silence = now.saturating_duration_since(self.last_sign());
-        let owes = self.owed_since.is_some() && self.condition != Condition::Absent;
+        let owes = self.owed_since.is_some();
+        self.is_abandoned = owes && !self.abandon.is_zero() && silence >= self.abandon;
+        let owes = owes && self.condition != Condition::Absent;
         self.is_overdue = owes && silence >= self.silent_after;
         let patience = self.silent_after.saturating_mul(self.patience);
-        self.find_silent(owes && silence >= patience);
+        // Nothing goes to one that is given up, however patient one is with it.
+        self.find_silent(owes && (silence >= patience || self.is_abandoned));
     }
 
     /// Silent from now on, if so. What it says when it is back may have come about meanwhile:
@@ -366,9 +383,8 @@ impl Scout {
     }
 
     /// Whether it has been silent for so long that what is on its way there is given up.
-    pub(crate) fn is_abandoned(&self, now: Instant) -> bool {
-        let silence = now.saturating_duration_since(self.last_sign());
-        self.is_silent && !self.abandon.is_zero() && silence >= self.abandon
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use vestibule_actors::testing::user_reply;
@@ -324,6 +324,18 @@ impl FakeUpstream {
         asked.expect("a request is forwarded")
     }
 
+    /// Answers all that it is asked until something is over; what it was asked.
+    pub(crate) fn answer_all<T>(&self, body: &[u8], until: &ScopedJoinHandle<T>) -> Vec<Asked> {
+        let mut all = Vec::new();
+        while !until.is_finished() {
+            if let Ok(asked) = self.asked.recv_timeout(Duration::from_millis(10)) {
+                asked.reply(body);
+                all.push(asked);
+            }
+        }
+        all
+    }
+
     /// The next request of a client, if one has come.
     pub(crate) fn try_asked(&self) -> Option<Asked> {
         self.asked.try_recv().ok()
@@ -357,6 +369,7 @@ pub(crate) fn upstreams(all: &[(&str, SocketAddr)]) -> Upstreams {
 
 fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
     stream.set_nodelay(true).unwrap();
+    wait_while_silent(state);
     let instance = Uuid::from_bytes([state.instance.load(Ordering::SeqCst) as u8; Uuid::SIZE]);
     let _ = stream.write_all(&greeting::encode_version(state.version, &instance, &SALT));
     let (answers, to_write) = channel::<Vec<u8>>();

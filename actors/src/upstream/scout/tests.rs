@@ -324,7 +324,7 @@ fn one_that_is_silent_for_long_is_given_up_until_any_byte_and_never_without_a_ti
     let mut own = Model::serving();
     let after = 3 * SILENT_AFTER;
     own.scout = own.scout.abandoned_after(after);
-    let is_abandoned = |own: &Model| own.scout.is_abandoned(own.now);
+    let is_abandoned = |own: &Model| own.scout.is_abandoned();
     own.pass(2 * after);
     assert!(!is_abandoned(&own), "nothing is owed");
     own.ask();
@@ -340,6 +340,68 @@ fn one_that_is_silent_for_long_is_given_up_until_any_byte_and_never_without_a_ti
     never.pass(2 * after);
     assert_eq!(never.scout.condition(), Condition::Silent);
     assert!(!is_abandoned(&never));
+}
+
+#[test]
+fn the_end_of_the_scouts_connection_makes_nobody_wait_longer_and_no_shorter() {
+    let after = 2 * SCOUT_SILENCE_MAX;
+    let mut own = Model::serving();
+    own.scout = own.scout.abandoned_after(after);
+    assert!(!own.scout.is_waited_for_absent(), "it is there");
+    own.ask();
+    own.pass(SCOUT_SILENCE_MAX);
+    assert!(own.scout.given_up(own.now).is_some());
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
+    own.pass(after - SCOUT_SILENCE_MAX - PERIOD);
+    assert!(own.scout.is_waited_for_absent() && !own.scout.is_abandoned());
+    // However often it is tried meanwhile.
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
+    own.pass(PERIOD);
+    assert!(own.scout.is_abandoned());
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
+    assert!(own.scout.is_abandoned(), "until it greets");
+    own.scout.on_greeted(own.now);
+    assert!(!own.scout.is_abandoned());
+    own.pass(2 * after);
+    assert!(!own.scout.is_abandoned(), "nothing is owed");
+    // What comes over other connections tells that it lives.
+    own.ask();
+    own.pass(PERIOD);
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
+    own.scout.on_sign(own.now);
+    own.pass(after);
+    assert!(!own.scout.is_abandoned() && !own.scout.is_waited_for_absent());
+}
+
+#[test]
+fn patience_with_one_that_was_silent_often_makes_nobody_wait_longer() {
+    let mut own = Model::serving();
+    own.scout = own.scout.abandoned_after(2 * SILENT_AFTER);
+    while own.scout.patience < SILENCE_PATIENCE_MAX {
+        own.ask();
+        own.pass(own.scout.patience * SILENT_AFTER);
+        own.hear();
+        assert!(!own.scout.is_abandoned());
+    }
+    own.ask();
+    own.pass(2 * SILENT_AFTER - PERIOD);
+    assert_eq!(own.scout.condition(), SERVING);
+    own.pass(PERIOD);
+    assert!(own.scout.is_abandoned());
+    assert_eq!(own.scout.condition(), Condition::Silent);
+}
+
+#[test]
+fn what_a_late_look_finds_is_not_given_up() {
+    let mut own = Model::serving();
+    own.scout = own.scout.abandoned_after(SILENT_AFTER);
+    own.ask();
+    own.now += 10 * SILENT_AFTER;
+    assert!(!own.scout.is_abandoned());
+    own.scout.look(own.now, PERIOD);
+    assert!(!own.scout.is_abandoned(), "it is not read yet");
+    own.pass(SILENT_AFTER);
+    assert!(own.scout.is_abandoned());
 }
 
 #[test]
