@@ -246,7 +246,8 @@ impl Worker {
         self.answer_each(started, error, ConnectionState::outcome_unknown);
     }
 
-    /// Closes the connections of such requests: their clients know as much.
+    /// Closes the connections of such requests: their clients know as much. Replies that are
+    /// complete go before, as the upstream's own connection would still deliver them.
     pub(crate) fn close_unknown(&self, started: &[InFlightRequest]) {
         self.count_cut_off(started, true);
         for request in started {
@@ -258,7 +259,7 @@ impl Worker {
                 state.on_reply(request);
                 state.outcome_unknown(request);
             }
-            let close = Close(Closing::Now, CloseReason::Lost);
+            let close = Close(Closing::AfterFlush, CloseReason::Lost);
             self.sessions.tell(&session, close);
         }
         self.after_answers();
