@@ -138,10 +138,12 @@ settable! {
         /// The name of the upstream that requests go to where several say that they take changes,
         /// of no later election than another one, and nothing has gone to any of these before.
         pub primary: Option<String>,
-        /// Requests that one upstream has on its way at most, of all session threads together, of
-        /// which each has one at least: [`UPSTREAM_REQUESTS_MIN`] to [`UPSTREAM_REQUESTS_MAX`].
+        /// Requests that one upstream has on its way at most, of all session threads together:
+        /// [`UPSTREAM_REQUESTS_MIN`] to [`UPSTREAM_REQUESTS_MAX`]. Each thread has its part, and
+        /// [`UPSTREAM_REQUESTS_MIN`] at least.
         pub requests_max: usize,
-        /// Of these, calls, EVAL and SQL: fewer than all. `None` for three quarters.
+        /// Of these, calls, EVAL and SQL: fewer than all, of each thread too. `None` for three
+        /// quarters.
         pub calls_max: Option<usize>,
         /// The version that clients are greeted with: major, minor, patch. `None` tells the lowest
         /// of the upstreams, as far as they are known.

@@ -20,7 +20,7 @@ use std::task::Waker;
 use super::sight::LinkCounters;
 use crate::limits::{
     KEPT_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_FEW,
-    UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_DEFAULT,
+    UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_DEFAULT, UPSTREAM_REQUESTS_MIN,
 };
 
 /// What a request takes of an upstream.
@@ -81,8 +81,8 @@ pub(crate) struct Credits {
 }
 
 impl Credits {
-    /// The part of one of this number of workers: at least one of each kind. `keeps`: whether
-    /// anything is ever sent again.
+    /// The part of one of this number of workers: at least one call, and one more that is none,
+    /// whatever of the calls sleeps. `keeps`: whether anything is ever sent again.
     pub(crate) fn of_one(
         bounds: RequestBounds,
         workers: usize,
@@ -90,13 +90,14 @@ impl Credits {
         counters: Arc<LinkCounters>,
     ) -> Self {
         let part = |all: usize| (all / workers.max(1)).max(1);
-        let calls_max = part(bounds.calls);
+        let max = part(bounds.requests).max(UPSTREAM_REQUESTS_MIN);
+        let calls_max = part(bounds.calls).min(max - 1);
         // Of very few, somebody may have all.
         let keep = |max: usize, reserve: usize| max.saturating_sub(part(reserve)).max(1);
         let calls_of_connections_max = keep(calls_max, bounds.reserve_of_users());
         Self {
             counters,
-            max: part(bounds.requests) as u64,
+            max: max as u64,
             calls_max: calls_max as u64,
             calls_of_connections_max: calls_of_connections_max as u64,
             calls_of_any_max: keep(calls_of_connections_max, bounds.reserve_of_connections())
@@ -283,6 +284,25 @@ mod tests {
                 requests - calls,
                 "{bounds:?}"
             );
+        }
+    }
+
+    #[test]
+    fn calls_of_one_worker_leave_room_for_others_there_however_little_its_part_is() {
+        for (requests, calls, workers, expected) in [
+            (2, 1, 2, (1, 1)),
+            (3, 2, 2, (1, 1)),
+            (5, 4, 2, (1, 1)),
+            (7, 6, 2, (2, 1)),
+            (8, 4, 2, (2, 2)),
+            (512, 384, 1000, (1, 1)),
+        ] {
+            let bounds = RequestBounds { requests, calls };
+            let all = Rc::new(Credits::of_one(bounds, workers, true, Arc::default()));
+            let users: Vec<_> = (0..calls).map(|_| of_user(&all)).collect();
+            let calls = users.iter().map(|own| take_all(own, Kind::Call, 0)).sum();
+            let taken: (usize, usize) = (calls, take_all(&users[0], Kind::Other, 0));
+            assert_eq!(taken, expected, "{bounds:?} of {workers}");
         }
     }
 

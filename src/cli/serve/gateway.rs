@@ -80,7 +80,7 @@ pub(crate) struct GatewayArgs {
     )]
     pub(crate) primary: Option<String>,
     /// Requests that one upstream has on its way at most, of all session threads together, of which
-    /// each has one at least. Tarantool reads nobody any more at as many as its net_msg_max (768):
+    /// each has two at least. Tarantool reads nobody any more at as many as its net_msg_max (768):
     /// of several gateways before one instance, each is to have its part of that.
     #[arg(
         long,
@@ -91,8 +91,8 @@ pub(crate) struct GatewayArgs {
             .range(UPSTREAM_REQUESTS_MIN as i64..=UPSTREAM_REQUESTS_MAX as i64),
     )]
     pub(crate) upstream_requests_max: u32,
-    /// Of these, calls, EVAL and SQL, which may take long: fewer than all. Without it, three
-    /// quarters.
+    /// Of these, calls, EVAL and SQL, which may take long: fewer than all, also of what each
+    /// session thread has. Without it, three quarters.
     #[arg(
         long,
         env = "VESTIBULE_UPSTREAM_CALLS_MAX",
