@@ -1,6 +1,8 @@
 //! The file with every option, its help and its default.
 
-use crate::config::options::FileOption;
+use vestibule_actors::limits::UPSTREAM_CALLS_DEFAULT;
+
+use crate::config::options::{FileOption, Kind};
 use crate::config::written::{by_table, comment, line};
 
 /// What stands at the beginning.
@@ -47,8 +49,20 @@ fn described(option: &FileOption) -> String {
 /// The default, or what stands for a value of an option that has none.
 fn shown(option: &FileOption) -> Vec<String> {
     let defaults = option.defaults();
-    match defaults.is_empty() && !option.is_list() {
-        true => vec![option.value_name().to_owned()],
-        false => defaults,
+    if !defaults.is_empty() || option.is_list() {
+        return defaults;
+    }
+    match option.kind() {
+        // No word stands for a number: the line is to be one that is taken.
+        Kind::Number => vec![usual(option.key()).to_string()],
+        _ => vec![option.value_name().to_owned()],
+    }
+}
+
+/// Of a number that follows from another one unless it is given: what it is by that one's default.
+fn usual(key: &str) -> usize {
+    match key {
+        "upstream_calls_max" => UPSTREAM_CALLS_DEFAULT,
+        _ => 1,
     }
 }
