@@ -94,8 +94,9 @@ impl Taking<'_> {
             return;
         };
         let found = links.find_ready(hub, &client, session, target, turn);
-        let caller = hub.callers.get_mut(session);
-        if let Some(caller) = caller.filter(|_| found.is_some()) {
+        // What takes longest is looked at last: not for each request while that link is not there.
+        let caller = found.and_then(|_| hub.callers.get_mut(session));
+        if let Some(caller) = caller.filter(|own| own.is_quiet()) {
             caller.set_bulk(wants_bulk);
             let moves = u64::from(wants_bulk);
             hub.counters[target.upstream].bulk_moves.add(moves);
@@ -106,7 +107,6 @@ impl Taking<'_> {
 impl SessionCaller {
     /// For whom the link is that it is to go over from now on, if that is another one than it has.
     fn link_by_size(&mut self, wants_bulk: bool, target: Incarnation) -> Option<LinkClient> {
-        let connection = self.connection();
         let is_good = |own: &&Rc<LinkCell>| own.incarnation == target && !own.is_retired.get();
         let link = self.link.as_ref().filter(is_good);
         if wants_bulk == self.is_bulk || link.is_none() {
@@ -116,11 +116,17 @@ impl SessionCaller {
             }
             return None;
         }
-        let is_quiet = link.is_some_and(|own| !own.link.borrow().has_any_of(connection));
-        is_quiet.then(|| LinkClient {
+        Some(LinkClient {
             is_bulk: wants_bulk,
             ..self.client()
         })
+    }
+
+    /// Whether nothing of it is under way on the link that it has.
+    fn is_quiet(&self) -> bool {
+        let connection = self.connection();
+        let link = self.link.as_ref();
+        link.is_some_and(|own| !own.link.borrow().has_any_of(connection))
     }
 
     fn set_bulk(&mut self, is_bulk: bool) {

@@ -36,7 +36,7 @@ impl<L> UpstreamLink<L> {
     /// Whether anything of a connection is under way here: a request, or a transaction that may be
     /// open.
     pub(crate) fn has_any_of(&self, connection: u64) -> bool {
-        self.keeps_any(connection, StreamsKept::UnderWay) || self.owed.count_of(connection) > 0
+        self.keeps_any(connection, StreamsKept::UnderWay) || self.owed.has_of(connection)
     }
 
     /// Takes out what a connection has sent, is not sent from here, and is of no stream that stays:
@@ -58,7 +58,7 @@ impl<L> UpstreamLink<L> {
     /// Up to where its socket has to take bytes before all that a connection has sent over it is
     /// written; `None` if it is.
     pub(crate) fn unwritten_of(&self, connection: u64) -> Option<u64> {
-        let is_owed = || self.owed.count_of(connection) > 0;
+        let is_owed = || self.owed.has_of(connection);
         (!self.out.is_empty() && is_owed()).then(|| self.out.end())
     }
 

@@ -129,6 +129,13 @@ impl Owed {
         u64::from(slot.generation) << 32 | u64::from(index)
     }
 
+    /// Whether a connection has sent any of it. No more is looked at than there is, nor slots behind
+    /// that: a link that has owed much once has many of them.
+    pub(crate) fn has_of(&self, connection: u64) -> bool {
+        let mut all = self.iter().take(self.len());
+        all.any(|own| own.key.connection == connection)
+    }
+
     /// How much of it a connection has sent.
     pub(crate) fn count_of(&self, connection: u64) -> usize {
         let all = self.slots.iter().filter_map(|own| own.request.as_ref());
@@ -192,6 +199,22 @@ mod tests {
 
     fn request(sync: u64) -> OwedRequest {
         forward(0, sync, Kind::Other)
+    }
+
+    #[test]
+    fn a_connection_has_something_until_the_last_of_it_is_answered() {
+        let mut owed = Owed::default();
+        let of = |connection| {
+            let mut own = request(1);
+            own.key.connection = connection;
+            own
+        };
+        let syncs = [7, 8, 7].map(|connection| owed.add(&of(connection), 0, None));
+        let mut has = |answered: u64| {
+            owed.remove(answered, true);
+            [7, 8].map(|connection| owed.has_of(connection))
+        };
+        assert_eq!(syncs.map(&mut has), [[true; 2], [true, false], [false; 2]]);
     }
 
     #[test]
