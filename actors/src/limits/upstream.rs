@@ -208,6 +208,10 @@ pub(crate) const BALLOTS_KEPT_MAX: usize = 64;
 /// login.
 pub(crate) const UPSTREAM_USER_FRESH: Duration = Duration::from_secs(1);
 
+/// The longest that a link stays which is told that its user is not there, although the one before
+/// was replaced for that: applications have errors of that number as well.
+pub(crate) const GONE_USER_WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// Questions for users in a second that strangers may cause: for names that are not known, or whose
 /// password was wrong.
 pub(crate) const UPSTREAM_USER_LOOKUPS_PER_SECOND: u32 = 10;

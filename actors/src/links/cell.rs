@@ -52,6 +52,8 @@ pub(super) struct LinkCell {
     catalog: RefCell<HashMap<RequestId, CatalogQuestion>>,
     /// Settings that were answered, until that is noted.
     pub(super) told_settings: RefCell<Vec<ToldSetting>>,
+    /// A reply was as where its user is not there any more, until that is noted.
+    pub(super) tells_of_gone_user: Cell<bool>,
     transport: RefCell<Option<Box<dyn Transport>>>,
     pub(super) waker: RefCell<Option<Waker>>,
     /// The upstream's number of its catalog, as it was noted last.
@@ -91,6 +93,7 @@ impl LinkCell {
             link: RefCell::new(link),
             catalog: RefCell::default(),
             told_settings: RefCell::default(),
+            tells_of_gone_user: Cell::new(false),
             transport: RefCell::default(),
             waker: RefCell::default(),
             schema_version: Cell::new(0),

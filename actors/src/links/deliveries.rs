@@ -6,10 +6,10 @@ use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::reply::{HEADER_SIZE, ReplyHeader};
 
 use super::cell::{LinkCell, ToldSetting};
+use super::gone_users::tells_of_gone_user;
 use crate::cells::claims::RequestId;
 use crate::limits::{
     CATALOG_REPLY_SIZE_MAX, MEMORY_SMALL, READ_PER_POLL_MAX, TURN_SMALL_BYTES_MAX,
-    UPSTREAM_USER_FRESH,
 };
 use crate::memory::MemoryCharge;
 use crate::messages::post::Post as _;
@@ -154,18 +154,6 @@ impl Deliveries<'_> {
         });
     }
 
-    /// The user as whom the link has logged in is not there any more, although another one may be
-    /// that is called so: what is new goes over another link, which logs in again. Who is refused
-    /// all the same is so once a second.
-    #[cold]
-    fn note_refusal(&self, frame: &ReplyFrame<'_>) {
-        let now = self.shared.clock.now();
-        let is_old = |at| now.saturating_duration_since(at) >= UPSTREAM_USER_FRESH;
-        if tells_of_gone_user(frame) && self.link.ready_at.get().is_some_and(is_old) {
-            self.link.retire();
-        }
-    }
-
     fn push(&mut self, to: &OwedRequest, frame: Vec<u8>) {
         // What was answered before it comes before it.
         self.send();
@@ -193,8 +181,8 @@ impl Sink for Deliveries<'_> {
             if to.is_setting {
                 self.note_setting(to, frame.code == 0);
             }
-            if frame.code != 0 {
-                self.note_refusal(frame);
+            if frame.code != 0 && tells_of_gone_user(frame) {
+                self.link.tells_of_gone_user.set(true);
             }
             if self.lacks_memory(frame.body.len()) {
                 return self.tell_no_memory(to, frame.body.len());
@@ -263,20 +251,6 @@ impl Sink for Deliveries<'_> {
     }
 }
 
-/// Whether an error is what Tarantool tells a session whose user was dropped: that there is no such
-/// user, or when another one has its number that not even *usage* is granted.
-fn tells_of_gone_user(frame: &ReplyFrame<'_>) -> bool {
-    const NO_USAGE: &str = "Usage access to universe";
-    match frame.error_code() {
-        Some(ErrorCode::NO_SUCH_USER) => true,
-        Some(ErrorCode::ACCESS_DENIED) => {
-            let text = frame.error_text();
-            text.is_some_and(|own| own.starts_with(NO_USAGE))
-        }
-        _ => false,
-    }
-}
-
 /// The upstream's number of the catalog, as a reply tells it that is no error.
 fn number_of_catalog(frame: &ReplyFrame<'_>) -> Option<u64> {
     frame.schema_version.filter(|_| frame.code == 0)
@@ -286,40 +260,5 @@ impl Drop for Deliveries<'_> {
     fn drop(&mut self) {
         // What came before something that no server sends is good.
         self.send();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use vestibule_wire::msgpack::write_str;
-
-    use super::*;
-
-    #[test]
-    fn only_an_error_of_a_user_who_is_not_there_is_a_sign_of_it() {
-        for (code, text, expected) in [
-            (45, "User '37' is not found", true),
-            (
-                42,
-                "Usage access to universe '' is denied for user 'c'",
-                true,
-            ),
-            (
-                42,
-                "Execute access to universe '' is denied for user 'c'",
-                false,
-            ),
-            (
-                42,
-                "Read access to space 'rows' is denied for user 'c'",
-                false,
-            ),
-            (3, "Duplicate key exists in unique index", false),
-        ] {
-            let mut content = vec![0x82, 0, 0xcd, 0x80, code, 1, 7, 0x81, 0x31];
-            write_str(&mut content, text);
-            let frame = ReplyFrame::read_content(&content).expect("it is a reply");
-            assert_eq!(tells_of_gone_user(&frame), expected, "{text}");
-        }
     }
 }

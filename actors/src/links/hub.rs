@@ -11,6 +11,7 @@ use super::again::{Again, follow};
 use super::callers::{SessionCallers, aborted_by_change, aborted_by_drain, aborted_with_link};
 use super::cell::{DRAINED, LinkCell};
 use super::deliveries::Mailbox;
+use super::gone_users::GoneUsers;
 use super::pause::Pause;
 use super::refusals::{NoLink, not_there};
 use crate::admission::Class;
@@ -62,6 +63,7 @@ pub(super) struct Hub {
     pub(super) read_pauses: Vec<Pause>,
     /// The same of those for bulk: where these do not come about, the others may.
     pub(super) bulk_pauses: Vec<Pause>,
+    pub(super) gone_users: GoneUsers,
     pub(super) dirty: Vec<Rc<LinkCell>>,
     /// By upstream, all that there are, with those that are only coming to their ends: such as one
     /// that says nothing keeps for long.
@@ -427,6 +429,7 @@ impl Hub {
             pauses: vec![Pause::default(); upstreams],
             read_pauses: vec![Pause::default(); upstreams],
             bulk_pauses: vec![Pause::default(); upstreams],
+            gone_users: GoneUsers::default(),
             dirty: Vec::new(),
             open: vec![Vec::new(); upstreams],
             counters,

@@ -24,6 +24,7 @@
 //! | `refusals` | what requests are told that go over no link |
 //! | `drain` | what becomes of them when their upstream is drained |
 //! | `pins` | clients that have links of their own |
+//! | `gone_users` | links whose user was dropped |
 //! | `pause` | how long new links are left alone that did not come about |
 //! | `rows` | what operators see of them |
 //! | `statements` | prepared statements that are named by their numbers |
@@ -41,6 +42,7 @@ mod cell;
 mod deliveries;
 mod drain;
 mod entries;
+mod gone_users;
 mod hub;
 mod moving;
 mod opening;

@@ -58,6 +58,7 @@ async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), 
             links.take_back(&worker, cell);
             let polled = cell.poll(&worker, &links.gateway, &links.mailbox, until_ready, cx);
             links.note_settings(cell);
+            links.note_gone_user(cell);
             links.note_large(&worker, cell);
             links.send_elsewhere(&worker, cell);
             polled

@@ -12,6 +12,7 @@ mod events;
 mod failover;
 mod formats;
 mod gone;
+mod gone_users;
 mod greedy;
 mod large;
 mod moves;
