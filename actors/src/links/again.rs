@@ -242,6 +242,8 @@ impl Links {
             let forward = &own.forward;
             let id = forward.id;
             match forward.step {
+                // What became of its stream was settled when it was taken back.
+                step if step.may_begin() && !is_queued(worker, id) => {}
                 StreamStep::Begin => drop(unbegun.insert(forward.key, forward.step)),
                 StreamStep::MayBegin => drop(unbegun.entry(forward.key).or_insert(forward.step)),
                 StreamStep::Commit | StreamStep::Rollback => drop(unbegun.remove(&forward.key)),

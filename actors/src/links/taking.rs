@@ -11,7 +11,7 @@ use std::rc::Rc;
 use vestibule_wire::Error;
 
 use super::cell::LinkCell;
-use super::entries::{body_of, forward_of, meaning};
+use super::entries::{body_of, forward_of, meaning, step};
 use super::hub::{Hub, Links, check_catalog};
 use super::pause::TurnTime;
 use super::refusals::NoLink;
@@ -98,7 +98,8 @@ impl TakeBatch for Links {
         };
         let claims = &worker.shared.counters[worker.index].claims;
         let mut told = Told::default();
-        (self.state.borrow_mut()).undo_begin(self, begin, claims, &mut told);
+        // What waits nowhere is under way, or was answered with what stood before it.
+        let _ = (self.state.borrow_mut()).undo_begin(self, begin, claims, &mut told);
         told.send(&worker, claims, &self.mailbox);
     }
 }
@@ -328,10 +329,10 @@ impl Taking<'_> {
         caller.answer_in_stream(entry.meaning, key, link, max)
     }
 
-    /// Applies what was cancelled of the transaction that this begins, if it is a BEGIN.
+    /// Applies what was cancelled of the transaction that this begins, or may begin.
     #[inline]
     fn abort_begun_by(&mut self, entry: &BatchEntry) {
-        if entry.class == Class::Begin && !self.aborts.is_empty() {
+        if !self.aborts.is_empty() {
             self.abort_all_begun_by(entry);
         }
     }
@@ -355,8 +356,16 @@ impl Taking<'_> {
             session,
             stream: entry.stream,
             begin: entry.id,
+            is_begin: entry.class == Class::Begin,
         };
-        (self.hub).undo_begin(self.links, begin, self.claims, &mut self.told);
+        let (hub, told) = (&mut *self.hub, &mut self.told);
+        if !hub.undo_begin(self.links, begin, self.claims, told)
+            && let Some(caller) = hub.callers.of(session)
+        {
+            // It would have gone at once.
+            let key = caller.key(session.index, entry.stream);
+            hub.callers.lose_unbegun(key, step(entry.meaning));
+        }
     }
 
     /// Ends a transaction, or will when its BEGIN is sent that is parked.

@@ -5,6 +5,8 @@
 //! ```text
 //!   BEGIN taken back ──┬─▶ on a link ─▶ taken out there, as a transaction that is aborted
 //!                      └─▶ parked ────▶ what waits behind it is answered with 97
+//!   call taken back ─────▶ the same, but that its stream is lost, and that what is open by what
+//!                          was sent in that before goes on
 //!   no link for it ────────┬─▶ its stream is lost: what comes in it is answered with 97,
 //!   not sent again ────────┘   up to COMMIT, ROLLBACK or the next BEGIN
 //! ```
@@ -16,6 +18,7 @@ use vestibule_wire::Error;
 
 use super::again::is_queued;
 use super::callers::{Leaving, SessionCaller, SessionCallers, session_of};
+use super::cell::LinkCell;
 use super::entries::meaning;
 use super::hub::{Hub, Links};
 use super::pause::TurnTime;
@@ -29,14 +32,18 @@ use crate::resources::outgoing::UnsentBegin;
 use crate::upstream::{ClientStream, Forward, StreamStep};
 
 impl Hub {
-    /// A BEGIN is not sent, wherever it waits, or has waited.
+    /// A BEGIN is not sent, or a call or SQL in a stream, wherever it waits, or has waited. False if
+    /// it is no BEGIN and waits nowhere.
     pub(super) fn undo_begin(
         &mut self,
         links: &Links,
         begin: UnsentBegin,
         claims: &Claims,
         told: &mut Told,
-    ) {
+    ) -> bool {
+        if !begin.is_begin {
+            return self.undo_call(links, begin, claims, told);
+        }
         let cancel = Cancel {
             id: begin.begin,
             session: begin.session,
@@ -47,6 +54,48 @@ impl Hub {
         if !self.abort(&cancel, claims, told) {
             links.give_up_unbegun(self, begin, told);
         }
+        true
+    }
+
+    /// A call or SQL in a stream is not sent: nothing is done behind it that may belong to what it
+    /// was to begin. False if it does not wait.
+    fn undo_call(
+        &mut self,
+        links: &Links,
+        call: UnsentBegin,
+        claims: &Claims,
+        told: &mut Told,
+    ) -> bool {
+        let Some(caller) = self.callers.of(call.session) else {
+            return true;
+        };
+        let key = caller.key(call.session.index, call.stream);
+        let found = caller.links().find_map(|link| {
+            let own = link.link.borrow();
+            let lost = own.not_done_without(key, call.begin, claims)?;
+            Some((link.clone(), lost))
+        });
+        let Some((link, lost)) = found else {
+            return links.give_up_call(self, call, key, told);
+        };
+        let is_other = |own: &&Rc<LinkCell>| !Rc::ptr_eq(own, &link);
+        let is_open = |own: &Rc<LinkCell>| own.link.borrow().may_be_open(key);
+        if lost.is_empty() || caller.links().filter(is_other).any(is_open) {
+            return true;
+        }
+        caller.lose_unbegun(key.stream, StreamStep::MayBegin);
+        let mut numbers = BTreeSet::new();
+        for forward in lost {
+            let Some(answer) = caller.lost.answer(key.stream, meaning(&forward)) else {
+                // Its client has ended it, or begins another one.
+                break;
+            };
+            told.answers.push((forward.id, forward.sync, answer));
+            numbers.insert(forward.number);
+        }
+        link.link.borrow_mut().drop_unsent(key, &numbers);
+        link.wake();
+        true
     }
 }
 
@@ -94,6 +143,25 @@ impl Links {
         told.add_parked(taken);
     }
 
+    /// No link has the call or SQL: if it is parked, so is what may belong to what it was to begin.
+    /// False if it is not.
+    fn give_up_call(
+        &self,
+        hub: &mut Hub,
+        call: UnsentBegin,
+        key: ClientStream,
+        told: &mut Told,
+    ) -> bool {
+        let (connection, id) = (key.connection, call.begin);
+        let step = self.again.borrow().parked.step_of(connection, id);
+        let caller = hub.callers.of(call.session);
+        let is_open = caller.is_some_and(|own| own.may_be_open(key));
+        if step == Some(StreamStep::MayBegin) && !is_open {
+            self.give_up_unbegun(hub, call, told);
+        }
+        step.is_some()
+    }
+
     /// No link has the BEGIN: what waits of its transaction is answered, and so is what comes of
     /// it.
     fn give_up_unbegun(&self, hub: &mut Hub, begin: UnsentBegin, told: &mut Told) {
@@ -104,18 +172,22 @@ impl Links {
             return;
         };
         let key = caller.key(begin.session.index, begin.stream);
+        let step = match begin.is_begin {
+            true => StreamStep::Begin,
+            false => StreamStep::MayBegin,
+        };
         let parked = &mut self.again.borrow_mut().parked;
         let now = worker.shared.clock.now();
         let (taken, has_end) = parked.take_transaction(key, begin.begin, now);
         for forward in taken.iter().filter(|own| own.id != begin.begin) {
             let answer = match forward.step {
                 StreamStep::Rollback => Ok(()),
-                _ => Err(aborted_unbegun(StreamStep::Begin)),
+                _ => Err(aborted_unbegun(step)),
             };
             told.answers.push((forward.id, forward.sync, answer));
         }
         if !has_end {
-            caller.lose_unbegun(begin.stream, StreamStep::Begin);
+            caller.lose_unbegun(begin.stream, step);
         }
     }
 }

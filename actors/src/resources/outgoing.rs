@@ -52,12 +52,14 @@ impl Back {
     }
 }
 
-/// A BEGIN that is not done.
+/// A BEGIN that is not done, or what else may have been to begin a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UnsentBegin {
     pub(crate) session: SessionId,
     pub(crate) stream: u64,
     pub(crate) begin: RequestId,
+    /// Whether it is a BEGIN. Of anything else who takes it knows whether it may begin one.
+    pub(crate) is_begin: bool,
 }
 
 /// Who takes batches on the worker's own thread.
@@ -65,8 +67,8 @@ pub(crate) trait TakeBatch {
     /// Takes what is in a batch. What is left of it is dropped, and its buffers are used again.
     fn take(&self, batch: &mut Batch);
 
-    /// A BEGIN that was taken is not sent: nothing that its client has sent behind it is done
-    /// without it.
+    /// A BEGIN that was taken is not sent, or a call or SQL: nothing that its client has sent behind
+    /// it is done without it.
     fn undo_begin(&self, begin: UnsentBegin);
 }
 
@@ -176,7 +178,8 @@ impl Outgoing {
         self.wake_flush();
     }
 
-    /// A BEGIN was taken back that nothing has begun. For Tx it is one that there never was.
+    /// A BEGIN was taken back that nothing has begun, or what may have been to begin a transaction.
+    /// For Tx it is one that there never was.
     pub(crate) fn undo_begin(&mut self, own: UnsentBegin) {
         let Some(Back::Links(links)) = &self.back else {
             return;

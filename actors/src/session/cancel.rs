@@ -94,11 +94,12 @@ pub(crate) fn answer_cancelled(
             transaction,
         }]);
     }
-    if !own.was_started && request.effect == Effect::Opened {
+    if may_have_begun(own) {
         worker.outgoing.undo_begin(UnsentBegin {
             session: request.session,
             stream: request.stream,
             begin: own.id,
+            is_begin: request.effect == Effect::Opened,
         });
     }
     let Some(session) = session else {
@@ -118,6 +119,18 @@ pub(crate) fn answer_cancelled(
     }
     session.reply_error(shared, request.sync, &reason.error(own, is_committing));
     goes_on
+}
+
+/// Whether a request that does not happen was a BEGIN, or is in a stream outside of the transactions
+/// that sessions know: code may have been to begin one.
+fn may_have_begun(own: &Cancelled) -> bool {
+    let is_outside = || own.request.stream != 0 && own.begin().is_none();
+    !own.was_started
+        && match own.request.effect {
+            Effect::Opened => true,
+            Effect::None => is_outside(),
+            Effect::Closed(_) => false,
+        }
 }
 
 /// Whether the COMMIT of a statement's transaction was sent behind it: then the stream has no

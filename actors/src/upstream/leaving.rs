@@ -108,6 +108,42 @@ impl<L> UpstreamLink<L> {
         Some(behind)
     }
 
+    /// A call or SQL in a stream, which waits here, is not sent. Returns what is not done without it
+    /// of what waits in the stream: that itself, what is behind it, and what is ahead of it from
+    /// the first call on. Nothing, if a transaction may be open there by what was sent, or if that
+    /// is rolled back already; `None` if it does not wait here.
+    pub(crate) fn not_done_without(
+        &self,
+        key: ClientStream,
+        call: RequestId,
+        claims: &Claims,
+    ) -> Option<Vec<Forward>> {
+        let mut its = self.waiting.of(key.connection);
+        its.retain(|own| own.key == key);
+        let is_it = |own: &&Forward| own.id == call && own.step == StreamStep::MayBegin;
+        let (ahead, behind) = its.split_at(its.iter().position(is_it)?);
+        // What nobody waits for is not sent either.
+        let is_sent =
+            |own: &Forward| own.is_ours() || claims.phase(own.id) == Some(RequestPhase::Queued);
+        let is_end = |own: &&Forward| own.step.ends() && is_sent(own);
+        let end = ahead.iter().rposition(is_end);
+        let ahead = &ahead[end.map_or(0, |at| at + 1)..];
+        let first = (ahead.iter()).position(|own| own.step.may_begin() && is_sent(own));
+        let ahead = &ahead[first.unwrap_or(ahead.len())..];
+        let is_open = (end.is_none() && self.streams.may_be_open(key))
+            || ahead.iter().any(|own| own.step == StreamStep::Begin);
+        if is_open || behind.iter().any(|own| own.is_ours()) {
+            return Some(Vec::new());
+        }
+        Some(ahead.iter().chain(behind).map(|own| **own).collect())
+    }
+
+    /// Takes out what waits in a stream with these numbers: it is answered already.
+    pub(crate) fn drop_unsent(&mut self, key: ClientStream, numbers: &BTreeSet<u64>) {
+        let is_meant = |own: &Forward| own.key == key && numbers.contains(&own.number);
+        (self.waiting).take_back_of(key.connection, &self.clients, is_meant);
+    }
+
     fn roll_back(&mut self, key: ClientStream, claims: &Claims) {
         self.streams.plan_rollback(key);
         self.submit(Forward::rollback(key), ForwardBody::Part(&[]), claims);

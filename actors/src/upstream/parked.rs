@@ -126,6 +126,13 @@ impl Parked {
         self.tell_count();
     }
 
+    /// What a request of a connection does to the transaction of its stream; `None` if it does not
+    /// wait.
+    pub(crate) fn step_of(&self, connection: u64, id: RequestId) -> Option<StreamStep> {
+        let own = self.of(connection).find(|own| own.id == id);
+        own.map(|own| own.step)
+    }
+
     /// Takes out what waits of a stream, up to the end of the transaction that this BEGIN would
     /// have begun, or to the next BEGIN; and tells whether there is one of these. Nothing, if that
     /// BEGIN does not wait here.

@@ -55,6 +55,11 @@ impl StreamStep {
     pub(crate) fn may_begin(self) -> bool {
         matches!(self, Self::Begin | Self::MayBegin)
     }
+
+    /// Whether none is open behind it.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Self::Commit | Self::Rollback)
+    }
 }
 
 /// Whether a transaction is open, as far as is known here.

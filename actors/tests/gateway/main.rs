@@ -29,6 +29,7 @@ mod seen;
 mod statements;
 mod streams;
 mod unbegun;
+mod uncalled;
 mod upstream;
 mod users;
 mod watches;

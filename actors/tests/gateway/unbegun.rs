@@ -24,19 +24,19 @@ fn request(kind: RequestType, sync: u64) -> RequestBuilder {
     RequestBuilder::new(kind, sync).stream(3)
 }
 
-fn begin(sync: u64) -> RequestBuilder {
+pub(crate) fn begin(sync: u64) -> RequestBuilder {
     request(RequestType::Begin, sync)
 }
 
-fn commit(sync: u64) -> RequestBuilder {
+pub(crate) fn commit(sync: u64) -> RequestBuilder {
     request(RequestType::Commit, sync)
 }
 
-fn write(sync: u64) -> RequestBuilder {
+pub(crate) fn write(sync: u64) -> RequestBuilder {
     RequestBuilder::replace(sync, sync).stream(3)
 }
 
-fn code(told: &Frame) -> Option<u16> {
+pub(crate) fn code(told: &Frame) -> Option<u16> {
     told.error_code()
 }
 
@@ -135,7 +135,7 @@ fn of_what_was_sent_in_a_stream_when_its_link_ends_only_what_may_write_is_of_unk
 }
 
 /// Calls of a connection, one more than an upstream has room for; returns those that are under way.
-fn waiting_calls(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
+pub(crate) fn waiting_calls(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
     let reserve = UPSTREAM_CALLS_CONNECTIONS_RESERVE + UPSTREAM_CALLS_USERS_RESERVE;
     let calls = UPSTREAM_CALLS_DEFAULT - reserve;
     (0..=calls).for_each(|_| peer.send(&eval(1, "sleep()")));
@@ -143,7 +143,7 @@ fn waiting_calls(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
 }
 
 /// The same, and a BEGIN that waits behind them.
-fn waiting_begin(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
+pub(crate) fn waiting_begin(peer: &mut Peer, upstream: &FakeUpstream) -> Vec<Asked> {
     let sleeping = waiting_calls(peer, upstream);
     peer.send(&begin(2));
     sleeping
@@ -289,7 +289,7 @@ fn nothing_is_done_alone_behind_a_call_in_a_stream_that_was_held_and_is_refused_
 }
 
 /// What a client sends in its stream is not done before it has ended the transaction there.
-fn is_lost_until_it_is_ended(peer: &mut Peer, upstream: &FakeUpstream, by: &str) {
+pub(crate) fn is_lost_until_it_is_ended(peer: &mut Peer, upstream: &FakeUpstream, by: &str) {
     let refused = peer.ask(&write(10));
     let text = format!("Transaction has been aborted by {by}, which was not sent");
     assert_eq!(
