@@ -129,8 +129,8 @@ impl Owed {
         u64::from(slot.generation) << 32 | u64::from(index)
     }
 
-    /// Whether a connection has sent any of it. No more is looked at than there is, nor slots behind
-    /// that: a link that has owed much once has many of them.
+    /// Whether a connection has sent any of it. No more is looked at than there is, nor slots
+    /// behind that: a link that has owed much once has many of them.
     pub(crate) fn has_of(&self, connection: u64) -> bool {
         let mut all = self.iter().take(self.len());
         all.any(|own| own.key.connection == connection)
