@@ -13,7 +13,7 @@
 
 use crate::limits::SCAN_WAITERS_MAX;
 
-/// StreamSet, 0 for that of requests which are in none: some, or all.
+/// Streams, 0 for that of requests which are in none: some, or all.
 #[derive(Debug, Default)]
 struct StreamSet {
     some: Vec<u64>,
