@@ -188,6 +188,8 @@ fn what_an_operator_asks_for_while_a_stop_waits_is_waited_for() {
     watcher.send(&RequestBuilder::call(5, "never", NO_ARGS));
     assert_eq!(watcher.receive().sync, 2);
     harness.wait_until("the job and the call", || harness.handle().in_flight() == 2);
+    // Its thread shows that one step before it tells that it is busy again, and answers after both.
+    watcher.ping();
     harness.script().release();
     assert_eq!(job.join().expect("it does not panic"), Ok(()));
     harness.script().wait_for_log("never: begun");
