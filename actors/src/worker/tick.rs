@@ -290,16 +290,14 @@ impl Worker {
     }
 
     /// An exemption is over when the request that it was for is whole, or its replies have credit
-    /// or are within the bound, or the reply is whole and within the bound.
+    /// or are within the bound, or the reply is whole and within the bound, or so much waits that
+    /// the next one is left.
     fn end_exemption(&self) {
         let mut state = self.cell.state.borrow_mut();
         let is_over = self.cell.shared.memory.is_over();
         state.paused.reply.end_unless(|id| {
             let session = self.sessions.of(*id);
-            session.is_some_and(|own| {
-                let own = own.state.borrow();
-                own.has_scans() || is_over && !own.is_flushed()
-            })
+            session.is_some_and(|own| own.state.borrow().needs_reply_memory(is_over))
         });
         state.paused.read.end_unless(|id| {
             let session = self.sessions.of(*id);

@@ -348,9 +348,11 @@ impl ConnectionState {
         self.intake.on_output_empty()
     }
 
-    /// What waits does not hold up other requests any more. True if the session is to be woken.
+    /// What waits does not hold up other requests any more, or not the SELECTs that were left for
+    /// it. True if the session is to be woken.
     pub(crate) fn may_go_on_beside_output(&mut self) -> bool {
-        !self.is_output_full() && self.intake.on_output_empty()
+        let may_go_on = !self.is_output_full() || self.may_go_on_with_scans();
+        may_go_on && self.intake.on_output_empty()
     }
 
     /// Whether its session has something to do when everything is sent.

@@ -169,6 +169,20 @@ impl ConnectionState {
         has_to_wait
     }
 
+    /// Whether SELECTs of several steps go on when its session is woken. Others wake it if they wait
+    /// for memory or for their turn.
+    pub(super) fn may_go_on_with_scans(&self) -> bool {
+        let is_woken = self.is_late || self.intake.waits_for_reply_memory();
+        self.scans.is_some() && !is_woken && !self.are_scans_left()
+    }
+
+    /// Whether it is still to be let through without memory: its SELECTs go on, or, if memory
+    /// `is_over` its bound, their replies are to be taken first.
+    pub(crate) fn needs_reply_memory(&self, is_over: bool) -> bool {
+        let goes_on = self.scans.is_some() && !self.are_scans_left();
+        goes_on || is_over && !self.is_flushed()
+    }
+
     /// Takes a SELECT that takes several steps, to go on with it: each in turn, or the oldest if it
     /// is to come to its end first, or if as much waits for the client as is kept for it.
     pub(crate) fn take_scan(&mut self, is_oldest: bool) -> Option<Box<ParkedScan>> {

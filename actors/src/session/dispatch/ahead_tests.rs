@@ -20,7 +20,9 @@ use crate::limits::{
     CONNECTION_REQUESTS_MAX, OUTPUT_PAUSE, SCAN_WAITERS_MAX, SCANS_MAX, SESSION_TURN_TIME_MAX,
     SESSION_TURN_WORK_PER_LOOK,
 };
+use crate::memory::ConnectionCharge;
 use crate::resources::outgoing::Back;
+use crate::segments::Held;
 use crate::session::io::{take_bytes, take_inbox};
 use crate::testing::RequestBuilder;
 
@@ -178,6 +180,24 @@ fn the_oldest_select_of_many_steps_goes_on_alone_while_much_waits_for_the_client
     assert_eq!(ends_after(full), [1, 2]);
 }
 
+/// Turns do nothing for the SELECTs of many steps, and leave time for others.
+fn assert_left(dispatcher: &mut Dispatcher<'_>) {
+    let made = |dispatcher: &Dispatcher<'_>| -> usize {
+        let scans = dispatcher.session.scans();
+        scans.map(|own| own.reply.bytes.len()).sum()
+    };
+    let before = made(dispatcher);
+    for _ in 0..100 {
+        dispatcher.worker.turns.begin();
+        dispatcher.resume_scan();
+        assert!(
+            dispatcher.worker.turns.has_time(),
+            "others have their turns"
+        );
+    }
+    assert_eq!(made(dispatcher), before);
+}
+
 /// Else the replies of all of them were made for a client that has not taken those before, and its
 /// connection was closed for it, however fast it takes them.
 #[test]
@@ -185,25 +205,41 @@ fn selects_of_many_steps_wait_until_their_client_has_taken_what_there_is_for_it(
     assert_eq!(
         ends_after(|dispatcher| {
             dispatcher.session.output().resize(OUTPUT_PAUSE, 0);
-            let made = |dispatcher: &Dispatcher<'_>| -> usize {
-                let scans = dispatcher.session.scans();
-                scans.map(|own| own.reply.bytes.len()).sum()
-            };
-            let before = made(dispatcher);
-            for _ in 0..100 {
-                dispatcher.worker.turns.begin();
-                dispatcher.resume_scan();
-                assert!(
-                    dispatcher.worker.turns.has_time(),
-                    "others have their turns"
-                );
-            }
-            assert_eq!(made(dispatcher), before);
+            assert_left(dispatcher);
             send_all(dispatcher);
             assert!(dispatcher.session.on_output_empty(), "its session is woken");
         }),
         [2, 1]
     );
+}
+
+/// Memory may have become scarce while they were left: then other requests wait longer than they.
+#[test]
+fn selects_that_were_left_are_woken_also_if_other_requests_wait_for_memory() {
+    written(|dispatcher| {
+        begin_scan(dispatcher);
+        dispatcher.session.output().resize(OUTPUT_PAUSE, 0);
+        assert_left(dispatcher);
+        let memory = dispatcher.shared.memory.clone();
+        let mut others = ConnectionCharge::new(memory.clone());
+        others.set(Held::buffers(memory.max()), 0);
+        assert!(!dispatcher.session.may_go_on_beside_output());
+        // The client has taken some of it.
+        dispatcher.session.output().truncate(OUTPUT_PAUSE - 1);
+        assert!(!dispatcher.session.may_take_frame());
+        assert!(dispatcher.session.may_go_on_beside_output());
+        assert!(!dispatcher.session.may_go_on_beside_output(), "once");
+        // Who is not read for what waits is not woken by that, if its SELECTs go on without it.
+        let asked_to_read = |dispatcher: &mut Dispatcher<'_>| {
+            dispatcher.session.prepare_read(false, || 1);
+            dispatcher.session.may_go_on_beside_output()
+        };
+        dispatcher.session.set_late(true);
+        assert!(!asked_to_read(dispatcher), "they have their turn");
+        dispatcher.session.set_late(false);
+        let _ = dispatcher.session.on_reply_short(true);
+        assert!(!asked_to_read(dispatcher), "they wait for memory");
+    });
 }
 
 #[test]
@@ -212,11 +248,19 @@ fn who_is_let_through_without_memory_makes_one_reply_at_a_time() {
         assert!(dispatcher.worker.paused.reply.give(dispatcher.cell.id));
     };
     assert_eq!(ends_after(let_through), [1, 2]);
-    let whatever_waits = |dispatcher: &mut Dispatcher<'_>| {
+    let as_others = |dispatcher: &mut Dispatcher<'_>| {
         let_through(dispatcher);
+        assert!(dispatcher.session.needs_reply_memory(false));
         dispatcher.session.output().resize(OUTPUT_PAUSE, 0);
+        assert_left(dispatcher);
+        // Others are let through meanwhile, unless what waits is what is over the bound.
+        assert!(!dispatcher.session.needs_reply_memory(false));
+        assert!(dispatcher.session.needs_reply_memory(true));
+        send_all(dispatcher);
+        assert!(dispatcher.session.on_output_empty(), "its session is woken");
+        assert!(dispatcher.session.needs_reply_memory(false));
     };
-    assert_eq!(ends_after(whatever_waits), [1, 2]);
+    assert_eq!(ends_after(as_others), [1, 2]);
     written(|dispatcher| {
         let_through(dispatcher);
         let requests = [many(1, 7), many(2, 8)].map(|request| request.bytes());

@@ -194,9 +194,9 @@ impl Dispatcher<'_> {
     }
 
     /// Goes on with one of the stepwise SELECTs, for a few steps; the next is for the next turn.
-    /// The one that is let through without memory goes on whatever waits for its client.
+    /// None does while much waits for its client, also if it is let through without memory.
     pub(crate) fn resume_scan(&mut self) {
-        if self.session.has_to_leave_scans() && !self.is_let_through() {
+        if self.session.has_to_leave_scans() {
             return;
         }
         self.resume_next_scan();
