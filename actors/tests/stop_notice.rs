@@ -203,6 +203,29 @@ fn what_an_operator_asks_for_while_a_stop_waits_is_waited_for() {
     assert_eq!((report.killed, report.tx_stopped), (0, true));
 }
 
+/// A monitor that asks at the wrong moment changes nothing about how clean a stop was.
+#[test]
+fn half_a_request_of_an_administrator_is_refused_and_is_nothing_that_was_cut_off() {
+    let config = with_admin_listener().session_threads(1);
+    let mut harness = Harness::start_with(config, Script::default());
+    let address = harness.handle().admin_addresses()[0];
+    let mut half = Peer::connect(address);
+    half.ping();
+    harness.script().hold_close();
+    harness.handle().begin_drain(Some(LONG), "test");
+    harness.script().wait_for_log("closing");
+    let whole = RequestBuilder::new(RequestType::Ping, 8).bytes();
+    let mut bytes = [whole, RequestBuilder::replace(9, 9).bytes()].concat();
+    bytes.pop();
+    half.send_bytes(&bytes);
+    assert_eq!(half.receive().sync, 8);
+    harness.script().release();
+    let told = half.receive();
+    assert_eq!((told.sync, told.error_code()), (9, Some(279)));
+    let report = harness.join();
+    assert_eq!((report.killed, report.tx_stopped), (0, true));
+}
+
 #[test]
 fn operators_hold_up_no_stop() {
     let mut harness = Harness::start_with(with_admin_listener(), Script::default());

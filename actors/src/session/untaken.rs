@@ -7,6 +7,8 @@
 //!   frames in the inbox, if a header is there ┘
 //! ```
 //!
+//! Half a frame is refused if its header is there, and not counted: it is nobody's request yet.
+//!
 //! What a client had sent before the stop, and the kernel has still, is lost without a word: its
 //! connection counts.
 
@@ -72,8 +74,8 @@ impl Untaken {
     }
 
     /// Answers whatever a connection waits for that is not on its way to Tx; `refused` hears of
-    /// each request that was not taken. False if there is more that is not answered: no time for
-    /// it, or not even read.
+    /// each whole request that was not taken. False if there is more that is not answered: no time
+    /// for it, or not even read.
     pub(crate) fn refuse(
         &mut self,
         shared: &Shared,
@@ -130,7 +132,12 @@ impl Untaken {
                 return true;
             }
             if !Chunk::is_one(content) {
-                self.tell(shared, own, content, refused);
+                let mut refused = |class| {
+                    if is_whole {
+                        refused(class)
+                    }
+                };
+                self.tell(shared, own, content, &mut refused);
             } else if let Some(whole) = last_of_chunks(own, buffers, content, packet_size_max) {
                 self.tell(shared, own, &whole, refused);
             }

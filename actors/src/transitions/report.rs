@@ -38,7 +38,8 @@ pub(crate) struct CutOffCounts {
     /// Of both, those that were begun after the worker had told what it waits for.
     pub(crate) joined_transactions: usize,
     /// Connections whose replies were thrown away, because their clients did not read them, or who
-    /// had sent something before a stop that was not even read.
+    /// had sent something before a stop that was not even read. Of a thread that had nothing left
+    /// to wait for, replies are none of it.
     pub(crate) unread: usize,
 }
 

@@ -292,8 +292,11 @@ impl Worker {
             }
         }
         self.flush_dirty();
-        // What the kernel has not taken is lost: the deadline is here.
-        let is_unread = |own: &Rc<ConnectionCell>| !own.state.borrow().is_flushed();
+        // What the kernel has not taken is lost: the deadline is here. Of a thread that was quiet,
+        // that is what administrators had told them after all else was done; what they asked of Tx
+        // is counted.
+        let is_quiet = self.transition.get().is_some_and(|own| own.is_quiet);
+        let is_unread = |own: &Rc<ConnectionCell>| !is_quiet && !own.state.borrow().is_flushed();
         let unread = untold + self.sessions.iter().filter(is_unread).count();
         self.tell_where(|_| true, || Close(Closing::Now, CloseReason::Stopped));
         CutOffCounts { unread, ..counts }
