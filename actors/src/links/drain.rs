@@ -4,8 +4,9 @@
 use std::rc::Rc;
 
 use super::cell::{DRAINED, LinkCell};
-use super::hub::Links;
+use super::hub::{Hub, LinkKey, Links};
 use crate::cells::claims::{Claims, RequestId};
+use crate::limits::UPSTREAM_USER_FRESH;
 use crate::resources::WorkerCell;
 use crate::upstream::Destination;
 
@@ -128,5 +129,53 @@ impl LinkCell {
         all.unsent.extend(link.unsent_requests().map(|own| own.id));
         all.transactions += link.all_open();
         all.committing += link.committing();
+    }
+}
+
+impl Links {
+    /// If the user as whom a link has logged in is not there any more, what is new goes over
+    /// another one.
+    #[inline]
+    pub(super) fn note_gone_user(&self, cell: &LinkCell) {
+        if cell.tells_of_gone_user.take() {
+            self.replace_for_gone_user(cell);
+        }
+    }
+
+    #[cold]
+    fn replace_for_gone_user(&self, cell: &LinkCell) {
+        // One that is a client's alone is its session upstream, which it ends when it likes.
+        let Some(worker) = self
+            .worker
+            .upgrade()
+            .filter(|_| cell.client.pinned.is_none())
+        else {
+            return;
+        };
+        let now = worker.shared.clock.now();
+        let is_old = |at| now.saturating_duration_since(at) >= UPSTREAM_USER_FRESH;
+        let mut hub = self.state.borrow_mut();
+        if cell.ready_at.get().is_some_and(is_old)
+            && !hub.has_retired(cell)
+            && hub.gone_users.replace(&cell.key(), now)
+        {
+            cell.retire();
+        }
+    }
+}
+
+impl Hub {
+    /// Whether this link, or another one of its kind, is coming to its end. A transaction may be
+    /// open there, which would be lost if its client left one more link behind.
+    fn has_retired(&self, cell: &LinkCell) -> bool {
+        let mut open = self.open[cell.incarnation.upstream].iter();
+        open.any(|own| own.is_retired.get() && own.client == cell.client)
+    }
+}
+
+impl LinkCell {
+    /// What it is for.
+    fn key(&self) -> LinkKey {
+        (self.incarnation.upstream, self.client.clone())
     }
 }

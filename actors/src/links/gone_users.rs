@@ -18,14 +18,13 @@ use std::time::{Duration, Instant};
 use vestibule_wire::ErrorCode;
 use vestibule_wire::client::ReplyFrame;
 
-use super::cell::LinkCell;
-use super::hub::{Hub, LinkKey, Links};
 use crate::limits::{GONE_USER_WAIT_MAX, UPSTREAM_USER_FRESH};
+use crate::upstream::LinkClient;
 
-/// Which links were replaced lately.
+/// Which links were replaced lately, by upstream and what they were for.
 #[derive(Debug, Default)]
 pub(super) struct GoneUsers {
-    replaced: BTreeMap<LinkKey, ReplacedLink>,
+    replaced: BTreeMap<(usize, LinkClient), ReplacedLink>,
 }
 
 #[derive(Debug)]
@@ -38,7 +37,7 @@ struct ReplacedLink {
 impl GoneUsers {
     /// Whether a link for this may be replaced, by how often that was done before: after a second,
     /// and each time twice as long if it is told the same soon after that. From here on, it is.
-    fn replace(&mut self, key: &LinkKey, now: Instant) -> bool {
+    pub(super) fn replace(&mut self, key: &(usize, LinkClient), now: Instant) -> bool {
         let since = |own: &ReplacedLink| now.saturating_duration_since(own.at);
         // What says nothing for as long again is as good as any.
         self.replaced.retain(|_, own| since(own) < own.wait * 2);
@@ -50,54 +49,6 @@ impl GoneUsers {
         let own = ReplacedLink { at: now, wait };
         self.replaced.insert(key.clone(), own);
         true
-    }
-}
-
-impl Links {
-    /// If the user as whom a link has logged in is not there any more, what is new goes over
-    /// another one.
-    #[inline]
-    pub(super) fn note_gone_user(&self, cell: &LinkCell) {
-        if cell.tells_of_gone_user.take() {
-            self.replace_for_gone_user(cell);
-        }
-    }
-
-    #[cold]
-    fn replace_for_gone_user(&self, cell: &LinkCell) {
-        // One that is a client's alone is its session upstream, which it ends when it likes.
-        let Some(worker) = self
-            .worker
-            .upgrade()
-            .filter(|_| cell.client.pinned.is_none())
-        else {
-            return;
-        };
-        let now = worker.shared.clock.now();
-        let is_old = |at| now.saturating_duration_since(at) >= UPSTREAM_USER_FRESH;
-        let mut hub = self.state.borrow_mut();
-        if cell.ready_at.get().is_some_and(is_old)
-            && !hub.has_retired(cell)
-            && hub.gone_users.replace(&cell.key(), now)
-        {
-            cell.retire();
-        }
-    }
-}
-
-impl Hub {
-    /// Whether this link, or another one of its kind, is coming to its end. A transaction may be
-    /// open there, which would be lost if its client left one more link behind.
-    fn has_retired(&self, cell: &LinkCell) -> bool {
-        let mut open = self.open[cell.incarnation.upstream].iter();
-        open.any(|own| own.is_retired.get() && own.client == cell.client)
-    }
-}
-
-impl LinkCell {
-    /// What it is for.
-    fn key(&self) -> LinkKey {
-        (self.incarnation.upstream, self.client.clone())
     }
 }
 
@@ -121,7 +72,6 @@ mod tests {
     use vestibule_wire::msgpack::write_str;
 
     use super::*;
-    use crate::upstream::LinkClient;
 
     #[test]
     fn what_says_the_same_again_is_replaced_later_each_time_until_it_says_nothing_for_long() {

@@ -32,8 +32,8 @@ use crate::resources::outgoing::UnsentBegin;
 use crate::upstream::{ClientStream, Forward, StreamStep};
 
 impl Hub {
-    /// A BEGIN is not sent, or a call or SQL in a stream, wherever it waits, or has waited. False if
-    /// it is no BEGIN and waits nowhere.
+    /// A BEGIN is not sent, or a call or SQL in a stream, wherever it waits, or has waited. False
+    /// if it is no BEGIN and waits nowhere.
     pub(super) fn undo_begin(
         &mut self,
         links: &Links,
