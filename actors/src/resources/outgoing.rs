@@ -67,8 +67,8 @@ pub(crate) trait TakeBatch {
     /// Takes what is in a batch. What is left of it is dropped, and its buffers are used again.
     fn take(&self, batch: &mut Batch);
 
-    /// A BEGIN that was taken is not sent, or a call or SQL: nothing that its client has sent behind
-    /// it is done without it.
+    /// A BEGIN that was taken is not sent, or a call or SQL: nothing that its client has sent
+    /// behind it is done without it.
     fn undo_begin(&self, begin: UnsentBegin);
 }
 

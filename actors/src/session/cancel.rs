@@ -121,8 +121,8 @@ pub(crate) fn answer_cancelled(
     goes_on
 }
 
-/// Whether a request that does not happen was a BEGIN, or is in a stream outside of the transactions
-/// that sessions know: code may have been to begin one.
+/// Whether a request that does not happen was a BEGIN, or is in a stream outside of the
+/// transactions that sessions know: code may have been to begin one.
 fn may_have_begun(own: &Cancelled) -> bool {
     let is_outside = || own.request.stream != 0 && own.begin().is_none();
     !own.was_started

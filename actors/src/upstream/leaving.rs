@@ -108,8 +108,8 @@ impl<L> UpstreamLink<L> {
         Some(behind)
     }
 
-    /// A call or SQL in a stream, which waits here, is not sent. Returns what is not done without it
-    /// of what waits in the stream: that itself, what is behind it, and what is ahead of it from
+    /// A call or SQL in a stream, which waits here, is not sent. Returns what is not done without
+    /// it of what waits in the stream: that itself, what is behind it, and what is ahead of it from
     /// the first call on. Nothing, if a transaction may be open there by what was sent, or if that
     /// is rolled back already; `None` if it does not wait here.
     pub(crate) fn not_done_without(

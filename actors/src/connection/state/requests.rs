@@ -169,8 +169,8 @@ impl ConnectionState {
         has_to_wait
     }
 
-    /// Whether SELECTs of several steps go on when its session is woken. Others wake it if they wait
-    /// for memory or for their turn.
+    /// Whether SELECTs of several steps go on when its session is woken. Others wake it if they
+    /// wait for memory or for their turn.
     pub(super) fn may_go_on_with_scans(&self) -> bool {
         let is_woken = self.is_late || self.intake.waits_for_reply_memory();
         self.scans.is_some() && !is_woken && !self.are_scans_left()

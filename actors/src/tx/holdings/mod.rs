@@ -378,6 +378,8 @@ mod tests {
             fixture.send_as(2, &unlock(2));
             assert_eq!(told(&mut fixture).await, [(2, true)]);
             // The same, if a transition comes between the turn and its commit.
+            // A turn that has not begun yet by the clock is not ended by it.
+            fixture.now += Duration::from_secs(60);
             fixture.send_as(1, &lock(3));
             let shared = fixture.shared.clone();
             fixture.script.on_pause(move || {
