@@ -37,7 +37,7 @@ const EXTEND_BY_USEC: u32 = 15_000_000;
 const WAITING_MAX: usize = 16;
 
 /// How long a message is waited for, so that the next one does not overtake it.
-const SENDING_TIME_MAX: Duration = Duration::from_secs(1);
+pub(crate) const SENDING_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long ago a thread may have told that it goes on, at least: each does so once a second.
 const HEARTBEAT_AGE_LEAST: Duration = Duration::from_secs(2);
@@ -125,7 +125,8 @@ impl ServiceManager {
         if serving.state.has_recovered() && !self.is_ready.swap(true, Ordering::Relaxed) {
             states.push(NotifyState::Ready);
         }
-        if serving.is_stop_announced() && !std::mem::replace(is_stopping, true) {
+        let is_ending = serving.is_stop_announced() || serving.is_ending();
+        if is_ending && !std::mem::replace(is_stopping, true) {
             states.push(NotifyState::Stopping);
         }
         if *is_stopping || !self.is_ready.load(Ordering::Relaxed) {

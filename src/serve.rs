@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use vestibule_actors::engine::Progress;
 use vestibule_actors::serving::State;
 use vestibule_actors::{
@@ -22,7 +23,7 @@ use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
 use crate::config::{Problem, Settings};
 use crate::meter::{self, Meter};
-use crate::notify::ServiceManager;
+use crate::notify::{SENDING_TIME_MAX, ServiceManager};
 use crate::reload::{self, Configuration, Part, ReloadQueue, ReloadSender};
 use crate::{commands, descriptors, identity, logger, signals};
 
@@ -224,14 +225,17 @@ async fn run<E: 'static>(
     // A server whose output nobody reads serves all the same.
     let _ = io::stdout().write_all(welcome(&runtime, side_door_lines, &served.line).as_bytes());
     let manager = ServiceManager::of_process();
-    actix_rt::spawn(manager.clone().follow(runtime.clone()));
+    let following = actix_rt::spawn(manager.clone().follow(runtime.clone()));
     let parts = parts(&runtime, served.parts, side_door.as_ref());
     actix_rt::spawn(reload::run(configuration, parts, manager, queue));
     tokio::select! {
         outcome = signals::stop_on_signal(&runtime, || reloads.on_signal()) => outcome?,
         _ = runtime.stopped() => {}
     }
-    Ok(exit_code(&runtime.stopped().await))
+    let end = runtime.stopped().await;
+    // A stop that is over at once is told as well.
+    let _ = timeout(SENDING_TIME_MAX, following).await;
+    Ok(exit_code(&end))
 }
 
 /// A bar for those who start it in a terminal, until the data are there.
