@@ -19,7 +19,8 @@
 //!
 //! * **memory**: all connections together hold too much, and this one more than its share. It is
 //!   not read; frames that are here already are taken.
-//! * **a full output**: the client does not take its replies. No frame is taken.
+//! * **a full output**: the client does not take its replies. No frame is taken, and SELECTs of
+//!   several steps do not go on.
 //! * **SELECTs of several steps** are under way. The next frame waits for the last step of all;
 //!   those of other streams may pass them.
 //! * **the end of the input**: the client sends no more, although it may listen still. Nothing is

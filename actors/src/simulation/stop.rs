@@ -94,6 +94,17 @@ fn a_client_that_watches_for_a_stop_is_served_for_its_moment_and_no_longer() {
     });
 }
 
+/// A worker whose Tx hears nothing, what the Supervisor is told, and an idle administrator.
+async fn with_an_administrator() -> (OneWorker, AddressReceiver<Supervisor>, ClientEnd) {
+    let clock = Clock::of(|| NOW.get());
+    let (worker, supervisor) = start_reporting(clock, Config::default(), true);
+    let client = worker.connect().await;
+    let args = [&[0x91, 0xa6][..], b"limits"].concat();
+    client.send(&RequestBuilder::call(1, "vestibule.show", &args).bytes());
+    assert_eq!(codes(&client, 1).await, [None]);
+    (worker, supervisor, client)
+}
+
 /// How much the Supervisor, which is not there, was told since it was asked last.
 fn told(supervisor: &mut AddressReceiver<Supervisor>) -> usize {
     std::iter::from_fn(|| supervisor.next().now_or_never().flatten()).count()
@@ -104,12 +115,7 @@ fn told(supervisor: &mut AddressReceiver<Supervisor>) -> usize {
 #[test]
 fn what_an_administrator_had_sent_before_a_stop_is_waited_for_and_cut_off() {
     actix_rt::System::new().block_on(async {
-        let (worker, mut supervisor) =
-            start_reporting(Clock::of(|| NOW.get()), Config::default(), true);
-        let client = worker.connect().await;
-        let args = [&[0x91, 0xa6][..], b"limits"].concat();
-        client.send(&RequestBuilder::call(1, "vestibule.show", &args).bytes());
-        assert_eq!(codes(&client, 1).await, [None]);
+        let (worker, mut supervisor, client) = with_an_administrator().await;
         // Nobody on this thread has anything left to do.
         for _ in 0..100 {
             actix_rt::task::yield_now().await;
@@ -136,12 +142,7 @@ fn what_an_administrator_had_sent_before_a_stop_is_waited_for_and_cut_off() {
 #[test]
 fn what_an_idle_administrator_asks_for_in_a_stop_is_waited_for_and_cut_off() {
     actix_rt::System::new().block_on(async {
-        let (worker, mut supervisor) =
-            start_reporting(Clock::of(|| NOW.get()), Config::default(), true);
-        let client = worker.connect().await;
-        let args = [&[0x91, 0xa6][..], b"limits"].concat();
-        client.send(&RequestBuilder::call(1, "vestibule.show", &args).bytes());
-        assert_eq!(codes(&client, 1).await, [None]);
+        let (worker, mut supervisor, client) = with_an_administrator().await;
         begin_stop(&worker);
         told(&mut supervisor);
         worker.peers.workers[0].quiesce(1, TransitionScope::Everything);

@@ -51,6 +51,16 @@ pub(crate) enum StreamStep {
 }
 
 impl StreamStep {
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Nothing,
+        Self::Begin,
+        Self::MayBegin,
+        Self::Commit,
+        Self::Rollback,
+    ];
+
     /// Whether a transaction may be open behind it.
     pub(crate) fn may_begin(self) -> bool {
         matches!(self, Self::Begin | Self::MayBegin)
@@ -408,18 +418,11 @@ mod tests {
         fn what_is_bound_is_what_is_under_way_or_may_be_open(
             steps in prop::collection::vec((0..3u64, 1..4u64, 0..6usize), 1..200),
         ) {
-            const STEPS: [StreamStep; 5] = [
-                StreamStep::Nothing,
-                StreamStep::Begin,
-                StreamStep::MayBegin,
-                StreamStep::Commit,
-                StreamStep::Rollback,
-            ];
             let mut own = BoundStreams::default();
             let mut model = BTreeMap::<(u64, u64), (Vec<u64>, bool)>::new();
             for (at, (connection, stream, step)) in steps.into_iter().enumerate() {
                 let entry = model.entry((connection, stream)).or_default();
-                match STEPS.get(step) {
+                match StreamStep::ALL.get(step) {
                     Some(step) => {
                         let number = own.send(key(connection, stream), *step, id(at as u32));
                         entry.0.push(number);

@@ -114,14 +114,6 @@ mod tests {
     use super::*;
     use crate::cells::claims::RequestId;
 
-    const STEPS: [StreamStep; 5] = [
-        StreamStep::Nothing,
-        StreamStep::Begin,
-        StreamStep::MayBegin,
-        StreamStep::Commit,
-        StreamStep::Rollback,
-    ];
-
     fn key(connection: u64, stream: u64) -> ClientStream {
         ClientStream {
             session: 1,
@@ -139,7 +131,7 @@ mod tests {
             let (mut own, mut sent) = (UnsentSteps::default(), BoundStreams::default());
             let mut waits = Vec::<(i64, ClientStream, StreamStep)>::new();
             for (place, (op, step, connection, stream, at)) in (1..).zip(ops) {
-                let (key, step) = (key(connection, stream), STEPS[step]);
+                let (key, step) = (key(connection, stream), StreamStep::ALL[step]);
                 match op {
                     // One is sent, or taken out from anywhere.
                     0 if !waits.is_empty() => {

@@ -157,12 +157,17 @@ impl ConnectionState {
     /// is for it. Else the replies of all of them could be made on top of each other, for a client
     /// that takes them as fast as it can.
     fn are_scans_left(&self) -> bool {
-        self.output_in_the_way(0) >= OUTPUT_PAUSE
+        self.scans.is_some() && self.output_in_the_way(0) >= OUTPUT_PAUSE
+    }
+
+    /// Whether there are some, and they are not left.
+    fn do_scans_go_on(&self) -> bool {
+        self.scans.is_some() && !self.are_scans_left()
     }
 
     /// The same, before they are gone on with. The session is woken when it is over.
     pub(crate) fn has_to_leave_scans(&mut self) -> bool {
-        let has_to_wait = self.scans.is_some() && self.are_scans_left();
+        let has_to_wait = self.are_scans_left();
         if has_to_wait {
             self.intake.on_output_full();
         }
@@ -173,14 +178,13 @@ impl ConnectionState {
     /// wait for memory or for their turn.
     pub(super) fn may_go_on_with_scans(&self) -> bool {
         let is_woken = self.is_late || self.intake.waits_for_reply_memory();
-        self.scans.is_some() && !is_woken && !self.are_scans_left()
+        !is_woken && self.do_scans_go_on()
     }
 
     /// Whether it is still to be let through without memory: its SELECTs go on, or, if memory
     /// `is_over` its bound, their replies are to be taken first.
     pub(crate) fn needs_reply_memory(&self, is_over: bool) -> bool {
-        let goes_on = self.scans.is_some() && !self.are_scans_left();
-        goes_on || is_over && !self.is_flushed()
+        self.do_scans_go_on() || is_over && !self.is_flushed()
     }
 
     /// Takes a SELECT that takes several steps, to go on with it: each in turn, or the oldest if it
@@ -451,7 +455,7 @@ impl ConnectionState {
     /// Whether a request of it is answered by others, whatever waits for its client.
     pub(super) fn waits_for_others(&self) -> bool {
         self.counts.all > 0
-            || self.scans.is_some() && !self.are_scans_left()
+            || self.do_scans_go_on()
             || self.intake.is_gathering()
             || self.awaited().next().is_some()
     }

@@ -5,6 +5,7 @@
 //!               └ More, Changed ──▶ parked: a few steps per turn, so that others get theirs;
 //!                                    │         those of several streams each in its turn
 //!                                    ├ no memory ─────────▶ waits for some, before each step
+//!                                    ├ much to be sent ───▶ waits until the client has taken some
 //!                                    └ changed too often ─▶ Tx reads it, or it is busy
 //! ```
 //!
