@@ -42,10 +42,11 @@ fn drain(operator: &mut Peer, name: &str, timeout: Duration) {
     operator.send(&call(1, "vestibule.drain_upstream", &(name, times)));
 }
 
-/// Waits until it has begun.
-fn wait_for(server: &TestServer<Gateway>, upstream: usize, state: UpstreamState) {
+/// Waits until it has begun: its state is told a moment before requests go elsewhere.
+fn wait_for_leaving(server: &TestServer<Gateway>, upstream: usize) {
     server.wait_until("it has begun", || {
-        server.handle().upstreams()[upstream].state == state
+        let told = &server.handle().upstreams()[upstream];
+        told.state == UpstreamState::Leaving && !told.is_target
     });
 }
 
@@ -73,7 +74,7 @@ fn what_was_sent_comes_to_its_end_and_what_is_new_goes_elsewhere() {
     peer.send(&eval(2, "return 1"));
     let asked = first.asked();
     drain(&mut operator, "a", LONG);
-    wait_for(&server, 0, UpstreamState::Leaving);
+    wait_for_leaving(&server, 0);
     late.send(&RequestBuilder::replace(3, 1));
     late.ping();
     assert_eq!(server.handle().serving().state, State::Assist, "it is held");
@@ -122,7 +123,7 @@ fn a_transaction_comes_to_its_end_where_it_was_begun() {
     let (mut operator, mut peer) = (server.connect(), server.connect());
     let begun = begin(&mut peer, &first);
     drain(&mut operator, "a", LONG);
-    wait_for(&server, 0, UpstreamState::Leaving);
+    wait_for_leaving(&server, 0);
     second.set_writable(true);
     pass(&mut peer, &second, &eval(2, "return 1"));
     for request in [
@@ -161,7 +162,7 @@ fn a_client_that_is_gone_with_its_transaction_open_stops_nobody() {
             false => Duration::from_millis(50),
         };
         drain(&mut operator, "a", timeout);
-        wait_for(&server, 0, UpstreamState::Leaving);
+        wait_for_leaving(&server, 0);
         if is_answered {
             asked.reply(DONE);
         }
@@ -227,7 +228,7 @@ fn of_the_only_one_transactions_end_while_others_wait_and_then_all_are_told() {
         (server.connect(), server.connect(), server.connect());
     begin(&mut peer, &upstream);
     drain(&mut operator, "a", LONG);
-    wait_for(&server, 0, UpstreamState::Leaving);
+    wait_for_leaving(&server, 0);
     other.send(&eval(2, "return 1"));
     other.ping();
     peer.send(&in_stream(RequestType::Commit));
@@ -257,7 +258,7 @@ fn drains_wait_for_each_other_and_what_is_so_is_unchanged() {
     peer.send(&eval(2, "return 1"));
     let asked = first.asked();
     drain(&mut one, "a", LONG);
-    wait_for(&server, 0, UpstreamState::Leaving);
+    wait_for_leaving(&server, 0);
     drain(&mut other, "b", LONG);
     let mut third = server.connect();
     let unchanged = third.call_with("vestibule.restore_upstream", &("c",));
@@ -294,7 +295,7 @@ fn a_stop_ends_what_is_open_on_one_that_is_drained() {
     begin(&mut peer, &first);
     second.set_writable(true);
     drain(&mut operator, "a", LONG);
-    wait_for(&server, 0, UpstreamState::Leaving);
+    wait_for_leaving(&server, 0);
     server.handle().begin_drain(Some(LONG), "test");
     server.wait_for(State::Draining);
     peer.send(&RequestBuilder::new(RequestType::Commit, 4).stream(7));
