@@ -65,6 +65,7 @@
 //! | `auth` | chap-sha1: the proof of a password, and its check |
 //! | `frame` | where a request ends: the length prefix and its bounds |
 //! | `header` | request type, sync, stream, schema version |
+//! | `growing` | a buffer for a large message, which grows without a pause |
 //! | `groups` | how message groups share a connection: whose turn it is, and chunks |
 //! | `request` | bodies, read in place and written |
 //! | `reply` | replies and events, written in Tarantool's fixed layout and read |
@@ -80,6 +81,7 @@ pub mod features;
 pub mod frame;
 pub mod greeting;
 pub mod groups;
+pub mod growing;
 pub mod header;
 pub mod keys;
 pub mod limits;

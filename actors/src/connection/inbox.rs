@@ -5,13 +5,14 @@
 //!   └─────────────────────┴────────┘   declared, and does not outgrow the frame
 //! ```
 //!
-//! A `Vec`, although frames are taken from its front: what is left then is the beginning of one
+//! In a `Vec`, although frames are taken from its front: what is left then is the beginning of one
 //! frame, and `BytesMut` would hide the memory of what is taken from the sum that bounds all
 //! buffers.
 
 use std::ops::Deref;
 
 use vestibule_wire::frame::{Prefix, read_prefix};
+use vestibule_wire::growing::Growing;
 
 use crate::connection::passing::Passing;
 use crate::limits::BUFFER_KEEP_MAX;
@@ -33,7 +34,7 @@ pub(crate) enum Look {
 /// The kept bytes of one connection.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    bytes: Vec<u8>,
+    bytes: Growing,
     /// Whole frames up to here were looked at, and have to wait.
     seen: usize,
     /// Whole frames from there up to here were as well, and are looked at again.
@@ -47,7 +48,7 @@ impl Inbox {
     #[inline]
     pub(crate) fn in_buffer(bytes: Vec<u8>) -> Self {
         Self {
-            bytes,
+            bytes: bytes.into(),
             seen: 0,
             again_end: 0,
             passing: None,
@@ -57,37 +58,38 @@ impl Inbox {
     /// Memory that it takes, in bytes.
     #[inline]
     pub(crate) fn allocated(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.allocated()
     }
 
     /// Adds what was read to what is kept.
     #[inline]
     pub(crate) fn extend(&mut self, bytes: &[u8], packet_size_max: u64) {
-        let size = self.bytes.len() + bytes.len();
-        if size > self.bytes.capacity() {
-            self.grow(size, packet_size_max);
-        }
-        self.bytes.extend_from_slice(bytes);
+        let total = self.total(packet_size_max);
+        self.bytes.extend(bytes, total);
     }
 
-    /// Makes room for `size` bytes in all: twice what there is, unless the frame is smaller.
-    fn grow(&mut self, size: usize, packet_size_max: u64) {
-        if let Ok(Some(prefix)) = read_prefix(&self.bytes, packet_size_max) {
-            let doubled = self.bytes.capacity() * 2;
-            let wanted = doubled.min(prefix.frame_size()).max(size);
-            self.bytes.reserve_exact(wanted - self.bytes.len());
+    /// Bytes that are gathered here: no more than the frame that it begins with.
+    fn total(&self, packet_size_max: u64) -> usize {
+        match read_prefix(&self.bytes, packet_size_max) {
+            Ok(Some(prefix)) => prefix.frame_size(),
+            Ok(None) | Err(_) => 0,
         }
     }
 
     /// Bytes that it takes without growing.
     pub(crate) fn room(&self) -> usize {
-        self.bytes.capacity() - self.bytes.len()
+        self.bytes.room()
     }
 
-    /// Where more of the frame that it begins with is added, no more than there is
+    /// Has `add` add more of the frame that it begins with, no more than there is
     /// [room](Self::room) for.
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+    pub(crate) fn fill<T>(
+        &mut self,
+        packet_size_max: u64,
+        add: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> T {
+        let total = self.total(packet_size_max);
+        self.bytes.fill(total, add)
     }
 
     /// Bytes that a large frame lacks that it begins with, which is not whole.
@@ -100,11 +102,12 @@ impl Inbox {
     /// Moves to a spare buffer of the size of the large frame that it begins with, if there is one.
     pub(crate) fn use_spare(&mut self, packet_size_max: u64, buffers: &mut Buffers) {
         if let Some(large) = self.large_prefix(packet_size_max)
-            && self.bytes.capacity() < large.frame_size()
+            && self.bytes.len() + self.bytes.room() < large.frame_size()
             && let Some(mut spare) = buffers.spare_large(large.frame_size(), self.bytes.len())
         {
             spare.extend_from_slice(&self.bytes);
-            buffers.give_back(std::mem::replace(&mut self.bytes, spare));
+            let left = std::mem::replace(&mut self.bytes, spare.into());
+            buffers.give_back(left.into_bytes());
         }
     }
 
@@ -117,7 +120,7 @@ impl Inbox {
 
     /// Splits off what is behind the first `at` bytes.
     pub(crate) fn split_off(&mut self, at: usize) -> Vec<u8> {
-        self.bytes.split_off(at)
+        self.bytes.edit().split_off(at)
     }
 
     /// Whether it begins with a whole frame, or with what is none.
@@ -132,7 +135,9 @@ impl Inbox {
     /// Drops what was taken.
     #[inline]
     pub(crate) fn advance(&mut self, taken: usize) {
-        self.bytes.drain(..taken);
+        if taken > 0 {
+            self.bytes.edit().drain(..taken);
+        }
         self.seen = self.seen.saturating_sub(taken);
         self.again_end = self.again_end.saturating_sub(taken);
     }
@@ -167,7 +172,7 @@ impl Inbox {
                     let waits = frame.start..at;
                     let size = waits.len();
                     if self.seen < frame.start {
-                        self.bytes.copy_within(waits, self.seen);
+                        self.bytes.edit().copy_within(waits, self.seen);
                     }
                     self.seen += size;
                 }
@@ -181,7 +186,9 @@ impl Inbox {
             true => self.again_end - (at - self.seen),
             false => 0,
         };
-        self.bytes.drain(self.seen..at);
+        if self.seen < at {
+            self.bytes.edit().drain(self.seen..at);
+        }
         result
     }
 
@@ -214,7 +221,7 @@ impl Inbox {
     /// Hands over the inbox's buffer, for another use.
     #[inline]
     pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.bytes
+        self.bytes.into_bytes()
     }
 }
 

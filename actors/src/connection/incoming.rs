@@ -15,6 +15,7 @@ use std::task::Poll;
 use vestibule_wire::Error;
 use vestibule_wire::groups::chunk::{self, First, Head, PieceBegun};
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
+use vestibule_wire::growing::Growing;
 
 use crate::limits::{
     CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW, STRAIGHT_READ_MAX, STRAIGHT_READ_MIN,
@@ -111,7 +112,7 @@ impl Incoming {
         let mut brought = Brought::default();
         match first {
             Some(first) if u64::from(first.total) > packet_size_max => {
-                self.receiver.begin(number, first, Vec::new())?;
+                self.receiver.begin(number, first, Growing::default())?;
                 let what = format!("too big packet size in the header: {}", first.total);
                 let error = Error::invalid_msgpack(&what);
                 let stop = self.receiver.stop(number, Some(&error));
@@ -196,7 +197,7 @@ impl Incoming {
     /// Bytes that have come of a request, and those that its buffer has room for.
     fn come(&self, number: u32) -> (usize, usize) {
         let own = self.receiver.begun(number);
-        own.map_or((0, 0), |own| (own.len(), own.capacity()))
+        own.map_or((0, 0), |own| (own.len(), own.len() + own.room()))
     }
 
     /// A used buffer of the size of a request of which `more` bytes have come, if there is one and
@@ -223,7 +224,7 @@ impl Incoming {
     ) -> Result<(), DamagedSequence> {
         if let Some(first) = first {
             let bytes = spare.unwrap_or_default();
-            return self.receiver.begin(number, first, bytes);
+            return self.receiver.begin(number, first, bytes.into());
         }
         if let Some(spare) = spare
             && let Some(left) = self.receiver.move_into(number, spare)

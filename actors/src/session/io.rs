@@ -129,7 +129,7 @@ fn read_straight(
         own.put_inbox(inbox);
         return None;
     }
-    let poll = own.poll_read_into(cx, &mut inbox, most);
+    let poll = own.poll_read_into(cx, &mut inbox, most, packet_size_max);
     if let Poll::Ready(Ok(filled)) = poll
         && filled > 0
     {

@@ -26,18 +26,22 @@ pub(super) struct Beginning {
 }
 
 impl Assembly for Beginning {
-    fn append(&mut self, piece: &[u8]) {
+    type Whole = Self;
+
+    fn append(&mut self, piece: &[u8], _: usize) {
         let missing = HEADER_MAX.saturating_sub(self.bytes.len());
         self.bytes
             .extend_from_slice(&piece[..piece.len().min(missing)]);
         self.size += piece.len();
     }
 
-    fn capacity(&self) -> usize {
-        self.size
+    fn allocated(&self) -> usize {
+        self.bytes.capacity()
     }
 
-    fn reserve(&mut self, _: usize) {}
+    fn whole(self) -> Self {
+        self
+    }
 }
 
 /// What has come.

@@ -109,7 +109,7 @@ impl Chunks {
         let left = size - bytes.len();
         let is_wanted = self.open.get(&number).is_some_and(|own| own.sync.is_some());
         // Room is made for the rest at once: memory is at most twice what has come.
-        let come = self.receiver.begun(number).map_or(0, Vec::len) + bytes.len();
+        let come = self.receiver.begun(number).map_or(0, |own| own.len()) + bytes.len();
         // What makes the reply whole is taken at once.
         let is_last = self.receiver.total(number) == Some(come + left);
         let is_straight = is_wanted
@@ -281,7 +281,7 @@ impl Chunks {
         };
         let size = opened.total;
         if opened.sync.is_none() {
-            let begun = self.receiver.begun(number).map_or(&[][..], Vec::as_slice);
+            let begun = self.receiver.begun(number).map_or(&[][..], |own| own);
             match ReplyFrame::read_content(begun) {
                 Ok(frame) => {
                     opened.sync = Some(frame.sync);

@@ -6,6 +6,7 @@ use super::chunk::{self, First, PieceBegun};
 use super::transfer_tests::{AGREED, frame, group};
 use super::{Agreement, DamagedSequence, Piece, Received, Receiver, Sender};
 use crate::frame::PREFIX_SIZE;
+use crate::growing::Growing;
 use crate::limits::{CHUNK_PAYLOAD_MAX, GROUP_QUANTUM};
 
 #[test]
@@ -143,13 +144,17 @@ fn of_first_pieces_only_such_as_may_begin_are_taken_in_parts() {
         !receiver.takes_parts(&begun(2, Some(first(2)), 1)),
         "out of order"
     );
-    receiver.begin(1, first(2), Vec::new()).expect("in order");
+    receiver
+        .begin(1, first(2), Growing::default())
+        .expect("in order");
     assert_eq!(receiver.data(1, None, &[1; 10]), Ok(Received::Piece));
     assert!(
         !receiver.takes_parts(&begun(2, Some(first(2)), 1)),
         "its group has another"
     );
-    receiver.begin(2, first(3), Vec::new()).expect("in order");
+    receiver
+        .begin(2, first(3), Growing::default())
+        .expect("in order");
     assert!(
         !receiver.takes_parts(&begun(3, Some(first(4)), 1)),
         "as many as may be"

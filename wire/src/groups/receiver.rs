@@ -15,6 +15,7 @@ use super::chunk::{self, First, Head, PieceBegun};
 use super::group::Group;
 use super::ledger::Agreement;
 use crate::error::Error;
+use crate::growing::Growing;
 
 /// A sequence of chunks that no sender makes. It ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,33 +42,39 @@ pub enum DamagedSequence {
 
 /// What the pieces of a message become: its bytes, unless somebody else takes care of those.
 pub trait Assembly: Default {
-    /// Takes the next piece.
-    fn append(&mut self, piece: &[u8]);
+    /// What it is when all has come.
+    type Whole;
 
-    /// Bytes that there is room for.
-    fn capacity(&self) -> usize;
+    /// Takes the next piece of a message of `total` bytes. Memory is at most twice what has come: a
+    /// message costs its sender what it costs here.
+    fn append(&mut self, piece: &[u8], total: usize);
 
-    /// Makes room for this many bytes in all, of which some may have come.
-    fn reserve(&mut self, capacity: usize);
+    /// Memory that it takes, in bytes.
+    fn allocated(&self) -> usize;
+
+    /// All has come.
+    fn whole(self) -> Self::Whole;
 }
 
-impl Assembly for Vec<u8> {
-    fn append(&mut self, piece: &[u8]) {
-        self.extend_from_slice(piece);
+impl Assembly for Growing {
+    type Whole = Vec<u8>;
+
+    fn append(&mut self, piece: &[u8], total: usize) {
+        self.extend(piece, total);
     }
 
-    fn capacity(&self) -> usize {
-        self.capacity()
+    fn allocated(&self) -> usize {
+        self.allocated()
     }
 
-    fn reserve(&mut self, capacity: usize) {
-        self.reserve_exact(capacity - self.len());
+    fn whole(self) -> Vec<u8> {
+        self.into_bytes()
     }
 }
 
 /// What a piece has done.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received<B = Vec<u8>> {
+pub enum Received<W = Vec<u8>> {
     /// The message has begun: it is to be admitted or stopped.
     Opened(First),
     /// A piece of it is there.
@@ -77,7 +84,7 @@ pub enum Received<B = Vec<u8>> {
         /// The group it belongs to.
         group: Group,
         /// The content of its frame.
-        content: B,
+        content: W,
         /// What is to be sent back, if anything.
         credit: Option<Head>,
     },
@@ -87,7 +94,7 @@ pub enum Received<B = Vec<u8>> {
 
 /// The messages of one connection that are not whole yet.
 #[derive(Debug)]
-pub struct Receiver<B = Vec<u8>> {
+pub struct Receiver<B = Growing> {
     agreed: Agreement,
     last: u32,
     borrowed: usize,
@@ -105,7 +112,7 @@ struct Incoming<B> {
     is_stopped: bool,
 }
 
-impl<B> Incoming<B> {
+impl<B: Assembly> Incoming<B> {
     fn borrowed(&self) -> usize {
         if self.is_stopped {
             0
@@ -114,31 +121,15 @@ impl<B> Incoming<B> {
         }
     }
 
-    fn complete(self, number: u32) -> Received<B> {
+    fn complete(self, number: u32) -> Received<B::Whole> {
         if self.is_stopped {
             return Received::Dropped;
         }
         let is_due = self.limit < self.total;
         Received::Complete {
             group: self.group,
-            content: self.bytes,
+            content: self.bytes.whole(),
             credit: is_due.then(|| chunk::credit(number, self.total as u32)),
-        }
-    }
-}
-
-impl<B: Assembly> Incoming<B> {
-    /// Takes a piece that is counted. Memory is at most twice what has come: a message costs its
-    /// sender what it costs here.
-    fn append(&mut self, piece: &[u8]) {
-        self.make_room(self.received);
-        self.bytes.append(piece);
-    }
-
-    fn make_room(&mut self, size: usize) {
-        if size > self.bytes.capacity() {
-            let capacity = size.max(2 * self.received);
-            self.bytes.reserve(self.total.min(capacity));
         }
     }
 }
@@ -166,9 +157,9 @@ impl Receiver {
         let Some(message) = message else {
             return Ok(None);
         };
-        message.make_room(message.bytes.len() + most);
-        let before = message.bytes.len();
-        let value = read(&mut message.bytes);
+        let (before, total) = (message.bytes.len(), message.total);
+        message.bytes.make_room(before + most, total);
+        let value = message.bytes.fill(total, read);
         let added = message.bytes.len() - before;
         self.count(number, added)?;
         Ok(Some((value, self.received(number, None))))
@@ -179,7 +170,7 @@ impl Receiver {
     pub fn move_into(&mut self, number: u32, mut buffer: Vec<u8>) -> Option<Vec<u8>> {
         let message = self.open.get_mut(&number).filter(|own| !own.is_stopped)?;
         buffer.extend_from_slice(&message.bytes);
-        Some(std::mem::replace(&mut message.bytes, buffer))
+        Some(std::mem::replace(&mut message.bytes, buffer.into()).into_bytes())
     }
 }
 
@@ -201,7 +192,7 @@ impl<B: Assembly> Receiver<B> {
     pub fn allocated(&self) -> usize {
         self.open
             .values()
-            .map(|message| message.bytes.capacity())
+            .map(|message| message.bytes.allocated())
             .sum()
     }
 
@@ -255,13 +246,13 @@ impl<B: Assembly> Receiver<B> {
         number: u32,
         first: Option<First>,
         piece: &[u8],
-    ) -> Result<Received<B>, DamagedSequence> {
+    ) -> Result<Received<B::Whole>, DamagedSequence> {
         if let Some(first) = first {
             self.begin(number, first, B::default())?;
         }
         self.count(number, piece.len())?;
         if let Some(message) = self.open.get_mut(&number).filter(|own| !own.is_stopped) {
-            message.append(piece);
+            message.bytes.append(piece, message.total);
         }
         Ok(self.received(number, first))
     }
@@ -314,7 +305,7 @@ impl<B: Assembly> Receiver<B> {
     }
 
     /// What the bytes that were counted have done, of a message that is under way.
-    fn received(&mut self, number: u32, first: Option<First>) -> Received<B> {
+    fn received(&mut self, number: u32, first: Option<First>) -> Received<B::Whole> {
         let message = &self.open[&number];
         let is_stopped = message.is_stopped;
         if message.received == message.total

@@ -34,8 +34,12 @@ impl ConnectionState {
         cx: &mut Context<'_>,
         inbox: &mut Inbox,
         most: usize,
+        packet_size_max: u64,
     ) -> Poll<io::Result<usize>> {
-        poll_read_into(&mut *self.stream, cx, inbox.buffer(), most)
+        let stream = &mut *self.stream;
+        inbox.fill(packet_size_max, |bytes| {
+            poll_read_into(stream, cx, bytes, most)
+        })
     }
 
     /// Reads more of a piece of a request in chunks, straight to where that is put together.
