@@ -2,15 +2,16 @@
 """Measures a gateway before a Tarantool, beside HAProxy in TCP mode and beside no proxy at all.
 
   cargo build --release
-  benches/gateway.py                  # about 6 minutes; nothing else should run meanwhile
+  benches/gateway.py                  # about 8 minutes; nothing else should run meanwhile
   benches/gateway.py --draw           # tells the figures again that are kept
 
 Contenders are measured in turn, round by round and each round in another order; what is told are
-medians, and medians of the ratios of each round. Behind that: what fail-overs take, what clients are
-told while the upstream is blocked, while 10,000 calls sleep and while all are gone, and how many
-connections the upstream has for 10,000 clients. The figures
-are kept in benches/measured/gateway.json, and the tables of docs/gateway.md are made of them. Needs
-nothing but the standard library, Debian's tarantool and haproxy. See README.md beside this file.
+medians, and medians of the ratios of each round. Behind that: what fail-overs take, what clients
+are told while the upstream is blocked, while 10,000 calls sleep and while all are gone, how many
+connections the upstream has for 10,000 clients, and what small requests wait for beside large
+replies. The figures are kept in benches/measured/gateway.json, and the tables of docs/gateway.md
+are made of them. Needs nothing but the standard library, Debian's tarantool and haproxy. See
+README.md beside this file.
 """
 
 import argparse
@@ -26,10 +27,12 @@ import tempfile
 import threading
 import time
 
+import beside
 import compare
 import upstreams
+from beside import bulk
 from picture import MEASURED, write
-from upstreams import DIRECT, GATEWAY, HAPROXY
+from upstreams import DIRECT, GATEWAY, HAPROXY, MORE, MORE_REQUESTS
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIGURES = MEASURED / "gateway.json"
@@ -38,30 +41,12 @@ BEGIN, END = "<!-- figures: made by benches/gateway.py -->", "<!-- end of figure
 OPS = ["ping", "replace", "select"]
 SHAPES = ["1x1", "1x64", "16x16", "50x32", "256x4", "512x1"]
 CONTENDERS = [DIRECT, HAPROXY, GATEWAY]
-PARTS = ["rates", "failover", "gone", "blocked", "sleepers", "clients"]
+PARTS = ["rates", "failover", "gone", "blocked", "sleepers", "clients", "bulk"]
 # The operator of the benchmark needs this long to notice that the primary is gone.
 NOTICE_S = 0.1
 
 
 # ---- rates -----------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def cell(options, shape):
-    """An upstream and what is before it, by contender; gone at the end in any case."""
-    cores = compare.cores_of(shape)
-    with tempfile.TemporaryDirectory(prefix="vestibule-gateway-") as top, \
-            contextlib.ExitStack() as stack:
-        upstream = upstreams.Tarantool(options, f"{top}/a", cores)
-        upstream.start()
-        stack.callback(upstream.server.stop)
-        running = {DIRECT: upstream.server}
-        if HAPROXY in options.contenders:
-            running[HAPROXY] = upstreams.start_haproxy(options, f"{top}/h", upstream, cores)
-            stack.callback(running[HAPROXY].stop)
-        running[GATEWAY] = upstreams.start_gateway(options, f"{top}/g", {"a": upstream}, cores)
-        stack.callback(running[GATEWAY].stop)
-        yield running
 
 
 def load(options, op, shape, server):
@@ -88,9 +73,13 @@ def load(options, op, shape, server):
 def rates(options):
     cells = []
     for shape in options.shapes:
-        with cell(options, shape) as running:
+        with_more = shape == options.more_shape
+        with upstreams.cell(options, compare.cores_of(shape), with_more) as (_, running):
             for op in options.ops:
-                cells.append(rate(options, op, shape, running))
+                # A ping does not go upstream.
+                of_op = {name: own for name, own in running.items()
+                         if name != MORE or op != "ping"}
+                cells.append(rate(options, op, shape, of_op))
                 print_cell(cells[-1])
     return cells
 
@@ -105,21 +94,25 @@ def rate(options, op, shape, running):
     kept = {name: {key: round(statistics.median(run[key] for run in of_name), 3)
                    for key in ("rate", "p50_us", "p99_us", "cpu_us")}
             for name, of_name in runs.items()}
-    return {"op": op, "shape": shape, "contenders": kept, "ratios": ratios(runs)}
+    found = {"op": op, "shape": shape, "contenders": kept, "ratios": ratios(runs, GATEWAY)}
+    if MORE in runs:
+        found["ratios_more"] = ratios(runs, MORE)
+    return found
 
 
-def ratios(runs):
+def ratios(runs, ours):
     """Medians of the ratios of the rounds: ours to each other's, of rates, and of what latencies
     are more than without a proxy."""
     def median(key, other):
-        pairs = zip(runs[GATEWAY], runs[other])
+        pairs = zip(runs[ours], runs[other])
         return round(statistics.median(own[key] / of_other[key] for own, of_other in pairs), 3)
 
     found = {f"rate_to_{other}": median("rate", other)
              for other in (DIRECT, HAPROXY) if other in runs}
-    for name in (HAPROXY, GATEWAY):
-        if name in runs:
-            added = [own["p50_us"] - bare["p50_us"] for own, bare in zip(runs[name], runs[DIRECT])]
+    for name, own_name in ((HAPROXY, HAPROXY), (GATEWAY, ours)):
+        if own_name in runs:
+            pairs = zip(runs[own_name], runs[DIRECT])
+            added = [own["p50_us"] - bare["p50_us"] for own, bare in pairs]
             found[f"added_us_{name}"] = round(statistics.median(added), 2)
     return found
 
@@ -305,35 +298,50 @@ def clients(options):
 # ---- what is told ----------------------------------------------------------------------
 
 
-def cells_of(figures, op):
-    return {own["shape"]: own for own in figures.get("rates", []) if own["op"] == op}
+def rows(figures):
+    """A gateway's cells: what they are called, their shape, all contenders, our one, its ratios."""
+    for own in figures.get("rates", []):
+        yield own["op"], own["shape"], own["contenders"], GATEWAY, own["ratios"]
+        if "ratios_more" in own:
+            name = f"{own['op']}, up to {MORE_REQUESTS} on their way"
+            yield name, own["shape"], own["contenders"], MORE, own["ratios_more"]
 
 
 def table(figures, key, note):
-    shapes = [shape for shape in SHAPES
-              if any(own["shape"] == shape for own in figures.get("rates", []))]
+    found = {(name, shape): ratios[key] for name, shape, _, _, ratios in rows(figures)
+             if key in ratios}
+    if not found:
+        return ["HAProxy was not installed."]
+    shapes = [shape for shape in SHAPES if any(shape == own for _, own in found)]
     lines = ["| " + " | ".join([note, *shapes]) + " |", "|---" * (len(shapes) + 1) + "|"]
-    for op in OPS:
-        of_op = cells_of(figures, op)
-        values = [of_op.get(shape, {"ratios": {}})["ratios"].get(key) for shape in shapes]
-        if any(value is not None for value in values):
-            texts = ["–" if value is None else f"{value:.2f}" for value in values]
-            lines.append("| " + " | ".join([op, *texts]) + " |")
-    return lines if len(lines) > 2 else ["HAProxy was not installed."]
+    # Those with more on their way last: they have one shape.
+    for name in sorted(dict.fromkeys(name for name, _ in found), key=lambda name: "," in name):
+        texts = [f"{found[name, shape]:.2f}" if (name, shape) in found else "–"
+                 for shape in shapes]
+        lines.append("| " + " | ".join([name, *texts]) + " |")
+    return lines
 
 
 def absolute(figures):
     lines = ["| | shape | direct, requests/s | HAProxy | gateway | added latency by HAProxy, µs"
              " | by the gateway | processor time of a request in the gateway, µs |", "|---" * 8 + "|"]
-    for own in figures.get("rates", []):
-        found = own["contenders"]
+    for what, shape, found, ours, ratios_of in rows(figures):
         texts = [f"{found[name]['rate']:,.0f}" if name in found else "missing"
-                 for name in CONTENDERS]
-        added = [own["ratios"].get(f"added_us_{name}") for name in (HAPROXY, GATEWAY)]
+                 for name in (DIRECT, HAPROXY, ours)]
+        added = [ratios_of.get(f"added_us_{name}") for name in (HAPROXY, GATEWAY)]
         texts += ["–" if value is None else f"{value:.1f}" for value in added]
-        texts.append(f"{found[GATEWAY]['cpu_us']:.2f}")
-        lines.append("| " + " | ".join([own["op"], own["shape"], *texts]) + " |")
+        texts.append(f"{found[ours]['cpu_us']:.2f}")
+        lines.append("| " + " | ".join([what, shape, *texts]) + " |")
     return lines
+
+
+def note_on_more(figures):
+    if not any(ours == MORE for _, _, _, ours, _ in rows(figures)):
+        return []
+    return [f"*Up to {MORE_REQUESTS} on their way* is a gateway with `--upstream-requests-max"
+            f" {MORE_REQUESTS}`, before the same Tarantool, which has its defaults as for all"
+            " others: it reads 768 at a time, and leaves the rest in its sockets."
+            " [Why less is the default](#why-512).", ""]
 
 
 def events(figures):
@@ -396,8 +404,9 @@ def told(figures):
         *table(figures, "rate_to_haproxy", "above 1 is faster"), "",
         "### Rate, the gateway's to that without a proxy", "",
         *table(figures, "rate_to_direct", "above 1 is faster"), "",
-        "### In figures", "", *absolute(figures), "",
-        "### When something befalls upstreams", "", *events(figures), END])
+        "### In figures", "", *absolute(figures), "", *note_on_more(figures),
+        "### When something befalls upstreams", "", *events(figures),
+        *beside.told(figures.get("bulk")), END])
 
 
 def measure(options):
@@ -461,6 +470,10 @@ def parse():
     parser.add_argument("--stops", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--blocked-seconds", type=float, default=4, help="default: %(default)s")
     parser.add_argument("--clients", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument("--bulk-seconds", type=float, default=4, help="default: %(default)s")
+    parser.add_argument("--more-shape", type=compare.shape, default="50x32", metavar="CxD",
+                        help=f"of the gateway with {MORE_REQUESTS} requests on their way;"
+                             " default: %(default)s")
     parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
     parser.add_argument("--only-op", action="append", dest="ops", choices=OPS,
                         help="may be repeated")

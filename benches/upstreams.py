@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import struct
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,10 +14,15 @@ from pathlib import Path
 import compare
 
 DIRECT, HAPROXY, GATEWAY = "direct", "haproxy", "gateway"
+# More than the clients of the largest shape have in flight, and by default.
+MORE_REQUESTS = "2000"
+MORE = f"gateway, --upstream-requests-max {MORE_REQUESTS}"
 SPACE = 512
 GREETING_SIZE = 128
 CODE_AT, HEAD_SIZE = 8, 5
+SYNC_AT, SYNC_SIZE = 14, 8
 PING, REPLACE, SELECT, EVAL = 64, 3, 1, 8
+WHOLE = socket.MSG_WAITALL
 PATIENCE_S = 20
 
 # All may write until they have what a benchmark needs; nobody connects before that.
@@ -80,9 +86,9 @@ class Tarantool:
         self.server.process.wait()
 
 
-def start_gateway(options, directory, upstreams, cores=None):
+def start_gateway(options, directory, upstreams, cores=None, more=()):
     port = compare.free_port()
-    command = [options.vestibule, "serve", "--listen", f"127.0.0.1:{port}"]
+    command = [options.vestibule, "serve", "--listen", f"127.0.0.1:{port}", *more]
     for name, upstream in upstreams.items():
         command += ["--upstream", f"{name}=127.0.0.1:{upstream.port}"]
     directory = Path(directory)
@@ -102,6 +108,28 @@ def start_haproxy(options, directory, upstream, cores=None):
                             cores)
     server.wait()
     return server
+
+
+@contextlib.contextmanager
+def cell(options, cores=None, with_more=False):
+    """An upstream and what is before it, by contender; gone at the end in any case."""
+    with tempfile.TemporaryDirectory(prefix="vestibule-gateway-") as top, \
+            contextlib.ExitStack() as stack:
+        upstream = Tarantool(options, f"{top}/a", cores)
+        upstream.start()
+        stack.callback(upstream.server.stop)
+        running = {DIRECT: upstream.server}
+        if HAPROXY in options.contenders:
+            running[HAPROXY] = start_haproxy(options, f"{top}/h", upstream, cores)
+            stack.callback(running[HAPROXY].stop)
+        gateways = {GATEWAY: []}
+        if with_more:
+            gateways[MORE] = ["--upstream-requests-max", MORE_REQUESTS]
+        for name, more in gateways.items():
+            directory = f"{top}/{name.replace(' ', '-')}"
+            running[name] = start_gateway(options, directory, {"a": upstream}, cores, more)
+            stack.callback(running[name].stop)
+        yield upstream, running
 
 
 def processor_time(process):
@@ -132,12 +160,22 @@ def request(code, body, sync=1):
     return b"\xce" + struct.pack(">I", len(content)) + content
 
 
-def replace(key):
-    return request(REPLACE, {0x10: SPACE, 0x21: [key, key]})
+def ping(sync=1):
+    return request(PING, {}, sync)
 
 
-def select_one(key):
-    return request(SELECT, {0x10: SPACE, 0x11: 0, 0x12: 1, 0x13: 0, 0x14: 0, 0x20: [key]})
+def replace(key, sync=1):
+    return request(REPLACE, {0x10: SPACE, 0x21: [key, key]}, sync)
+
+
+def select_one(key, sync=1):
+    body = {0x10: SPACE, 0x11: 0, 0x12: 1, 0x13: 0, 0x14: 0, 0x20: [key]}
+    return request(SELECT, body, sync)
+
+
+def select_all(space):
+    body = {0x10: space, 0x11: 0, 0x12: 1000, 0x13: 0, 0x14: 2, 0x20: []}
+    return request(SELECT, body)
 
 
 class Client:
@@ -167,6 +205,12 @@ class Client:
         frame = head + self._take(int.from_bytes(head[1:], "big"))
         return int.from_bytes(frame[CODE_AT:CODE_AT + 4], "big") & 0x7FFF, frame
 
+    def codes(self):
+        """The same of the next reply, and of those that have come with it."""
+        yield self.code()
+        while self._read:
+            yield self.code()
+
     def ask(self, frame):
         self.send(frame)
         return self.code()[0]
@@ -181,6 +225,11 @@ class Client:
 
     def close(self):
         self.socket.close()
+
+
+def sync_of(frame):
+    """The sync of the request that a reply is to."""
+    return int.from_bytes(frame[SYNC_AT:SYNC_AT + SYNC_SIZE], "big")
 
 
 def number_of(upstream, expression):

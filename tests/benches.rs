@@ -83,21 +83,24 @@ fn a_gateway_is_measured_beside_a_proxy_and_none_at_all() {
     let kept = directory.path().join("gateway.json");
     let short = ["--rounds", "1", "--seconds", "0.1", "--warmup", "0.1"];
     let few = ["--keys", "100", "--only-shape", "1x1", "--clients", "50"];
+    let more = ["--more-shape", "1x1", "--bulk-seconds", "0.5"];
     let events = ["--kills", "1", "--stops", "1", "--blocked-seconds", "2"];
     let json = ["--json", kept.to_str().expect("the path is text")];
     smoke(
         "gateway.py",
-        &[&short[..], &few[..], &events[..], &json[..]].concat(),
+        &[&short[..], &few[..], &more[..], &events[..], &json[..]].concat(),
     );
     let kept = std::fs::read_to_string(kept).expect("figures were kept");
     for part in [
         "rate_to_direct",
+        "ratios_more",
         "killed_ms",
         "stopped_ms",
         "back_ms",
         "sleepers",
         "p99_us",
         "upstream_connections",
+        "mib_per_second",
     ] {
         assert!(kept.contains(&format!("\"{part}\"")), "{kept}");
     }
