@@ -2,7 +2,7 @@
 """Measures a gateway before a Tarantool, beside HAProxy in TCP mode and beside no proxy at all.
 
   cargo build --release
-  benches/gateway.py                  # about 8 minutes; nothing else should run meanwhile
+  benches/gateway.py                  # about 6 minutes; nothing else should run meanwhile
   benches/gateway.py --draw           # tells the figures again that are kept
 
 Contenders are measured in turn, round by round and each round in another order; what is told are
