@@ -117,6 +117,9 @@ pub(crate) enum CtlVerb {
     DrainUpstream(DrainUpstreamArgs),
     /// Let requests go to an upstream again that was drained.
     RestoreUpstream(RestoreUpstreamArgs),
+    /// Have requests go to an upstream over new connections: it shows a new certificate, or is
+    /// reached another way. Those that there are end when they have nothing to do.
+    Reconnect(ReconnectArgs),
     /// End one request, or a connection with all of its requests.
     Kill {
         /// Number of the connection, as `show connections` tells.
@@ -190,6 +193,13 @@ pub(crate) struct DrainUpstreamArgs {
 /// Options of `vestibule ctl restore-upstream`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreUpstreamArgs {
+    /// Name of the upstream, as `show upstreams` tells.
+    pub(crate) name: String,
+}
+
+/// Options of `vestibule ctl reconnect`.
+#[derive(Debug, Args)]
+pub(crate) struct ReconnectArgs {
     /// Name of the upstream, as `show upstreams` tells.
     pub(crate) name: String,
 }

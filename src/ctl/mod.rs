@@ -11,7 +11,7 @@
 //! | `told` | answers as people and programs read them |
 //! | `link` | the connection, and its time limits |
 //! | `transition` | stops and changes of role: begun, or watched until they are over |
-//! | `upstream` | upstreams of a gateway: drained, and used again |
+//! | `upstream` | upstreams of a gateway: drained, used again, and new connections to them |
 //! | `mod` | what each verb does |
 
 mod answers;
@@ -51,6 +51,7 @@ async fn run(args: &CtlArgs) -> Result<ExitCode, CtlError> {
         CtlVerb::Promote(promote) => return transition::promote(&link, promote).await,
         CtlVerb::DrainUpstream(drain) => return upstream::drain(&link, drain).await,
         CtlVerb::RestoreUpstream(restore) => return upstream::restore(&link, restore).await,
+        CtlVerb::Reconnect(reconnect) => return upstream::reconnect(&link, reconnect).await,
         CtlVerb::Kill { connection, sync } => {
             let answer = link.call("vestibule.kill", (connection, sync)).await?;
             let Killed {

@@ -1,4 +1,4 @@
-//! Upstreams of a gateway: drained, and used again.
+//! Upstreams of a gateway: drained, used again, and new connections to them.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use vestibule_client::Value;
 
 use super::link::{CtlError, Link};
 use super::transition::{not_over, tell, within};
-use crate::cli::ctl::{DrainUpstreamArgs, RestoreUpstreamArgs};
+use super::{told, write};
+use crate::cli::ctl::{DrainUpstreamArgs, ReconnectArgs, RestoreUpstreamArgs};
 use crate::meter::Waiting;
 
 /// Options of `vestibule.drain_upstream`, in seconds.
@@ -44,4 +45,17 @@ pub(super) async fn restore(link: &Link, args: &RestoreUpstreamArgs) -> Result<E
         .call("vestibule.restore_upstream", (&args.name,))
         .await?;
     tell(link, &outcome, "used")
+}
+
+/// `vestibule ctl reconnect`
+pub(super) async fn reconnect(link: &Link, args: &ReconnectArgs) -> Result<ExitCode, CtlError> {
+    let state = link.call("vestibule.reconnect", (&args.name,)).await?;
+    // What it answers is the state, which this has changed nothing of.
+    write(&if link.json {
+        told::answer(&state, true)?
+    } else {
+        "reconnecting: `vestibule ctl show links` tells which connections are still ending\n"
+            .to_owned()
+    })?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 use vestibule_actors::testing::RequestBuilder;
@@ -11,16 +11,28 @@ use super::client::get;
 use super::support::{Directory, Server, secret, tarantool, wait_until};
 use super::{eval, gateway_with, log_in, logged_gateway, set_read_only, start, wait_for};
 
-/// What `vestibule ctl` says with `--json`.
-pub(super) fn ctl(server: &Server, arguments: &[&str]) -> Json {
+fn run_ctl(server: &Server, arguments: &[&str]) -> Output {
     let address = server.address().to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+    Command::new(env!("CARGO_BIN_EXE_vestibule"))
         .env_clear()
-        .args(["ctl", "--connect", &address, "--json"])
+        .args(["ctl", "--connect", &address])
         .args(arguments)
         .output()
-        .expect("the binary runs");
+        .expect("the binary runs")
+}
+
+/// What `vestibule ctl` says with `--json`.
+pub(super) fn ctl(server: &Server, arguments: &[&str]) -> Json {
+    let output = run_ctl(server, &[arguments, &["--json"]].concat());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+/// The exit code of `vestibule ctl`, and what it says to people.
+fn ctl_text(server: &Server, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run_ctl(server, arguments);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).expect("it is text");
+    (output.status.code(), text)
 }
 
 /// An upstream, as it is shown.
@@ -157,6 +169,34 @@ fn upstreams_are_drained_one_after_another_and_their_requests_go_elsewhere() {
     wait_for(&server, "assist");
     assert_eq!(alice.ask(&RequestBuilder::replace(3, 3)).code, 0);
     assert_eq!(upstream(&server, "a")["is_target"], true);
+}
+
+/// Without a real upstream it is tested that nothing is cut off by that.
+#[test]
+fn an_operator_has_requests_go_over_a_new_connection() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let first = start(&program, &directory);
+    let server = gateway_with(&directory, &["--upstream", &format!("a={}", first.address)]);
+    let mut alice = log_in(server.connect());
+    let session = eval("return box.session.id()");
+    let old: u64 = alice.ask(&session).value();
+    let state = ctl(&server, &["reconnect", "a"]);
+    assert_eq!(state["state"], "assist", "{state}");
+    wait_until("the old connection is gone", || {
+        let other: u64 = alice.ask(&session).value();
+        other != old && upstream(&server, "a")["links"] == 1
+    });
+    let (code, told) = ctl_text(&server, &["reconnect", "a"]);
+    assert!(
+        code == Some(0) && told.starts_with("reconnecting: "),
+        "{told}"
+    );
+    let (code, told) = ctl_text(&server, &["reconnect", "b"]);
+    assert!(
+        code == Some(1) && told.contains("no upstream 'b'"),
+        "{told}"
+    );
 }
 
 /// The state is loading until one serves, and says nothing of those that do not.
