@@ -9,6 +9,7 @@
 mod client;
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,8 @@ fn a_real_prometheus_has_what_our_dashboard_and_alerts_ask() {
     make_space(&mut server.connect());
     assert_eq!(server.connect().call("box.snapshot", &[0x90]).code, 0);
     // The panels of upstreams are a gateway's.
-    let (_upstream, gateway) = gateway(&directory);
+    let replica_directory = Directory::new();
+    let (_upstreams, gateway) = gateway(&directory, &replica_directory);
     let both = [server.http_address(), gateway.http_address()].map(|own| own.to_string());
     let mut asked = script("ours.py");
     asked
@@ -131,12 +133,18 @@ fn a_real_prometheus_has_what_our_dashboard_and_alerts_ask() {
     under_load(&server, &mut asked);
 }
 
-/// A gateway before a Tarantool, with a side door.
-fn gateway(directory: &Directory) -> (Tarantool, Server) {
-    let arguments = [directory.path().as_os_str(), "127.0.0.1:0".as_ref()];
+/// A gateway before a Tarantool and its replica, with a side door.
+fn gateway(directory: &Directory, of_replica: &Directory) -> ([Tarantool; 2], Server) {
     let program = tool("VESTIBULE_TEST_TARANTOOL");
-    let upstream = Tarantool::start(&program, "gateway/upstream.lua", &arguments);
-    let named = format!("a={}", upstream.address);
+    let start = |directory: &Directory, more: &[&OsStr]| {
+        let address = OsStr::new("127.0.0.1:0");
+        let arguments = [&[directory.path().as_os_str(), address], more].concat();
+        Tarantool::start(&program, "gateway/upstream.lua", &arguments)
+    };
+    let upstream = start(directory, &[]);
+    let source = format!("alice:secret@{}", upstream.address);
+    let replica = start(of_replica, &[source.as_ref()]);
+    let named = format!("a={},b={}", upstream.address, replica.address);
     let password = secret(directory.path(), "gateway").display().to_string();
     let server = Server::start_gateway(&[
         "--upstream",
@@ -148,7 +156,7 @@ fn gateway(directory: &Directory) -> (Tarantool, Server) {
         "--http-listen",
         "127.0.0.1:0",
     ]);
-    (upstream, server)
+    ([upstream, replica], server)
 }
 
 /// Runs a script that has to go well, while clients of all kinds are served.

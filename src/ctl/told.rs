@@ -18,8 +18,9 @@ use crate::terminal::one_line;
 const POINTS_IN_TIME: [&str; 2] = ["since", "started"];
 
 /// Keys of times, in seconds.
-const TIMES: [&str; 7] = [
+const TIMES: [&str; 8] = [
     "age",
+    "lag",
     "took",
     "left",
     "grace",
@@ -53,7 +54,9 @@ pub(super) fn columns(what: Shown) -> Option<&'static [&'static str]> {
             "is_writable",
             "is_target",
             "age",
+            "lag",
             "in_flight",
+            "queued",
             "links",
             "failovers",
             "connects",

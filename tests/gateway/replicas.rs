@@ -11,7 +11,7 @@ use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 use super::client::get;
-use super::seen::upstream;
+use super::seen::{metric, upstream};
 use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, rows, tarantool, wait_until};
 use super::{connect, eval, gateway_with, log_in, logged_gateway, start};
@@ -218,6 +218,36 @@ fn a_replica_without_the_definitions_of_its_master_is_told_to_operators() {
     wait_until("it is over", || upstream(&server, "b")["unread"].is_null());
     wait_until("it answers again", || read_at(&mut peer, &second));
     assert_eq!(lines(), 1);
+}
+
+/// How far a replica is behind is known without reads from it.
+#[test]
+fn how_far_a_replica_is_behind_is_told_to_operators() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let first = start(&program, &directories[0]);
+    let second = replica_of(&program, &directories[1], &first);
+    let upstreams = format!("a={},b={}", first.address, second.address);
+    let options = ["--upstream", &upstreams, "--http-listen", "127.0.0.1:0"];
+    let server = gateway_with(&directories[0], &options);
+    let shown = |name| upstream(&server, name)["lag"].as_f64();
+    let told = |name: &str| {
+        let labels = format!("{{upstream=\"{name}\"}}");
+        metric(server.http_address(), "upstream_lag_seconds", &labels)
+    };
+    wait_until("it has all", || shown("b") == Some(0.0));
+    assert_eq!((shown("a"), told("a"), told("b")), (None, None, Some(0.0)));
+    let mut operator = connect(&second);
+    assert_eq!(operator.ask(&eval("box.cfg{replication = {}}")).code, 0);
+    write(&mut connect(&first), 512, 1);
+    wait_until("it lags", || {
+        shown("b") > Some(1.0) && told("b") > Some(1.0)
+    });
+    let follow = format!("box.cfg{{replication = 'alice:secret@{}'}}", first.address);
+    assert_eq!(operator.ask(&eval(&follow)).code, 0);
+    wait_until("it has all again", || shown("b") == Some(0.0));
+    drop(second);
+    wait_until("nothing is known of it", || shown("b").is_none());
 }
 
 /// Reads through the gateway, after a moment in which all is known of what was answered last:

@@ -156,7 +156,12 @@ impl LinkCell {
     /// Writes what the socket takes now; its task sees to the rest, and to what waits.
     pub(super) fn flush(&self) {
         let is_all = matches!(self.write(), Ok(true));
-        if !is_all || self.link.borrow().has_waiting() {
+        let has_waiting = {
+            let mut link = self.link.borrow_mut();
+            link.show_waiting();
+            link.has_waiting()
+        };
+        if !is_all || has_waiting {
             self.wake();
         }
     }

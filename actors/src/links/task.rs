@@ -61,6 +61,7 @@ async fn serve(links: &Links, cell: &LinkCell, until_ready: bool) -> Result<(), 
             links.note_gone_user(cell);
             links.note_large(&worker, cell);
             links.send_elsewhere(&worker, cell);
+            cell.link.borrow_mut().show_waiting();
             polled
         }
         // Its thread ends.

@@ -35,6 +35,10 @@ pub struct UpstreamInfo {
     pub trouble: Option<String>,
     /// What keeps it from answering SELECTs, if it is read-only and replicas may answer.
     pub unread: Option<String>,
+    /// How far it is behind the one that takes changes, if it is read-only: no finer than both are
+    /// asked how they are. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds_or_nil")]
+    pub lag: Option<Duration>,
     /// Which instance it has said to be last, by its UUID.
     pub instance: Option<String>,
     /// Another upstream that is the same instance, if one is: both are connected to.
@@ -48,6 +52,11 @@ pub struct UpstreamInfo {
     pub in_flight_max: u64,
     /// Of those in flight, calls, EVAL and SQL.
     pub calls: u64,
+    /// Requests that wait for it in links: those are not ready, it has enough to do, or does not
+    /// read.
+    pub queued: u64,
+    /// Bytes of their bodies.
+    pub queued_bytes: u64,
     /// Links: connections for requests.
     pub links: u64,
     /// How many were begun since the start.
@@ -154,12 +163,15 @@ impl UpstreamInfo {
                 term: report.term,
                 trouble: report.trouble,
                 unread: sight.unread(),
+                lag: sight.lag(),
                 instance: report.instance.map(|own| own.to_string()),
                 same_as: same_as(gateway, index).map(|own| gateway.upstream(own).name.clone()),
                 version,
                 in_flight: sight.sum(|own| &own.in_flight),
                 in_flight_max: gateway.config.requests_max as u64,
                 calls: sight.sum(|own| &own.calls),
+                queued: sight.sum(|own| &own.queued),
+                queued_bytes: sight.sum(|own| &own.queued_bytes),
                 links: sight.sum(|own| &own.links),
                 links_opened: sight.sum(|own| &own.opened),
                 sent: sight.sum(|own| &own.sent),

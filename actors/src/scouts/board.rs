@@ -46,8 +46,8 @@ pub(super) struct ScoutBoard {
     known: RefCell<Vec<KnownUpstream>>,
     failover: RefCell<Failover>,
     pace: RefCell<ProbePace>,
-    /// Who may answer SELECTs, if replicas may.
-    replicas: Option<RefCell<Replicas>>,
+    /// What each has of what the one has that takes changes; and who may answer SELECTs.
+    replicas: RefCell<Replicas>,
     /// Wakes who ends holds when one begins.
     pub(super) held: Notify,
     /// Wakes the scouts when they are to make haste: they ask and connect at once.
@@ -97,10 +97,8 @@ impl ScoutBoard {
         let failover = Failover::new(gateway.config.failover_hold);
         let failover = RefCell::new(failover.preferring(gateway.config.preferred()));
         let pace = RefCell::new(ProbePace::new(gateway.config.probe_interval));
-        let replicas = || RefCell::new(Replicas::new(gateway.config.upstreams.len()));
-        let replicas = gateway.config.reads_replicas().then(replicas);
         Self {
-            replicas,
+            replicas: RefCell::new(Replicas::new(gateway.config.upstreams.len())),
             shared,
             gateway,
             known: RefCell::new(known),
@@ -203,7 +201,7 @@ impl ScoutBoard {
             self.gateway.set_version(lowest);
         }
         let (now, run) = (self.now(), self.known.borrow()[index].run);
-        self.tell_replicas(|own| own.on_greeted(index, run));
+        self.replicas.borrow_mut().on_greeted(index, run);
         self.tell(index, |scout| scout.on_greeted(now));
         self.warn_of_same(index);
     }
@@ -229,9 +227,9 @@ impl ScoutBoard {
         }
     }
 
-    fn tell_replicas<T>(&self, tell: impl FnOnce(&mut Replicas) -> T) -> Option<T> {
-        let own = self.replicas.as_ref()?;
-        Some(tell(&mut own.borrow_mut()))
+    /// Whether replicas may answer SELECTs.
+    fn reads_replicas(&self) -> bool {
+        self.gateway.config.reads_replicas()
     }
 
     /// An upstream has answered how it is, asked at `sent`.
@@ -239,42 +237,44 @@ impl ScoutBoard {
         let now = self.now();
         self.tell(index, |scout| scout.on_ballot(&ballot, now));
         // What follows from how it is, is known by now: whether it is the one that takes changes.
-        self.tell_replicas(|own| own.on_vclock(index, sent, ballot.vclock));
+        (self.replicas.borrow_mut()).on_vclock(index, sent, ballot.vclock);
         self.tell_readable();
     }
 
     /// An upstream has said which instance it is.
     pub(super) fn on_identity(&self, index: usize, identity: InstanceIdentity) {
-        self.tell_replicas(|own| own.on_identity(index, identity));
+        self.replicas.borrow_mut().on_identity(index, identity);
         self.tell_readable();
     }
 
     /// The catalog of an upstream is read.
     pub(super) fn on_catalog(&self, index: usize, digest: CatalogDigest) {
-        self.tell_replicas(|own| own.on_catalog(index, digest));
+        self.replicas.borrow_mut().on_catalog(index, digest);
         self.tell_readable();
     }
 
     /// Whether it is to be asked which instance an upstream is.
     pub(super) fn lacks_identity(&self, index: usize) -> bool {
-        self.tell_replicas(|own| own.lacks_identity(index))
-            .unwrap_or(false)
+        self.reads_replicas() && self.replicas.borrow().lacks_identity(index)
     }
 
     /// Whether the catalog of an upstream is to be read.
     pub(super) fn lacks_catalog(&self, index: usize) -> bool {
-        self.tell_replicas(|own| own.lacks_catalog(index))
-            .unwrap_or(false)
+        self.reads_replicas() && self.replicas.borrow().lacks_catalog(index)
     }
 
-    /// Tells all threads who may answer SELECTs.
+    /// Tells how far upstreams are behind the one that takes changes, and, if replicas may answer
+    /// SELECTs, all threads which of them do.
     fn tell_readable(&self) {
-        let Some(replicas) = &self.replicas else {
-            return;
-        };
         let conditions = self.conditions();
-        let mut own = replicas.borrow_mut();
+        let mut own = self.replicas.borrow_mut();
         own.follow(self.gateway.target());
+        for (index, upstream) in self.gateway.sight.upstreams().iter().enumerate() {
+            upstream.tell_lag(own.lag(index, &conditions));
+        }
+        if !self.reads_replicas() {
+            return;
+        }
         self.gateway.set_readable(own.readable(&conditions));
         let now = self.now();
         let mut all = self.known.borrow_mut();
@@ -344,7 +344,7 @@ impl ScoutBoard {
             known.schema_version = number;
             known.run
         };
-        self.tell_replicas(|own| own.on_number(index, number));
+        self.replicas.borrow_mut().on_number(index, number);
         self.note_schema(Incarnation {
             upstream: index,
             number: run,

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::sight::LinkCounters;
+use crate::counting::counter::OwnCounter;
 use crate::limits::{
     KEPT_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_FEW,
     UPSTREAM_CALLS_USERS_RESERVE, UPSTREAM_REQUESTS_DEFAULT, UPSTREAM_REQUESTS_MIN,
@@ -143,6 +144,20 @@ impl Credits {
         if self.is_wanted() {
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// In one link another number of requests waits than before, each with the bytes of all.
+    pub(crate) fn count_waiting(&self, before: (usize, usize), now: (usize, usize)) {
+        let LinkCounters {
+            queued,
+            queued_bytes,
+            ..
+        } = &*self.counters;
+        let replaced = |all: &OwnCounter, before: usize, now: usize| {
+            all.set(all.get() - before as u64 + now as u64);
+        };
+        replaced(queued, before.0, now.0);
+        replaced(queued_bytes, before.1, now.1);
     }
 
     /// Whether this number of bytes may be kept: they are, then.

@@ -78,6 +78,8 @@ pub(crate) struct UpstreamLink<L> {
     /// Nothing else goes before that is.
     settings: usize,
     pub(super) waiting: UnsentRequests,
+    /// What others see of that: how many, and their bytes.
+    shown: (usize, usize),
     pub(super) streams: BoundStreams,
     pub(super) owed: Owed,
     pub(super) out: Outbox,
@@ -112,6 +114,7 @@ impl<L> UpstreamLink<L> {
             handshake: Handshake::default(),
             settings: 0,
             waiting: UnsentRequests::default(),
+            shown: (0, 0),
             streams: BoundStreams::default(),
             owed: Owed::default(),
             out: Outbox::default(),
@@ -332,6 +335,16 @@ impl<L> UpstreamLink<L> {
         self.waiting.len()
     }
 
+    /// Shows others what waits, once a turn: not at each request.
+    #[inline]
+    pub(crate) fn show_waiting(&mut self) {
+        let size = self.waiting.size();
+        if size != self.shown {
+            let before = std::mem::replace(&mut self.shown, size);
+            self.credits().count_waiting(before, size);
+        }
+    }
+
     /// Bytes that the kernel has not taken.
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.out.len()
@@ -461,6 +474,7 @@ impl<L> UpstreamLink<L> {
         self.incoming = FrameReader::default();
         end.again.append(&mut self.take_back());
         self.waiting = UnsentRequests::default();
+        self.show_waiting();
         end
     }
 }

@@ -11,7 +11,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vestibule_wire::ballot::Vclock;
 
@@ -98,6 +98,13 @@ struct KnownInstance {
     /// When the question was sent that it has answered last.
     proven: Option<Instant>,
     caught_up: Option<Instant>,
+    /// When the writer was asked that told the oldest of what is remembered, and it lacked that: as
+    /// it was when it has answered first.
+    lacking: Option<Instant>,
+}
+
+fn is_read_only(condition: Condition) -> bool {
+    condition == Condition::Serving { is_writable: false }
 }
 
 /// What is known of all of them.
@@ -161,6 +168,7 @@ impl Replicas {
             self.history.clear();
             for own in &mut self.known {
                 own.caught_up = None;
+                own.lacking = None;
             }
         }
     }
@@ -196,6 +204,37 @@ impl Replicas {
         let reached = newest_first.find(|(_, of_writer)| vclock.has_reached(of_writer));
         // The order of instants is that of the vclocks, so this never goes back.
         own.caught_up = reached.map(|(sent, _)| *sent).max(own.caught_up);
+        let oldest = self.history.front().map(|(sent, _)| *sent);
+        own.lacking = own.lacking.or(oldest);
+    }
+
+    /// How far a read-only upstream is behind the one that takes changes: how long before it was
+    /// asked last that one had all that it has. None of one that there is nothing to say of, as for
+    /// [`Replicas::judge`], or that is of another replica set.
+    ///
+    /// It is no finer than both are asked. Of one that has never had what is remembered of the
+    /// other one, it is the time since that: if it stands still, it is behind by more.
+    pub(crate) fn lag(&self, upstream: usize, conditions: &[Condition]) -> Option<Duration> {
+        let own = &self.known[upstream];
+        let writer = self.sole_writer(conditions)?.upstream;
+        if !is_read_only(conditions[upstream]) || self.are_strangers(upstream, writer) {
+            return None;
+        }
+        // Of what the other one was asked later, this one's answer says nothing.
+        let mut newest_first = self.history.iter().rev().map(|(sent, _)| *sent);
+        let asked = newest_first.find(|sent| Some(*sent) <= own.proven);
+        match (asked, own.caught_up.or(own.lacking)) {
+            (Some(asked), Some(since)) => Some(asked.saturating_duration_since(since)),
+            (None, _) => own.caught_up.map(|_| Duration::ZERO),
+            (Some(_), None) => None,
+        }
+    }
+
+    /// Whether two are known to be of different replica sets.
+    fn are_strangers(&self, one: usize, other: usize) -> bool {
+        let [one, other] = [one, other].map(|at| self.known[at].identity.as_ref());
+        let both = one.zip(other);
+        both.is_some_and(|(one, other)| one.replica_set != other.replica_set)
     }
 
     /// Who may answer SELECTs now, by how the upstreams are.
@@ -216,8 +255,7 @@ impl Replicas {
         set.writer = Some(writer);
         set.number = digest.number;
         set.spaces = digest.spaces.clone();
-        let read_only = Condition::Serving { is_writable: false };
-        let readable = all.filter(|(at, (_, own))| *at != writer.upstream && **own == read_only);
+        let readable = all.filter(|(at, (_, own))| *at != writer.upstream && is_read_only(**own));
         let readable = readable.filter_map(|(upstream, (own, _))| {
             self.obstacle(own, identity, digest)
                 .is_none()
@@ -264,8 +302,7 @@ impl Replicas {
         conditions: &[Condition],
     ) -> Option<ReplicaVerdict> {
         let writer = self.sole_writer(conditions)?.upstream;
-        let read_only = Condition::Serving { is_writable: false };
-        (conditions[upstream] == read_only).then(|| ReplicaVerdict {
+        is_read_only(conditions[upstream]).then(|| ReplicaVerdict {
             writer,
             obstacle: match self.known_writer(conditions) {
                 None => Some(ReadObstacle::UnknownWriter),

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vestibule_wire::Uuid;
 
@@ -82,6 +82,8 @@ pub(crate) struct UpstreamSight {
     report: Mutex<ScoutReport>,
     /// What keeps it from answering SELECTs as a replica, if it is to: for people.
     unread: Mutex<Option<String>>,
+    /// How far it is behind the one that takes changes, if it is read-only.
+    lag: Mutex<Option<Duration>>,
     /// How often requests came to go there that had gone to another one.
     pub(crate) failovers: AtomicU64,
     /// By session thread.
@@ -123,6 +125,10 @@ pub(crate) struct LinkCounters {
     pub(crate) in_flight: OwnCounter,
     /// Of these, calls, EVAL and SQL.
     pub(crate) calls: OwnCounter,
+    /// Requests that wait in these links, as it was told at the end of each one's last turn.
+    pub(crate) queued: OwnCounter,
+    /// Bytes of their bodies.
+    pub(crate) queued_bytes: OwnCounter,
     /// Requests that were sent.
     pub(crate) sent: OwnCounter,
     /// Of these, SELECTs that it has as a replica.
@@ -190,6 +196,7 @@ impl UpstreamSight {
                 probes: 0,
             }),
             unread: Mutex::default(),
+            lag: Mutex::default(),
             failovers: AtomicU64::new(0),
             links: (0..threads).map(|_| Arc::default()).collect(),
         }
@@ -211,6 +218,16 @@ impl UpstreamSight {
         if own.as_deref() != why {
             *own = why.map(str::to_owned);
         }
+    }
+
+    /// How far it is behind the one that takes changes, as far as that is known.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        *lock(&self.lag)
+    }
+
+    /// By so much it is behind the one that takes changes.
+    pub(crate) fn tell_lag(&self, lag: Option<Duration>) {
+        *lock(&self.lag) = lag;
     }
 
     /// The scout tells how its upstream is.
@@ -246,8 +263,6 @@ impl UpstreamSight {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

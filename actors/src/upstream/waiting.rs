@@ -147,6 +147,12 @@ impl UnsentRequests {
         self.others.len() + self.queues.len()
     }
 
+    /// How many there are, and the bytes of their bodies.
+    #[inline]
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.len(), self.bytes)
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.others.is_empty() && self.queues.len() == 0

@@ -31,6 +31,11 @@ fn an_upstream_has_no_more_to_do_than_operators_say() {
     let (requests, calls_sent) = (shown.in_flight as usize, shown.calls as usize);
     assert_eq!((requests, calls_sent), (REQUESTS, CALLS));
     assert_eq!(shown.in_flight_max, REQUESTS as u64);
+    // The calls, and half of the SELECTs.
+    let waiting = 2 * REQUESTS - REQUESTS;
+    assert_eq!(shown.queued, waiting as u64);
+    let of_call = eval(1, "return 1").bytes().len() as u64;
+    assert!((1..of_call * shown.queued).contains(&shown.queued_bytes));
     assert!(upstream.try_asked().is_none());
     let limits = server.handle().limits();
     let limit = |name| limits.iter().find(|own| own.name == name).unwrap().value;
@@ -49,4 +54,24 @@ fn an_upstream_has_no_more_to_do_than_operators_say() {
     for peer in &mut peers {
         assert_eq!(peer.receive().code, 0);
     }
+    let shown = &server.handle().upstreams()[0];
+    assert_eq!((shown.queued, shown.queued_bytes), (0, 0));
+}
+
+#[test]
+fn what_waits_for_an_upstream_is_not_shown_any_more_when_that_is_gone() {
+    let upstream = FakeUpstream::start();
+    let own = upstreams(&[("a", upstream.address)]);
+    let server = on_one_thread(own.requests_max(2).calls_max(Some(1)));
+    let mut peers = [(); 4].map(|()| server.connect());
+    for peer in &mut peers {
+        peer.send(&RequestBuilder::select(1, 1));
+    }
+    let waits = || {
+        let shown = &server.handle().upstreams()[0];
+        (shown.queued, shown.queued_bytes > 0)
+    };
+    server.wait_until("two wait", || waits() == (2, true));
+    upstream.set_gone(true);
+    server.wait_until("none waits for it", || waits() == (0, false));
 }

@@ -57,11 +57,34 @@ pub(super) const UPSTREAMS: &[Family] = &[
         read: |seen| by_upstream(seen, |own| own.is_target),
     },
     Family {
+        name: "vestibule_upstream_lag_seconds",
+        kind: Kind::Gauge,
+        labels: &["upstream"],
+        help: "How far a read-only upstream is behind the one that takes changes, no finer than \
+               both are asked how they are; absent of others, and if none takes changes",
+        read: |seen| by(upstreams(seen).filter_map(|own| Some((own.name.clone(), own.lag?)))),
+    },
+    Family {
         name: "vestibule_upstream_requests_in_flight",
         kind: Kind::Gauge,
         labels: &["upstream"],
         help: "Requests that were sent to an upstream and are not answered",
         read: |seen| by_upstream(seen, |own| own.in_flight),
+    },
+    Family {
+        name: "vestibule_upstream_requests_queued",
+        kind: Kind::Gauge,
+        labels: &["upstream"],
+        help: "Requests that wait for an upstream: a connection to it is not ready, or it has \
+               enough to do, or does not read",
+        read: |seen| by_upstream(seen, |own| own.queued),
+    },
+    Family {
+        name: "vestibule_upstream_queued_bytes",
+        kind: Kind::Gauge,
+        labels: &["upstream"],
+        help: "Bytes of the bodies of requests that wait for an upstream",
+        read: |seen| by_upstream(seen, |own| own.queued_bytes),
     },
     Family {
         name: "vestibule_upstream_requests_total",
@@ -107,6 +130,14 @@ pub(super) const UPSTREAMS: &[Family] = &[
         labels: &["upstream"],
         help: "Connections to an upstream for requests that were begun",
         read: |seen| by_upstream(seen, |own| own.links_opened),
+    },
+    Family {
+        name: "vestibule_upstream_bulk_moves_total",
+        kind: Kind::Counter,
+        labels: &["upstream"],
+        help: "How often a client came to go over another connection to an upstream, because of \
+               large requests or replies",
+        read: |seen| by_upstream(seen, |own| own.bulk_moves),
     },
     Family {
         name: "vestibule_upstream_failovers_total",

@@ -101,6 +101,69 @@ fn a_replica_is_caught_up_as_of_the_last_question_whose_answer_it_has_reached() 
     assert_eq!(own.caught_up(), Some(30), "what is newer says nothing");
 }
 
+/// How far the second one is behind, in ms.
+fn lag(own: &Model, conditions: &[Condition]) -> Option<u128> {
+    own.own.lag(1, conditions).map(|own| own.as_millis())
+}
+
+#[test]
+fn a_replica_is_behind_by_how_long_ago_the_writer_had_what_it_has() {
+    let mut own = Model::new();
+    own.tell(1, 5, &[(1, 9)]);
+    assert_eq!(lag(&own, &[W, R]), None, "the writer has told nothing");
+    own.tell(0, 10, &[(1, 10)]);
+    assert_eq!(lag(&own, &[W, R]), None, "it was asked before");
+    own.tell(1, 15, &[(1, 9)]);
+    assert_eq!(lag(&own, &[W, R]), Some(0), "that is not long ago");
+    own.tell(0, 20, &[(1, 11)]);
+    own.tell(1, 25, &[(1, 9)]);
+    assert_eq!(lag(&own, &[W, R]), Some(10), "at least");
+    own.tell(1, 26, &[(1, 11)]);
+    assert_eq!(lag(&own, &[W, R]), Some(0));
+    own.tell(0, 30, &[(1, 12)]);
+    own.tell(0, 40, &[(1, 13)]);
+    assert_eq!(lag(&own, &[W, R]), Some(0), "it was not asked since");
+    own.tell(1, 45, &[(1, 12)]);
+    assert_eq!(lag(&own, &[W, R]), Some(10));
+    own.tell(0, 50, &[(1, 12)]);
+    own.tell(1, 55, &[(1, 13)]);
+    assert_eq!(lag(&own, &[W, R]), Some(0));
+    // Of these there is nothing to say.
+    for conditions in [[W, W], [W, S], [W, A], [R, R], [S, R]] {
+        assert_eq!(lag(&own, &conditions), None, "{conditions:?}");
+    }
+    own.own.on_identity(1, identity("b", 2));
+    assert_eq!(lag(&own, &[W, R]), None, "it is of another replica set");
+}
+
+/// Longer than what the writer has told is remembered.
+#[test]
+fn a_replica_that_stands_still_is_behind_by_more_and_more() {
+    let mut own = Model::new();
+    own.tell(0, 0, &[(1, 1)]);
+    own.tell(1, 0, &[(1, 1)]);
+    for turn in 1..10 * BALLOTS_KEPT_MAX as u64 {
+        own.tell(0, 200 * turn, &[(1, 1 + turn)]);
+        own.tell(1, 200 * turn, &[(1, 1)]);
+        assert_eq!(lag(&own, &[W, R]), Some(200 * u128::from(turn)));
+    }
+    own.own.follow(None);
+    own.own.follow(Some(run(0, 1)));
+    own.tell(1, 0, &[(1, 1)]);
+    assert_eq!(lag(&own, &[W, R]), None, "nothing is known of the writer");
+    for turn in 0..10 * BALLOTS_KEPT_MAX as u64 {
+        own.tell(0, 200 * turn, &[(1, 5000 + turn)]);
+        own.tell(1, 200 * turn, &[(1, 1)]);
+        assert_eq!(lag(&own, &[W, R]), Some(200 * u128::from(turn)));
+    }
+    // Another run of it has what is not remembered any more: so much it lacks at least.
+    own.own.on_greeted(1, 2);
+    assert_eq!(lag(&own, &[W, R]), None);
+    own.tell(1, 200 * 10 * BALLOTS_KEPT_MAX as u64, &[(1, 1)]);
+    let remembered = lag(&own, &[W, R]).unwrap();
+    assert!((10_000..100_000).contains(&remembered), "{remembered}");
+}
+
 #[test]
 fn what_was_known_of_the_run_before_or_beside_another_writer_counts_no_more() {
     let mut own = Model::new();
