@@ -166,14 +166,20 @@ impl LinkCell {
         }
     }
 
+    /// Has it end at once, whatever is under way, for this reason; or for another one, if it was to
+    /// end already: what came first has cut it off.
+    pub(super) fn end_now(&self, why: &'static str) {
+        self.cut_off.set(self.cut_off.get().or(Some(why)));
+        self.retire();
+    }
+
     /// What is begun and still here is never sent: it cannot be taken back, so the link ends, for
     /// this reason.
     pub(super) fn cut_off_unsent(&self, why: &'static str) {
         if self.link.borrow().unsent_bytes() > 0 {
-            self.cut_off.set(Some(why));
             // Its task may not run before somebody writes.
             *self.transport.borrow_mut() = None;
-            self.retire();
+            self.end_now(why);
         }
     }
 

@@ -60,8 +60,7 @@ impl Links {
         let claims = &worker.shared.counters[worker.index].claims;
         for cell in self.links_to(upstream) {
             cell.add_to(&mut all, claims);
-            cell.cut_off.set(Some(DRAINED));
-            cell.retire();
+            cell.end_now(DRAINED);
         }
         all
     }
@@ -77,8 +76,7 @@ impl Links {
             } else {
                 continue;
             };
-            cell.cut_off.set(Some(why));
-            cell.retire();
+            cell.end_now(why);
         }
     }
 

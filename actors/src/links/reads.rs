@@ -147,8 +147,7 @@ impl Links {
         let set = self.gateway.reads.load();
         let is_left = |own: &&Rc<LinkCell>| !set.serving.contains(&own.incarnation);
         for cell in hub.read_links.values().filter(is_left) {
-            cell.cut_off.set(Some(LEFT));
-            cell.retire();
+            cell.end_now(LEFT);
         }
     }
 }

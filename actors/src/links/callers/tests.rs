@@ -7,6 +7,7 @@ use crate::cells::claims::RequestId;
 use crate::endpoints::PeerAddress;
 use crate::engine::Caller;
 use crate::links::by_hand;
+use crate::links::cell::DRAINED;
 use crate::upstream::{Destination, Forward, ForwardBody, StreamStep};
 
 const KEY: ClientStream = ClientStream {
@@ -105,4 +106,15 @@ fn a_session_that_has_ended_takes_nothing_from_the_next_one_of_its_number() {
     assert!(own.get(0).is_some());
     own.forget(ended(8), &claims);
     assert!(own.get(0).is_none());
+}
+
+/// The deadline of a drain is there, and its task has not seen it before something else ends it.
+#[test]
+fn a_link_that_ends_already_ends_for_what_came_first() {
+    let (_own, cell) = leaving();
+    cell.end_now(DRAINED);
+    cell.end_now("its machine has vanished");
+    begin(&cell, &Claims::new(1));
+    cell.cut_off_unsent("the server becomes a replica");
+    assert_eq!(cell.cut_off.get(), Some(DRAINED));
 }
