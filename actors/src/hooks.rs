@@ -143,7 +143,7 @@ impl ConnectionHooks {
             if catch_unwind(AssertUnwindSafe(|| hook(what))).is_err() {
                 let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(times) = panics.note(now) {
-                    log::error!("a hook of connections panicked ({times} times)");
+                    log::error!("a hook of connections panicked{times}");
                 }
             }
         }

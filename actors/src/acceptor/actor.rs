@@ -260,7 +260,7 @@ impl Acceptor {
                 let pause = listener.backoff.pause();
                 listener.pause(pause);
                 if let Some(times) = self.exhausted.note(now) {
-                    log::warn!("connections wait, none can be accepted ({times} times): {error}");
+                    log::warn!("connections wait, none can be accepted{times}: {error}");
                 }
                 false
             }
@@ -316,7 +316,7 @@ impl Acceptor {
         };
         let (budget, taken) = (self.shared.slots.budget(), self.shared.slots.taken());
         log::warn!(
-            "connections found no slot ({times} times): {} of {} clients and {} of {} \
+            "connections found no slot{times}: {} of {} clients and {} of {} \
              administrators are connected (vestibule.show('connections') tells who)",
             taken.clients,
             budget.clients,
@@ -329,7 +329,7 @@ impl Acceptor {
         if let Some(times) = self.crowding.note(now) {
             let (max, _) = self.shared.slots.of_one_address();
             log::warn!(
-                "an address had too many connections ({times} times), the last {peer}: there may \
+                "an address had too many connections{times}, the last {peer}: there may \
                  be {max} (--connections-per-address-max)"
             );
         }

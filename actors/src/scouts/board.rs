@@ -407,7 +407,7 @@ impl ScoutBoard {
     fn warn_of_split(&self, target: usize, now: Instant) {
         if let Some(times) = self.split.borrow_mut().note(now) {
             log::warn!(
-                "more than one upstream says that it takes changes ({times} times): {}; requests \
+                "more than one upstream says that it takes changes{times}: {}; requests \
                  go to {} alone",
                 self.names(Condition::is_writable),
                 self.gateway.upstream(target).name

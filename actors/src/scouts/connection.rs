@@ -63,7 +63,7 @@ pub(super) async fn scout(
             Err(trouble) => trouble,
         };
         if let Some(times) = warned.note(&trouble, board.now()) {
-            log::warn!("upstream {upstream}: {trouble} ({times} times)");
+            log::warn!("upstream {upstream}: {trouble}{times}");
         }
         let wait_max = board.reconnect_wait_max();
         let wait = board.tell(index, |scout| scout.on_lost(trouble, wait_max, chance()));
@@ -463,7 +463,7 @@ impl<'a> ScoutConnection<'a> {
                 if let Some(times) = refused.note(self.board.now()) {
                     let name = &self.board.gateway.upstream(self.index).name;
                     log::warn!(
-                        "upstream {name} does not let the gateway read its users ({times} times), \
+                        "upstream {name} does not let the gateway read its users{times}, \
                          so nobody can log in: {error}"
                     );
                 }

@@ -157,7 +157,7 @@ impl UpstreamWatches {
         if let Err(error) = board.shared.events.pass_on(key, value)
             && let Some(times) = self.refused.note(board.now())
         {
-            log::warn!("the event {key:?} is not passed on ({times} times): {error}");
+            log::warn!("the event {key:?} is not passed on{times}: {error}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::limits::UNREAD_REPLICA_AFTER;
-use crate::throttle::Throttle;
+use crate::throttle::{Repeats, Throttle};
 
 /// What the log has of an upstream that is not reached: each reason once, so that one that is away
 /// for long does not fill it.
@@ -16,7 +16,7 @@ pub(super) struct Warned {
 
 impl Warned {
     /// The upstream is not reached for this reason: how often it was not, if the log is to say so.
-    pub(super) fn note(&mut self, reason: &str, now: Instant) -> Option<u64> {
+    pub(super) fn note(&mut self, reason: &str, now: Instant) -> Option<Repeats> {
         if self.reason.as_deref() == Some(reason) {
             return None;
         }
@@ -79,15 +79,18 @@ mod tests {
     fn each_reason_is_in_the_log_once_until_the_upstream_is_reached() {
         let (mut own, mut now) = (Warned::default(), Instant::now());
         assert!(!own.is_over(), "nothing was said");
-        assert_eq!(own.note("it has closed the connection", now), Some(1));
+        assert_eq!(
+            own.note("it has closed the connection", now),
+            Some(Repeats(1))
+        );
         // Others come soon, and are not forgotten.
         assert_eq!(own.note("refused", now), None);
         now += WARNING_PERIOD;
-        assert_eq!(own.note("refused", now), Some(2));
+        assert_eq!(own.note("refused", now), Some(Repeats(2)));
         now += 100 * WARNING_PERIOD;
         assert_eq!(own.note("refused", now), None);
         assert!(own.is_over() && !own.is_over());
-        assert_eq!(own.note("refused", now), Some(1));
+        assert_eq!(own.note("refused", now), Some(Repeats(1)));
     }
 
     #[test]

@@ -267,7 +267,7 @@ impl<'a> Dispatcher<'a> {
         let peer = self.cell.peer;
         if let Some(times) = self.worker.logins.count_wrong(self.now) {
             let user = logged(user);
-            log::warn!("wrong logins ({times} times), the last as {user:?} from {peer}");
+            log::warn!("wrong logins{times}, the last as {user:?} from {peer}");
         }
         let limits = &self.worker.settings.login_limits;
         let mut logins = self.shared.failed_logins();
@@ -277,9 +277,7 @@ impl<'a> Dispatcher<'a> {
     pub(super) fn tell_undecided(&mut self, user: &str, why: &str) {
         if let Some(times) = self.worker.logins.count_undecided(self.now) {
             let (user, peer) = (logged(user), self.cell.peer);
-            log::warn!(
-                "logins were not decided ({times} times), the last as {user:?} from {peer}: {why}"
-            );
+            log::warn!("logins were not decided{times}, the last as {user:?} from {peer}: {why}");
         }
     }
 

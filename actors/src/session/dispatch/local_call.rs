@@ -37,7 +37,7 @@ impl<'a> Dispatcher<'a> {
         {
             let name = call.name;
             log::warn!(
-                "a procedure held up its session thread ({times} times), the last '{name}' for \
+                "a procedure held up its session thread{times}, the last '{name}' for \
                  {took:?}"
             );
         }
@@ -69,7 +69,7 @@ impl<'a> Dispatcher<'a> {
         result.unwrap_or_else(|_| {
             let name = call.name;
             if let Some(times) = self.worker.local_calls.panics.note(self.now) {
-                log::error!("a procedure panicked ({times} times), the last '{name}'");
+                log::error!("a procedure panicked{times}, the last '{name}'");
             }
             let text = format!("Procedure '{name}' panicked");
             Err(Error::new(ErrorCode::SYSTEM, text))
