@@ -141,7 +141,16 @@ fn a_role_is_changed_and_watched() {
     assert_eq!(role(), "replica");
     let unchanged = json(&server, &["demote", "--wait"]);
     assert_eq!(unchanged["result"], "unchanged");
-    assert_eq!(json(&server, &["promote", "--wait=1m"])["result"], "done");
+    // Nothing is cut off by that, and nothing said of it.
+    let done = well(&server, &["promote", "--wait=1m"]);
+    assert!(
+        done.starts_with("primary: took ") && done.ends_with(" s\n"),
+        "{done}"
+    );
+    assert_eq!(
+        json(&server, &["promote", "--wait=1m"])["result"],
+        "unchanged"
+    );
     assert_eq!(role(), "primary");
     // A transaction holds it up: begun is said at once, and over is not waited for.
     let mut peer = server.connect();

@@ -39,10 +39,20 @@ struct RoleTimes {
     timeout: Option<f64>,
 }
 
+/// What a transition waits for, and cuts off at its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// What is under way.
+    UnderWay,
+    /// Nothing: more is let in than before.
+    Nothing,
+}
+
 /// A change of role.
 struct Change<'a> {
     procedure: &'static str,
     role: &'static str,
+    ends: Ends,
     grace: Option<Duration>,
     turn: &'a TurnArgs,
     /// None: until it is begun. Else until it is over, or for so long.
@@ -162,6 +172,7 @@ pub(super) async fn demote(link: &Link, args: &DemoteArgs) -> Result<ExitCode, C
     let change = Change {
         procedure: "vestibule.demote",
         role: "replica",
+        ends: Ends::UnderWay,
         grace: args.grace,
         turn: &args.turn,
         wait: args.watch.wait,
@@ -174,6 +185,7 @@ pub(super) async fn promote(link: &Link, args: &PromoteArgs) -> Result<ExitCode,
     let change = Change {
         procedure: "vestibule.promote",
         role: "primary",
+        ends: Ends::Nothing,
         grace: None,
         turn: &args.turn,
         wait: args.watch.wait,
@@ -239,18 +251,26 @@ impl Change<'_> {
     }
 
     fn tell(&self, link: &Link, answer: &Value) -> Result<ExitCode, CtlError> {
-        tell(link, answer, self.role)
+        tell(link, answer, self.role, self.ends)
     }
 }
 
 /// Tells how it ended; `now`: what it is by that.
-pub(super) fn tell(link: &Link, answer: &Value, now: &str) -> Result<ExitCode, CtlError> {
+pub(super) fn tell(
+    link: &Link,
+    answer: &Value,
+    now: &str,
+    ends: Ends,
+) -> Result<ExitCode, CtlError> {
     let outcome: Outcome = read(answer)?;
     if link.json {
         write(&told::answer(answer, true)?)?;
     }
     let text = match (outcome.result.as_str(), &outcome.transition) {
-        ("done", Some(record)) => format!("{now}: {}\n", sentence(record)),
+        ("done", Some(record)) if ends == Ends::UnderWay => {
+            format!("{now}: {}\n", sentence(record))
+        }
+        ("done", Some(record)) => format!("{now}: took {:.3} s\n", record.took),
         ("done", None) => format!("{now}\n"),
         ("unchanged", _) => format!("{now}, as it was before\n"),
         ("superseded", _) => {

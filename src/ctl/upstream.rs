@@ -7,7 +7,7 @@ use serde::Serialize;
 use vestibule_client::Value;
 
 use super::link::{CtlError, Link};
-use super::transition::{not_over, tell, within};
+use super::transition::{Ends, not_over, tell, within};
 use super::{told, write};
 use crate::cli::ctl::{DrainUpstreamArgs, ReconnectArgs, RestoreUpstreamArgs};
 use crate::meter::Waiting;
@@ -36,7 +36,7 @@ pub(super) async fn drain(link: &Link, args: &DrainUpstreamArgs) -> Result<ExitC
     let outcome = within(args.wait, drain).await;
     drop(waiting);
     let outcome = outcome.ok_or_else(|| not_over(args.wait))??;
-    tell(link, &outcome, "drained")
+    tell(link, &outcome, "drained", Ends::UnderWay)
 }
 
 /// `vestibule ctl restore-upstream`
@@ -44,7 +44,7 @@ pub(super) async fn restore(link: &Link, args: &RestoreUpstreamArgs) -> Result<E
     let outcome = link
         .call("vestibule.restore_upstream", (&args.name,))
         .await?;
-    tell(link, &outcome, "used")
+    tell(link, &outcome, "used", Ends::Nothing)
 }
 
 /// `vestibule ctl reconnect`

@@ -165,7 +165,14 @@ fn upstreams_are_drained_one_after_another_and_their_requests_go_elsewhere() {
     assert!(told.error_mentions("drained"), "{:?}", told.error_text());
     wait_for(&server, "solo");
     set_read_only(&first, false);
-    assert_eq!(ctl(&server, &["restore-upstream", "a"])["result"], "done");
+    let restored = ctl_text(&server, &["restore-upstream", "a"]);
+    assert_eq!(restored.0, Some(0));
+    let took = restored.1.strip_prefix("used: took ");
+    let took = took.and_then(|own| own.strip_suffix(" s\n"));
+    assert!(
+        took.is_some_and(|own| own.parse::<f64>().is_ok()),
+        "{restored:?}"
+    );
     wait_for(&server, "assist");
     assert_eq!(alice.ask(&RequestBuilder::replace(3, 3)).code, 0);
     assert_eq!(upstream(&server, "a")["is_target"], true);
