@@ -133,7 +133,7 @@ impl Taking<'_> {
     }
 
     fn take_entries(&mut self, batch: &mut Batch) {
-        let mut large = batch.large.drain(..).peekable();
+        let mut large = batch.large.drain(..);
         for (index, entry) in batch.entries.iter().enumerate() {
             while let Some(update) = batch.caller_updates.front()
                 && update.before <= index
@@ -141,7 +141,10 @@ impl Taking<'_> {
                 self.set_caller(update);
                 batch.caller_updates.pop_front();
             }
-            let large = large.next_if(|own| own.index == index);
+            let large = match entry.is_large {
+                true => large.next(),
+                false => None,
+            };
             let body = body_of(&batch.bytes, entry, large);
             if let ForwardBody::Own(own) = &body
                 && own.len() >= self.links.gateway.bulk.bytes_min

@@ -71,7 +71,8 @@ impl<'a> Timed<'a> {
 /// A whole frame that goes to a client.
 enum ReadyReply<'a> {
     Small(&'a [u8]),
-    Large(Chain),
+    /// To be taken.
+    Large(&'a mut Chain),
 }
 
 impl Worker {
@@ -90,7 +91,7 @@ impl Worker {
             let traffic = &self.cell.shared.counters[self.cell.index].traffic;
             let mut timed = Timed::new(traffic.durations(RequestPath::Tx), self.now());
             let mut last: Option<Rc<ConnectionCell>> = None;
-            let mut large = replies.large.drain(..).peekable();
+            let mut large = replies.large.iter_mut().peekable();
             let WorkerState {
                 in_flight, buffers, ..
             } = &mut *state;
@@ -98,7 +99,7 @@ impl Worker {
                 let frame = &replies.bytes[start..head.end];
                 start = head.end;
                 let reply = match large.next_if(|own| own.head == index) {
-                    Some(own) => ReadyReply::Large(own.frame),
+                    Some(own) => ReadyReply::Large(&mut own.frame),
                     None => ReadyReply::Small(frame),
                 };
                 // Cancelled before: a late result is dropped, never sent.
@@ -107,7 +108,6 @@ impl Worker {
                     self.deliver_one(request, reply, &mut last, buffers);
                 });
             }
-            drop(large);
             timed.count();
             self.return_credits(&mut state, &replies.waiting);
             for aborted in &replies.aborted {
@@ -161,7 +161,7 @@ impl Worker {
         own.lend_output(|| buffers.spare());
         let group = request.group();
         match reply {
-            ReadyReply::Large(frame) => own.append_chain(frame, group),
+            ReadyReply::Large(frame) => own.append_chain(std::mem::take(frame), group),
             ReadyReply::Small(frame) => own.append_copy(frame, group),
         }
         drop(own);
