@@ -114,7 +114,8 @@ impl Owed {
         });
         let slot = &mut self.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        slot.request = Some(OwedRequest { stream, ..*request });
+        // Copied as one, which is less than field by field.
+        slot.request.insert(*request).stream = stream;
         slot.body = match body {
             None => KeptBody::None,
             // One that has waited as well: to share its buffer costs more than to copy it.
