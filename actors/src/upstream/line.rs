@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Of how many connections more than have something in a line it may be known that they had.
 const GONE_KEEP_MAX: usize = 64;
@@ -19,7 +20,32 @@ pub(super) struct WaitingLine<T> {
     /// How many places are empty.
     empty: usize,
     /// The number of the last request of each connection, which may have left at the front.
-    last: HashMap<u64, u64>,
+    last: HashMap<u64, u64, BuildHasherDefault<NumberHasher>>,
+}
+
+/// The numbers of connections are ours, and not chosen by an enemy: mixing them is enough.
+#[derive(Debug, Default, Clone, Copy)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    #[inline]
+    fn finish(&self) -> u64 {
+        // A map begins to look by the low bits, in which numbers do not part that are as many apart
+        // as there are session threads.
+        self.0.rotate_left(32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio, so that close numbers part in the high bits.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 #[derive(Debug)]
@@ -37,7 +63,7 @@ impl<T> Default for WaitingLine<T> {
         Self {
             places: VecDeque::new(),
             empty: 0,
-            last: HashMap::new(),
+            last: HashMap::default(),
         }
     }
 }
@@ -144,6 +170,10 @@ impl<T> WaitingLine<T> {
 
     /// Drops empty places: those at both ends, and all if they are more than the others.
     fn trim(&mut self) {
+        if self.empty == 0 {
+            // As mostly: nothing was taken out between others.
+            return;
+        }
         let is_empty = |own: &LinePlace<T>| own.request.is_none();
         while self.places.front().is_some_and(is_empty) {
             self.places.pop_front();
@@ -172,6 +202,8 @@ impl<T> WaitingLine<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -181,6 +213,19 @@ mod tests {
 
     fn push(own: &mut Numbers, connection: u64, number: u64) {
         own.push(number, connection, number);
+    }
+
+    #[test]
+    fn connections_part_whatever_is_between_their_numbers() {
+        for apart in [1, 2, 3, 64, 1000] {
+            let low = (0..1000u64).map(|own| {
+                let mut hasher = NumberHasher::default();
+                hasher.write_u64(own * apart);
+                hasher.finish() % 1024
+            });
+            let places: BTreeSet<_> = low.collect();
+            assert!(places.len() > 500, "{} by {apart}", places.len());
+        }
     }
 
     #[test]
