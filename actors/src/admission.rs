@@ -128,6 +128,7 @@ pub(crate) enum Verdict {
 }
 
 /// Decides on one request. `in_transaction`: its stream has a transaction open.
+#[inline]
 #[must_use]
 pub(crate) fn admit(serving: Serving, class: Class, in_transaction: bool) -> Verdict {
     let is_demoting = serving.drain_target == Some(DrainTarget::Replica);

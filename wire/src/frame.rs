@@ -49,6 +49,14 @@ pub fn read_prefix(bytes: &[u8], packet_size_max: u64) -> Result<Option<Prefix>,
             size: reader.position(),
             length: length as usize,
         })),
+        read => no_prefix(bytes, read),
+    }
+}
+
+/// What follows where there is no length prefix that is within the bound.
+#[cold]
+fn no_prefix(bytes: &[u8], read: Result<u64, DecodeError>) -> Result<Option<Prefix>, Error> {
+    match read {
         Ok(length) => {
             let what = format!("too big packet size in the header: {length}");
             Err(Error::invalid_msgpack(&what))

@@ -312,7 +312,7 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
                     foreseen = at + foresee(dispatcher, &bytes[at..]);
                 }
                 let content = &bytes[at + prefix.size..at + prefix.frame_size()];
-                if Chunk::is_one(content) && dispatcher.session.incoming().is_some() {
+                if dispatcher.session.incoming().is_some() && Chunk::is_one(content) {
                     if let Err(error) = dispatcher.take_chunk(content) {
                         end_by_framing(dispatcher, &error);
                         break;
