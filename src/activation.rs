@@ -106,11 +106,15 @@ impl Sockets {
                 (_, Socket::Tcp(socket)) => Listener::tcp(socket)?,
                 (_, Socket::Unix(socket)) => Listener::unix(socket)?,
             };
-            listeners.own.push(match (use_, identity) {
-                (SocketUse::Administrators, _) => listener.for_administrators(),
-                (SocketUse::Tls, Some(identity)) => listener.over_tls(identity.clone()),
+            let listener = match use_ {
+                SocketUse::Administrators => listener.for_administrators(),
+                SocketUse::Reads | SocketUse::TlsReads => listener.for_reads(),
+                _ => listener,
+            };
+            listeners.own.push(match identity {
+                Some(identity) if use_.is_over_tls() => listener.over_tls(identity.clone()),
                 // Options that name no identity were refused.
-                (SocketUse::Tls, None) => continue,
+                None if use_.is_over_tls() => continue,
                 _ => listener,
             });
         }
@@ -163,7 +167,7 @@ fn address_for(use_: SocketUse, socket: &Socket) -> Result<ListenAddress, String
     let untold = |fault: io::Error| fault.to_string();
     match socket {
         Socket::Tcp(own) => Ok(own.local_addr().map_err(untold)?.into()),
-        Socket::Unix(_) if use_ == SocketUse::Tls => {
+        Socket::Unix(_) if use_.is_over_tls() => {
             Err("is a unix socket: TLS is for addresses of the network".to_owned())
         }
         Socket::Unix(own) => {

@@ -337,22 +337,25 @@ fn welcome<E: 'static>(runtime: &RuntimeHandle<E>, side_door: Vec<String>, line:
     };
     let clients = at(|own| !own.is_for_administrators && !own.is_over_tls && !own.is_for_reads);
     let administrators = at(|own| own.is_for_administrators);
-    let over_tls = at(|own| own.is_over_tls);
-    let for_reads = at(|own| own.is_for_reads);
+    let others = [
+        ("administrators", administrators),
+        (
+            "reads of replicas",
+            at(|own| own.is_for_reads && !own.is_over_tls),
+        ),
+        ("TLS", at(|own| own.is_over_tls && !own.is_for_reads)),
+        (
+            "reads of replicas by TLS",
+            at(|own| own.is_over_tls && own.is_for_reads),
+        ),
+    ];
     let mut lines = vec![format!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
         join(&clients)
     )];
-    if !administrators.is_empty() {
-        lines.push(format!("administrators at {}", join(&administrators)));
-    }
-    if !for_reads.is_empty() {
-        lines.push(format!("reads of replicas at {}", join(&for_reads)));
-    }
-    if !over_tls.is_empty() {
-        lines.push(format!("TLS at {}", join(&over_tls)));
-    }
+    let others = others.iter().filter(|(_, own)| !own.is_empty());
+    lines.extend(others.map(|(what, own)| format!("{what} at {}", join(own))));
     lines.extend(side_door);
     lines.push(line.to_owned());
     if let Some(connect) = clients.first().and_then(connect_call) {

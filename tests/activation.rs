@@ -306,7 +306,7 @@ fn a_socket_that_is_of_no_use_is_refused_by_what_it_is() {
         (
             clients.as_fd(),
             "vestibule.socket",
-            "the names are 'clients', 'admin', 'tls', 'http'",
+            "the names are 'clients', 'admin', 'tls', 'reads', 'tls-reads', 'http'",
         ),
         (clients.as_fd(), "", "FileDescriptorName="),
         (
@@ -327,6 +327,12 @@ fn a_socket_that_is_of_no_use_is_refused_by_what_it_is() {
             clients.as_fd(),
             "tls",
             "needs --tls-certificate and --tls-key",
+        ),
+        (clients.as_fd(), "reads", "'reads', which is for gateways"),
+        (
+            unix.as_fd(),
+            "tls-reads",
+            "TLS is for addresses of the network",
         ),
         (clients.as_fd(), "clients:admin", "invalid LISTEN_FDNAMES"),
         (
@@ -370,6 +376,55 @@ fn a_gateway_is_handed_sockets_as_well() {
         "/livez",
     );
     assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+}
+
+/// By whom SELECTs of this connection are answered.
+const READ_FROM: (&str, Option<&str>) = ("read_from", None);
+
+#[test]
+fn a_gateway_is_handed_sockets_for_reads() {
+    let directory = Directory::new();
+    let [clients, reads, by_tls] = [tcp(), tcp(), tcp()];
+    let sockets = [
+        ("clients", clients.0.as_fd()),
+        ("reads", reads.0.as_fd()),
+        ("tls-reads", by_tls.0.as_fd()),
+    ];
+    let identity = tls_options(directory.path());
+    let [certificate, key] = identity.each_ref().map(String::as_str);
+    let reading = ["--staleness-max", "1s", "--read-from", "primary"];
+    let options = ["--upstream", "a=127.0.0.1:1", certificate, key];
+    let gateway = || Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    let server = start_command(gateway(), &sockets, &[&options[..], &reading].concat());
+    assert_eq!(server.told[1], format!("reads of replicas at {}", reads.1));
+    let last = format!("reads of replicas by TLS at {}", by_tls.1);
+    assert_eq!(server.told[2], last);
+    for (address, expected) in [(clients.1, "primary"), (reads.1, "replica")] {
+        let told = Peer::connect(address).call_with("vestibule.set", &READ_FROM);
+        assert_eq!(told.value::<String>(), expected);
+    }
+    actix_rt::System::new().block_on(async {
+        let trusting = TlsOptions::with_roots_file(pem("ca.pem")).expect("it is a certificate");
+        let client = Client::builder(by_tls.1.to_string()).tls(trusting);
+        let client = client.connect().await.expect("it is let in");
+        let told = client.call::<String>("vestibule.set", READ_FROM).await;
+        assert_eq!(told.expect("it is answered"), "replica");
+    });
+    drop(server);
+    for (without, part) in [
+        (&reading[..2], "listen_reads"),
+        (&reading[2..], "listen_reads"),
+    ] {
+        let arguments = [&options[..2], without].concat();
+        let (code, told) = refused(&sockets[1..2], "reads", &arguments);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains(part), "{told}");
+    }
+    let arguments = [&options[..2], &reading].concat();
+    let (code, told) = refused(&sockets[2..], "tls-reads", &arguments);
+    assert_eq!(code, Some(2), "{told}");
+    let part = "--tls-listen-reads needs --tls-certificate and --tls-key";
+    assert!(told.contains(part), "{told}");
 }
 
 #[test]

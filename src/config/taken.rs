@@ -110,6 +110,7 @@ const TABLE: &[(&str, Taken)] = &[
     ("staleness_max", AtStart),
     ("read_from", AtStart),
     ("listen_reads", AtStart),
+    ("tls_listen_reads", AtStart),
     ("retry_calls", AtStart),
 ];
 

@@ -12,7 +12,7 @@ use crate::support::{secret, tls_files, tls_variables};
 pub(super) fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
     let texts = |values: [&str; 3]| values.map(|own| Value::String(own.to_owned()));
     match (path, default) {
-        ("listen" | "admin_listen" | "tls.listen" | "listen_reads", _) => {
+        ("listen" | "admin_listen" | "tls.listen" | "listen_reads" | "tls.listen_reads", _) => {
             ["127.0.0.1:11", "127.0.0.1:12", "[::1]:13"].map(|own| vec![own].into())
         }
         ("http.listen", _) => ["127.0.0.1:11", "unix:/a/b", "[::1]:13"].map(|own| vec![own].into()),
@@ -104,10 +104,13 @@ pub(super) fn beside(directory: &Path, path: &str, is_given: bool) -> Vec<(Strin
         ("UPSTREAM", "alice=h:1,bob=h:2,carol=h:3"),
         ("STALENESS_MAX", "1s"),
         ("READ_FROM", "primary"),
+        ("TLS_CERTIFICATE", &certificate),
+        ("TLS_KEY", &key),
     ];
     let needed = match path {
         "primary" => &[6][..],
         "listen_reads" => &[0, 7, 8],
+        "tls.listen_reads" => &[0, 7, 8, 9, 10],
         "upstream_user" => &[0, 2],
         "upstream_password_file" => &[0, 1],
         "upstream_users" => &[0, 1, 2],

@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The key of the row that is written again and again.
 const KEY: u64 = 7;
 
-fn replica_of(program: &str, directory: &Directory, of: &Tarantool) -> Tarantool {
+pub(super) fn replica_of(program: &str, directory: &Directory, of: &Tarantool) -> Tarantool {
     let uri = format!("alice:secret@{}", of.address);
     let arguments = [
         directory.path().as_os_str(),
@@ -50,7 +50,7 @@ fn read(peer: &mut Peer) -> u64 {
 }
 
 /// How many SELECTs an instance has executed.
-fn selects(upstream: &Tarantool) -> u64 {
+pub(super) fn selects(upstream: &Tarantool) -> u64 {
     let count = eval("return box.stat.SELECT.total");
     connect(upstream).ask(&count).value()
 }

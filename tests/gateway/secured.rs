@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use vestibule_client::{Client, TlsOptions};
 
 use crate::relay::{Relay, tls};
+use crate::replicas::{replica_of, selects};
 use crate::support::{
     Directory, PATIENCE, Server, pem, secret, tarantool, tls_files, tls_files_of, wait_until,
 };
@@ -88,6 +90,42 @@ fn files_of_upstreams_are_taken_by_a_reload_and_whether_there_are_any_is_not() {
     wait_until("the upstream is not trusted", || {
         let told = alice.ask(&eval("return 1"));
         told.error_mentions("a: TLS: invalid peer certificate: UnknownIssuer")
+    });
+}
+
+/// Replicas answer those who come in where they are read, by the certificate of the other door.
+#[test]
+fn replicas_answer_who_comes_in_by_tls_where_they_are_read() {
+    let Some(program) = tarantool() else { return };
+    let directories = [Directory::new(), Directory::new()];
+    let first = start(&program, &directories[0]);
+    let second = replica_of(&program, &directories[1], &first);
+    let files = tls_files(directories[0].path());
+    let [certificate, key] = files.map(|own| own.display().to_string());
+    let upstreams = format!("a={},b={}", first.address, second.address);
+    let reading = ["--staleness-max", "1s", "--read-from", "primary"];
+    let options = [
+        "--upstream",
+        &upstreams,
+        "--tls-listen-reads",
+        "127.0.0.1:0",
+    ];
+    let identity = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let server = gateway_with(
+        &directories[0],
+        &[&reading[..], &options, &identity].concat(),
+    );
+    actix_rt::System::new().block_on(async {
+        let tls = TlsOptions::with_roots_file(pem("ca.pem")).expect("it is there");
+        let client = Client::builder(format!("alice:secret@{}", server.tls_address())).tls(tls);
+        let client = client.connect_timeout(PATIENCE).connect().await;
+        let client = client.expect("she is let in");
+        let rows = client.space::<(u64, u64)>(512);
+        let (before, began) = (selects(&second), Instant::now());
+        while selects(&second) == before {
+            assert!(began.elapsed() < PATIENCE, "the replica answers nothing");
+            rows.get(7).await.expect("it is answered");
+        }
     });
 }
 

@@ -275,7 +275,7 @@ fn another_value(path: &str) -> Option<String> {
         // No address without a certificate, and no gateway with a directory of its own.
         "data" | "tls.listen" | "upstream" => return None,
         // Only beside two others.
-        "listen_reads" => return None,
+        "listen_reads" | "tls.listen_reads" => return None,
         "upstream_user" => "'other'",
         "primary" => "'a'",
         "upstream_calls_max" => "33",

@@ -8,6 +8,7 @@
 
 pub mod tarantool;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -197,7 +198,8 @@ impl Server {
         let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
         let address = next_address(&mut output);
         let admin_address = has_admin_listener.then(|| next_address(&mut output));
-        let listens_for_tls = command.get_args().any(|own| own == "--tls-listen");
+        let is_by_tls = |own: &OsStr| own == "--tls-listen" || own == "--tls-listen-reads";
+        let listens_for_tls = command.get_args().any(is_by_tls);
         let tls_address = listens_for_tls.then(|| next_address(&mut output));
         let http_address = has_side_door.then(|| next_address(&mut output));
         Self {

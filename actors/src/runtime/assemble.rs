@@ -91,6 +91,7 @@ pub(super) fn assemble_gateway(
     // Each has a scout's besides.
     config.descriptors.reserved += (links + 1) * gateway.config.upstreams.len();
     config.descriptors.reserved += gateway.config.listen_reads.len();
+    config.descriptors.reserved += gateway.config.tls_listen_reads.len();
     let own = Some(gateway.clone());
     let mut scouts = None;
     let runtime = assemble_around(config, timing, additions, own, |shared, _, _| {
@@ -130,9 +131,8 @@ fn assemble_around<E: 'static>(
     }
     let inherited = mem::take(&mut additions.listeners);
     let slots = slots(&config, &inherited)?;
-    let of_reads = gateway.as_deref().map(|own| &own.config.listen_reads[..]);
-    let of_reads = of_reads.unwrap_or_default();
-    let (listeners, bound) = open_listeners(&config, &additions, of_reads, inherited)?;
+    let upstreams = gateway.as_deref().map(|own| &own.config);
+    let (listeners, bound) = open_listeners(&config, &additions, upstreams, inherited)?;
     let shared = shared(config, timing.clock, slots, additions, gateway);
     let addressed = bound.iter().filter_map(|own| own.address.network());
     addressed.for_each(|address| shared.exposure.note_listener(address));
@@ -312,16 +312,20 @@ type OpenListeners = (Vec<Listener>, Vec<BoundListener>);
 fn open_listeners(
     config: &Config,
     additions: &Additions,
-    of_reads: &[ListenAddress],
+    upstreams: Option<&Upstreams>,
     inherited: Vec<Listener>,
 ) -> Result<OpenListeners, StartError> {
     let mode = config.unix_socket_mode;
     let clients = made_as(&config.listen, |own| own);
     let administrators = made_as(&config.admin_listen, Listener::for_administrators);
-    let of_reads = made_as(of_reads, Listener::for_reads);
+    let of_reads = upstreams.map(|own| made_as(&own.listen_reads, Listener::for_reads));
+    let of_reads = of_reads.into_iter().flatten();
     let over_tls = additions.tls.iter().flat_map(|(identity, listen)| {
-        let listen = listen.iter().copied().map(ListenAddress::from);
-        listen.map(move |own| (own, (|own| own) as ListenerMade, Some(identity)))
+        let clients = listen.iter().map(|own| (*own, (|own| own) as ListenerMade));
+        let of_reads = upstreams.into_iter().flat_map(|own| &own.tls_listen_reads);
+        let of_reads = of_reads.map(|own| (*own, Listener::for_reads as ListenerMade));
+        let all = clients.chain(of_reads);
+        all.map(move |(own, made)| (own.into(), made, Some(identity)))
     });
     let mut open = OpenListeners::default();
     let all = clients

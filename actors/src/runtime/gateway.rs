@@ -16,7 +16,7 @@ use crate::shared::Additions;
 #[cfg(feature = "tls")]
 use crate::tls::TlsIdentity;
 use crate::tls::UpstreamTls;
-use crate::upstream::Upstreams;
+use crate::upstream::{Upstreams, UpstreamsError};
 
 /// What stands in an engine's place in the type of a gateway's handle: there is none, and what
 /// needs one is not there for it.
@@ -137,6 +137,10 @@ impl GatewayBuilder {
     ) -> Result<RuntimeHandle<Gateway>, StartError> {
         check_config(&self.config)?;
         self.upstreams.check()?;
+        if !self.upstreams.tls_listen_reads.is_empty() && self.additions.tls.is_none() {
+            let (field, needs) = ("tls_listen_reads", "an identity");
+            return Err(UpstreamsError::NoReadListeners { field, needs }.into());
+        }
         let upstreams = (self.upstreams, self.upstream_tls);
         assemble_gateway(self.config, timing, upstreams, self.additions)
     }

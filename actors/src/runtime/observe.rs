@@ -42,13 +42,19 @@ impl<E: 'static> RuntimeHandle<E> {
     /// The same of [`Upstreams::listen_reads`](crate::Upstreams::listen_reads).
     #[must_use]
     pub fn read_addresses(&self) -> Vec<SocketAddr> {
-        self.addresses_where(|own| own.is_for_reads)
+        self.addresses_where(|own| own.is_for_reads && !own.is_over_tls)
     }
 
-    /// The addresses at which it listens for TLS.
+    /// The addresses at which it listens for TLS, but for those where replicas answer SELECTs.
     #[must_use]
     pub fn tls_addresses(&self) -> Vec<SocketAddr> {
-        self.addresses_where(|own| own.is_over_tls)
+        self.addresses_where(|own| own.is_over_tls && !own.is_for_reads)
+    }
+
+    /// The same of [`Upstreams::tls_listen_reads`](crate::Upstreams::tls_listen_reads).
+    #[must_use]
+    pub fn tls_read_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses_where(|own| own.is_over_tls && own.is_for_reads)
     }
 
     fn addresses_where(&self, is_meant: impl Fn(&BoundListener) -> bool) -> Vec<SocketAddr> {

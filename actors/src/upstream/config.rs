@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::Upstream;
@@ -177,6 +178,9 @@ settable! {
         /// Addresses and unix sockets to listen on for connections that are
         /// [`ReadFrom::Replica`], where all others are not.
         pub listen_reads: Vec<ListenAddress>,
+        /// Addresses for the same by TLS, as the identity of
+        /// [`GatewayBuilder::tls`](crate::GatewayBuilder::tls), without which there are none.
+        pub tls_listen_reads: Vec<SocketAddr>,
         /// Procedures that may be called twice: a CALL of one of these is sent again when nobody
         /// knows whether it has happened.
         pub retry_calls: HashSet<String>,
@@ -204,6 +208,7 @@ impl Default for Upstreams {
             bulk_for: BULK_FOR_DEFAULT,
             read_from: ReadFrom::default(),
             listen_reads: Vec::new(),
+            tls_listen_reads: Vec::new(),
             retry_calls: HashSet::new(),
         }
     }
@@ -257,8 +262,13 @@ pub enum UpstreamsError {
     #[error("staleness_max needs {0}")]
     NoReplicaReads(&'static str),
     /// Addresses for connections that replicas answer are no others than all.
-    #[error("listen_reads needs {0}")]
-    NoReadListeners(&'static str),
+    #[error("{field} needs {needs}")]
+    NoReadListeners {
+        /// Name of the field.
+        field: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
 }
 
 impl Upstreams {
@@ -300,15 +310,28 @@ impl Upstreams {
         self.check_reads()
     }
 
+    /// What addresses for connections that replicas answer lack, if anything.
+    #[must_use]
+    pub fn read_listeners_need(&self) -> Option<&'static str> {
+        if !self.reads_replicas() {
+            Some("staleness_max")
+        } else if self.read_from == ReadFrom::Replica {
+            Some("read_from primary")
+        } else {
+            None
+        }
+    }
+
     /// Whether replicas can answer where they are to.
     fn check_reads(&self) -> Result<(), UpstreamsError> {
-        if !self.listen_reads.is_empty() {
-            if !self.reads_replicas() {
-                return Err(UpstreamsError::NoReadListeners("staleness_max"));
-            }
-            if self.read_from == ReadFrom::Replica {
-                return Err(UpstreamsError::NoReadListeners("read_from primary"));
-            }
+        for (field, is_given) in [
+            ("listen_reads", !self.listen_reads.is_empty()),
+            ("tls_listen_reads", !self.tls_listen_reads.is_empty()),
+        ] {
+            let needs = self.read_listeners_need().filter(|_| is_given);
+            needs.map_or(Ok(()), |needs| {
+                Err(UpstreamsError::NoReadListeners { field, needs })
+            })?;
         }
         let is_missing = |(is_there, what): &(bool, &'static str)| (!is_there).then_some(*what);
         let needed = [
@@ -463,13 +486,18 @@ mod tests {
     #[test]
     fn addresses_for_reads_are_for_others_than_all() {
         let own = Upstreams::default().upstreams(vec!["a=h:1".parse().unwrap()]);
-        let own = own.listen_reads(vec!["127.0.0.1:0".parse().unwrap()]);
-        let needs = |what| Err(UpstreamsError::NoReadListeners(what));
-        let none = own.clone().read_from(ReadFrom::Primary);
-        assert_eq!(none.check(), needs("staleness_max"));
-        let reading = own.staleness_max(Duration::from_secs(1));
-        assert_eq!(reading.check(), needs("read_from primary"));
-        assert_eq!(reading.read_from(ReadFrom::Primary).check(), Ok(()));
+        let plain = own
+            .clone()
+            .listen_reads(vec!["127.0.0.1:0".parse().unwrap()]);
+        let by_tls = own.tls_listen_reads(vec!["127.0.0.1:0".parse().unwrap()]);
+        for (own, field) in [(plain, "listen_reads"), (by_tls, "tls_listen_reads")] {
+            let needs = |needs| Err(UpstreamsError::NoReadListeners { field, needs });
+            let none = own.clone().read_from(ReadFrom::Primary);
+            assert_eq!(none.check(), needs("staleness_max"));
+            let reading = own.staleness_max(Duration::from_secs(1));
+            assert_eq!(reading.check(), needs("read_from primary"));
+            assert_eq!(reading.read_from(ReadFrom::Primary).check(), Ok(()));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Upstreams: the instances that a gateway stands before.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use vestibule_actors::{
     UpstreamTls, UpstreamTlsFiles, UpstreamUsers, Upstreams, UserListError,
 };
 
-use super::FileFault;
+use super::tls::network_address;
+use super::{FileFault, HandedOver, SocketUse};
 use crate::cli::choices::{described_link_mode, described_on_lost, described_read_from, one_of};
 use crate::cli::values::{duration, time_text, version};
 use crate::secret;
@@ -222,6 +224,16 @@ pub(crate) struct GatewayArgs {
         value_delimiter = ','
     )]
     pub(crate) listen_reads: Vec<ListenAddress>,
+    /// Address for the same by TLS, HOST:PORT; may be repeated. Needs --tls-certificate and
+    /// --tls-key besides.
+    #[arg(
+        long,
+        env = "VESTIBULE_TLS_LISTEN_READS",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = network_address,
+    )]
+    pub(crate) tls_listen_reads: Vec<SocketAddr>,
     /// Procedures that may be called twice, separated by commas: a CALL of one of these is sent
     /// again when its upstream has gone with it, and nobody knows whether it has happened.
     #[arg(
@@ -241,7 +253,7 @@ impl GatewayArgs {
     }
 
     /// The upstreams, without what stands in files.
-    pub(super) fn upstreams(&self) -> Upstreams {
+    pub(super) fn upstreams(&self, handed: &HandedOver) -> Upstreams {
         Upstreams::default()
             .upstreams(self.upstream.clone())
             .mode(self.mode)
@@ -257,7 +269,8 @@ impl GatewayArgs {
             .lost(self.lost)
             .staleness_max(self.staleness_max)
             .read_from(self.read_from)
-            .listen_reads(self.listen_reads.clone())
+            .listen_reads(handed.or(SocketUse::Reads, &self.listen_reads))
+            .tls_listen_reads(handed.or(SocketUse::TlsReads, &self.tls_listen_reads))
             .retry_calls(self.retry_calls.iter().cloned().collect())
     }
 
@@ -329,9 +342,17 @@ impl GatewayArgs {
     }
 
     /// What cannot be.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self, handed: &HandedOver) -> Result<(), String> {
+        let reads = [SocketUse::Reads, SocketUse::TlsReads];
+        let handed_reads = reads.into_iter().find(|own| handed.has(*own));
         if !self.is_given() {
-            return Ok(());
+            return handed_reads.map_or(Ok(()), |own| {
+                let name = own.name();
+                Err(format!(
+                    "the service manager hands over a socket as '{name}', which is for gateways: \
+                     there is no 'upstream'"
+                ))
+            });
         }
         let user = ("upstream_user", self.upstream_user.is_some());
         let password = (
@@ -369,7 +390,12 @@ impl GatewayArgs {
                 "'upstream_tls_ca' is for upstreams of the network: there is none".to_owned(),
             );
         }
-        self.upstreams().check().map_err(|fault| fault.to_string())
+        let upstreams = self.upstreams(handed);
+        upstreams.check().map_err(|fault| fault.to_string())?;
+        match (handed_reads, upstreams.read_listeners_need()) {
+            (Some(own), Some(needs)) => Err(format!("{} needs {needs}", own.option())),
+            _ => Ok(()),
+        }
     }
 }
 

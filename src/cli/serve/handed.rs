@@ -15,13 +15,24 @@ pub(crate) enum SocketUse {
     Administrators,
     /// Clients who agree on TLS first, as those of `--tls-listen`.
     Tls,
+    /// Clients whose SELECTs replicas answer, as those of `--listen-reads`.
+    Reads,
+    /// The same who agree on TLS first, as those of `--tls-listen-reads`.
+    TlsReads,
     /// The side door, as those of `--http-listen`.
     Http,
 }
 
 impl SocketUse {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Clients, Self::Administrators, Self::Tls, Self::Http];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Clients,
+        Self::Administrators,
+        Self::Tls,
+        Self::Reads,
+        Self::TlsReads,
+        Self::Http,
+    ];
 
     /// The name that the service manager has for it.
     pub(crate) fn name(self) -> &'static str {
@@ -29,6 +40,8 @@ impl SocketUse {
             Self::Clients => "clients",
             Self::Administrators => "admin",
             Self::Tls => "tls",
+            Self::Reads => "reads",
+            Self::TlsReads => "tls-reads",
             Self::Http => "http",
         }
     }
@@ -38,12 +51,19 @@ impl SocketUse {
         Self::ALL.into_iter().find(|own| own.name() == name)
     }
 
+    /// Whether its clients agree on TLS first.
+    pub(crate) fn is_over_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::TlsReads)
+    }
+
     /// The option that says the same without a service manager.
     pub(crate) fn option(self) -> &'static str {
         match self {
             Self::Clients => "listen",
             Self::Administrators => "admin_listen",
             Self::Tls => "tls_listen",
+            Self::Reads => "listen_reads",
+            Self::TlsReads => "tls_listen_reads",
             Self::Http => "http_listen",
         }
     }

@@ -158,14 +158,21 @@ impl ServeArgs {
     /// A guest who may do everything on an address that other machines reach, and what the runtime
     /// refuses.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.gateway.check()?;
+        self.gateway.check(&self.handed)?;
         // What guest may do before upstreams, they decide.
         if !self.gateway.is_given() {
             let others = self.tls.tls_listen.iter().copied();
             self.listening.check(others.chain(self.handed.network()))?;
         }
+        let tls_reads = &self.gateway.tls_listen_reads;
+        let has_tls_reads = !tls_reads.is_empty() || self.handed.has(SocketUse::TlsReads);
+        let has_tls_reads = has_tls_reads && self.gateway.is_given();
         let is_over_tls = self.side_door.is_over_tls(&self.handed);
-        self.tls.check(&self.handed, is_over_tls)?;
+        let others = [
+            ("--tls-listen-reads", has_tls_reads),
+            ("--http-tls", is_over_tls),
+        ];
+        self.tls.check(&self.handed, others)?;
         self.config().check().map_err(|fault| fault.to_string())
     }
 
@@ -176,16 +183,13 @@ impl ServeArgs {
 
     /// Where the option says that one listens.
     pub(crate) fn said(&self, use_: SocketUse) -> Vec<ListenAddress> {
+        let of_network = |own: &[SocketAddr]| own.iter().copied().map(Into::into).collect();
         match use_ {
             SocketUse::Clients => self.listening.listen.clone(),
             SocketUse::Administrators => self.listening.admin_listen.clone(),
-            SocketUse::Tls => self
-                .tls
-                .tls_listen
-                .iter()
-                .copied()
-                .map(Into::into)
-                .collect(),
+            SocketUse::Tls => of_network(&self.tls.tls_listen),
+            SocketUse::Reads => self.gateway.listen_reads.clone(),
+            SocketUse::TlsReads => of_network(&self.gateway.tls_listen_reads),
             SocketUse::Http => self.side_door.http_listen.clone(),
         }
     }
@@ -207,7 +211,8 @@ impl ServeArgs {
     /// The first file that cannot be used.
     pub(crate) fn read_files(&self) -> Result<ReadFiles, FileFault> {
         let about = |option| move |text| FileFault { option, text };
-        let upstreams = self.gateway.upstreams().account(self.gateway.account()?);
+        let upstreams = self.gateway.upstreams(&self.handed);
+        let upstreams = upstreams.account(self.gateway.account()?);
         let upstreams = upstreams.users(self.gateway.users()?);
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;

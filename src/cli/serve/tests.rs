@@ -38,7 +38,10 @@ fn without_arguments_the_engine_has_its_own_defaults() {
 
 #[test]
 fn without_arguments_upstreams_have_their_own_defaults() {
-    assert_eq!(defaults().gateway.upstreams(), Upstreams::default());
+    assert_eq!(
+        defaults().gateway.upstreams(&HandedOver::default()),
+        Upstreams::default()
+    );
 }
 
 #[test]
@@ -74,7 +77,8 @@ fn beside(option: &str) -> &'static [&'static str] {
 /// A value of an option that is not its default; none for an option that has no value.
 fn another_value(option: &str) -> Option<&'static str> {
     Some(match option {
-        "listen" | "admin_listen" | "tls_listen" | "listen_reads" => "127.0.0.1:1",
+        "listen" | "admin_listen" | "listen_reads" => "127.0.0.1:1",
+        "tls_listen" | "tls_listen_reads" => "127.0.0.1:1",
         "unix_socket_mode" => "0600",
         "tls_certificate" | "tls_key" | "tls_client_ca" => "elsewhere",
         "upstream_tls_ca" | "upstream_tls_certificate" | "upstream_tls_key" => "elsewhere",

@@ -37,16 +37,19 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// Refuses what makes no sense together. `has_https`: whether the side door speaks it.
-    pub(super) fn check(&self, handed: &HandedOver, has_https: bool) -> Result<(), String> {
+    /// Refuses what makes no sense together. `others`: what else speaks it, as options say, and
+    /// whether that is so.
+    pub(super) fn check(
+        &self,
+        handed: &HandedOver,
+        others: [(&'static str, bool); 2],
+    ) -> Result<(), String> {
         let has_listeners = !self.tls_listen.is_empty() || handed.has(SocketUse::Tls);
         let has_all = self.tls_certificate.is_some() && self.tls_key.is_some();
-        let needs = |option| Err(format!("{option} needs --tls-certificate and --tls-key"));
-        match (has_listeners, has_https) {
-            _ if has_all => Ok(()),
-            (true, _) => needs("--tls-listen"),
-            (false, true) => needs("--http-tls"),
-            (false, false) => Ok(()),
+        let mut all = [("--tls-listen", has_listeners)].into_iter().chain(others);
+        match all.find(|(_, is_so)| *is_so && !has_all) {
+            Some((option, _)) => Err(format!("{option} needs --tls-certificate and --tls-key")),
+            None => Ok(()),
         }
     }
 
@@ -78,7 +81,7 @@ fn about(fault: TlsError) -> FileFault {
 }
 
 /// An address of the network: TLS over a unix socket would keep nothing from anybody.
-fn network_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn network_address(text: &str) -> Result<SocketAddr, String> {
     let address: ListenAddress = text.parse().map_err(|fault| format!("{fault}"))?;
     address
         .network()
