@@ -1,119 +1,26 @@
 //! Sockets that a service manager hands over: these tests are systemd, and hold them.
 
+#[path = "activation/handing.rs"]
+mod handing;
 mod support;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{self, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use handing::{Started, refused, start, start_command};
 use support::{Directory, PATIENCE, Process, command, is_skipped, pem, tls_files, wait_until};
 use vestibule_actors::testing::Peer;
 use vestibule_client::{Client, TlsOptions};
 
 const NO_ARGS: &[u8] = &[0x90];
-
-/// Above all descriptors that the launcher hands over.
-const COPIES_FROM: i32 = 100;
-
-/// A socket with the name that systemd would tell.
-type Named<'a> = (&'a str, BorrowedFd<'a>);
-
-/// A server that was handed sockets, and what it told of itself.
-struct Started {
-    process: Process,
-    told: Vec<String>,
-    _output: BufReader<ChildStdout>,
-}
-
-/// Descriptors for one child, which inherits them.
-fn inherited(sockets: &[Named<'_>]) -> Vec<OwnedFd> {
-    let copy = |(_, own): &Named<'_>| {
-        let copy = fcntl_dupfd_cloexec(own, COPIES_FROM).expect("a descriptor is free");
-        fcntl_setfd(&copy, FdFlags::empty()).expect("it is ours");
-        copy
-    };
-    sockets.iter().map(copy).collect()
-}
-
-/// The command that a command becomes in a shell that hands it sockets: it knows its own number.
-fn handing(of: &Command, copies: &[OwnedFd], names: &str) -> Command {
-    use std::os::fd::AsRawFd as _;
-    let mut moves = String::new();
-    for (index, copy) in copies.iter().enumerate() {
-        let own = copy.as_raw_fd();
-        moves += &format!("exec {}<&{own} {own}<&-\n", index + 3);
-    }
-    let count = copies.len();
-    let script = format!(
-        "{moves}LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES='{names}' exec \"$0\" \"$@\""
-    );
-    let mut shell = Command::new("bash");
-    shell
-        .args(["-c", &script])
-        .arg(of.get_program())
-        .args(of.get_args());
-    shell.envs(
-        of.get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    if let Some(directory) = of.get_current_dir() {
-        shell.current_dir(directory);
-    }
-    shell
-}
-
-fn names(sockets: &[Named<'_>]) -> String {
-    let names: Vec<_> = sockets.iter().map(|(name, _)| *name).collect();
-    names.join(":")
-}
-
-/// Starts a server as systemd does, and waits until it has told where it listens.
-fn start(data: &Path, sockets: &[Named<'_>], arguments: &[&str]) -> Started {
-    start_command(command(data), sockets, arguments)
-}
-
-fn start_command(mut server: Command, sockets: &[Named<'_>], arguments: &[&str]) -> Started {
-    server.args(["serve", "--log", "warn"]).args(arguments);
-    let copies = inherited(sockets);
-    let child = handing(&server, &copies, &names(sockets))
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut process = Process(child.expect("a shell starts"));
-    let mut output = BufReader::new(process.0.stdout.take().expect("it is piped"));
-    let mut told = Vec::new();
-    let is_last = |line: &String| line.starts_with("data in") || line.starts_with("before ");
-    while !told.last().is_some_and(is_last) {
-        let mut line = String::new();
-        let size = output.read_line(&mut line).expect("it writes text");
-        assert!(size > 0, "it ends after {told:?}");
-        told.push(line.trim_end().to_owned());
-    }
-    Started {
-        process,
-        told,
-        _output: output,
-    }
-}
-
-/// What a server says that is handed sockets and does not start.
-fn refused(sockets: &[Named<'_>], names: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let directory = Directory::new();
-    let mut server = command(directory.path());
-    server.arg("serve").args(arguments);
-    let copies = inherited(sockets);
-    let output = handing(&server, &copies, names).output();
-    let output = output.expect("a shell starts");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), told)
-}
 
 fn tcp() -> (TcpListener, SocketAddr) {
     let own = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -274,18 +181,24 @@ fn what_is_configured_is_what_is_handed_over_or_is_left_out() {
     drop(server);
 
     for (arguments, place) in [
-        (&["--listen", "127.0.0.1:1"][..], "flag --listen"),
-        (&["--config", named], "own.toml:2"),
+        (
+            &["--listen", "127.0.0.1:1"][..],
+            "flag --listen: the service manager",
+        ),
+        (
+            &["--config", named],
+            "own.toml:2: 'listen': the service manager",
+        ),
     ] {
         let (code, told) = refused(&sockets, "clients", arguments);
         assert_eq!(code, Some(2), "{told}");
-        for part in [place, "'listen'", &same, "127.0.0.1:1", "as 'clients'"] {
+        for part in [place, &same, "127.0.0.1:1", "as 'clients'"] {
             assert!(told.contains(part), "{part}: {told}");
         }
     }
     let (code, told) = refused(&sockets, "admin", &["--admin-listen", "127.0.0.1:1"]);
     assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("'admin_listen'"), "{told}");
+    assert!(told.contains("flag --admin-listen: "), "{told}");
 }
 
 #[test]
@@ -412,8 +325,8 @@ fn a_gateway_is_handed_sockets_for_reads() {
     });
     drop(server);
     for (without, part) in [
-        (&reading[..2], "listen_reads"),
-        (&reading[2..], "listen_reads"),
+        (&reading[..2], "--listen-reads needs --read-from primary"),
+        (&reading[2..], "--listen-reads needs --staleness-max"),
     ] {
         let arguments = [&options[..2], without].concat();
         let (code, told) = refused(&sockets[1..2], "reads", &arguments);

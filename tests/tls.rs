@@ -160,7 +160,7 @@ fn what_is_no_identity_is_refused_by_name() {
     );
     assert!(text.contains("/nowhere/at/all.pem: "), "{text}");
     let text = told(nowhere, key, &[]);
-    assert!(text.contains("tls.certificate"), "{text}");
+    assert!(text.contains("flag --tls-certificate: "), "{text}");
     let Output { status, stderr, .. } = command(directory.path())
         .args(["serve", "--tls-listen", "127.0.0.1:0"])
         .output()

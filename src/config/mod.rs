@@ -20,11 +20,13 @@
 //! | `problem` | what is wrong, with file and line |
 //! | `file` | a file, read and checked |
 //! | `resolve` | all layers together |
+//! | `called` | options in what is told of them: called as they were given |
 //! | `written` | values as a file has them |
 //! | `command` | `vestibule config check`, `show` and `default` |
 //! | `template` | the file with every option and its help |
 //! | `reference` | the same as a chapter of the documentation |
 
+mod called;
 mod command;
 mod file;
 mod options;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::cli::serve::{HandedOver, ReadFiles, ServeArgs, SocketUse};
 use crate::cli::{self, Cli};
+use crate::config::called::renamed;
 use crate::config::file::{File, Given, is_lasting};
 use crate::config::options::{FileOption, options};
 use crate::config::problem::{LineFault, Problem};
@@ -165,26 +166,73 @@ impl Settings {
                 && !own.is_same(&self.values(own), &own.defaults())
         };
         let mut given = (self.options.iter()).filter(|own| self.origin(own) != Origin::Default);
-        let (strange, text) = match args.gateway.is_given() {
+        let (strange, with, why) = match args.gateway.is_given() {
             true => (
                 given.find(|own| is_of_data(own)),
-                "not with 'upstream': a gateway serves no data of its own",
+                "not with",
+                "a gateway serves no data of its own",
             ),
             false => (
                 given.find(|own| is_of_upstreams(own)),
-                "only with 'upstream': this server stands before none, and does nothing with it",
+                "only with",
+                "this server stands before none, and does nothing with it",
             ),
         };
-        strange.map_or(Ok(()), |option| Err(self.problem(option.id(), text)))
+        strange.map_or(Ok(()), |option| {
+            let upstream = self.called(self.option(UPSTREAM), &self.given_by(option));
+            Err(self.problem(option.id(), &format!("{with} {upstream}: {why}")))
+        })
+    }
+
+    /// What cannot be together, of what a server is told.
+    fn check_together(&self) -> Result<(), Problem> {
+        let checked = self.cli.serving().map_or(Ok(()), ServeArgs::check);
+        checked.map_err(|text| Problem::Together(self.in_words_of_user(&text)))
+    }
+
+    /// What is wrong, with options called as they were given; those that were not, as the first one
+    /// is that was.
+    fn in_words_of_user(&self, text: &str) -> String {
+        let named = |word: &str| {
+            let is_it = |own: &&FileOption| own.id() == word || own.path() == word;
+            // Others are words as well.
+            let is_name = word.contains('_');
+            self.options.iter().find(is_it).filter(|_| is_name)
+        };
+        let given = text.split(|own: char| !own.is_ascii_alphanumeric() && own != '_');
+        let given = given.filter_map(named).map(|own| self.given_by(own));
+        let beside = given.into_iter().find(|own| *own != Origin::Default);
+        let beside = beside.unwrap_or(Origin::Default);
+        renamed(text, |word| Some(self.called(named(word)?, &beside)))
+    }
+
+    /// What an option is called: as it was given, or, if it was not, as one beside it.
+    fn called(&self, option: &FileOption, beside: &Origin) -> String {
+        let given = self.given_by(option);
+        let by = match given {
+            Origin::Default => beside,
+            _ => &given,
+        };
+        match by {
+            Origin::File(..) => format!("'{}'", option.path()),
+            Origin::Environment(_) => option.variable(),
+            Origin::Flag(_) | Origin::Default | Origin::ServiceManager => option.flag(),
+        }
     }
 
     /// What is wrong with the value of an option, with the place that it comes from.
     fn problem(&self, id: &str, text: &str) -> Problem {
         let option = self.option(id);
-        let text = format!("'{}': {text}", option.path());
         match self.given_by(option) {
-            Origin::File(path, line) => Problem::Lines(path, vec![LineFault { line, text }]),
-            origin => Problem::Together(format!("{origin}: {text}")),
+            Origin::File(path, line) => {
+                let text = format!("'{}': {text}", option.path());
+                Problem::Lines(path, vec![LineFault { line, text }])
+            }
+            // They name it.
+            origin @ (Origin::Flag(_) | Origin::Environment(_)) => {
+                Problem::Together(format!("{origin}: {text}"))
+            }
+            origin => Problem::Together(format!("{origin}: '{}': {text}", option.path())),
         }
     }
 
@@ -320,16 +368,15 @@ fn resolve(
     let matches = command.try_get_matches_from(arguments).map_err(refused)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(refused)?;
     cli.hand_over(handed);
-    if let Some(args) = cli.serving() {
-        args.check().map_err(Problem::Together)?;
-    }
-    Ok(Settings {
+    let settings = Settings {
         cli,
         options,
         file: file.map(|file| file.path.clone()),
         matches,
         lines: given.into_iter().map(|own| (own.id, own.line)).collect(),
-    })
+    };
+    settings.check_together()?;
+    Ok(settings)
 }
 
 /// A command whose default is what a file says, wherever it has the option and reads files.

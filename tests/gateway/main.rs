@@ -312,8 +312,14 @@ fn what_makes_no_sense_with_upstreams_is_refused() {
     };
     let upstream = ["serve", "--upstream", "a=127.0.0.1:1"];
     for (more, part) in [
-        (&["--data", "x"][..], "'data': not with 'upstream'"),
-        (&["--journal-sync", "never"], "'journal.sync': not with"),
+        (
+            &["--data", "x"][..],
+            "flag --data: not with --upstream: a gateway",
+        ),
+        (
+            &["--journal-sync", "never"],
+            "flag --journal-sync: not with --upstream",
+        ),
         (
             &["--upstream", "a=127.0.0.1:2"],
             "two upstreams are called 'a'",
@@ -322,26 +328,29 @@ fn what_makes_no_sense_with_upstreams_is_refused() {
             &["--upstream", "b=127.0.0.1:1"],
             "the upstreams 'a' and 'b' have one address",
         ),
-        (&["--upstream-user", "x"], "'upstream_password_file'"),
+        (
+            &["--upstream-user", "x"],
+            "--upstream-user needs --upstream-password-file",
+        ),
         (
             &["--upstream-users", "one"],
-            "'upstream_users' needs 'upstream_user'",
+            "--upstream-users needs --upstream-user beside it",
         ),
         (
             &["--upstream-tls-server-name", "db1"],
-            "'upstream_tls_server_name' needs 'upstream_tls_ca'",
+            "--upstream-tls-server-name needs --upstream-tls-ca",
         ),
         (
             &["--staleness-max", "1s", "--mode", "pinned"],
-            "staleness_max needs mode shared",
+            "--staleness-max needs mode shared",
         ),
         (
             &["--upstream-tls-certificate", "x"],
-            "'upstream_tls_certificate' needs 'upstream_tls_key'",
+            "--upstream-tls-certificate needs --upstream-tls-key",
         ),
         (
             &["--upstream-tls-ca", "/nowhere/at/all.pem"],
-            "'upstream_tls_ca': /nowhere/at/all.pem: No such file",
+            "flag --upstream-tls-ca: /nowhere/at/all.pem: No such file",
         ),
     ] {
         let (code, text) = told(&[&upstream[..], more].concat());
@@ -349,4 +358,23 @@ fn what_makes_no_sense_with_upstreams_is_refused() {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(told(&["serve", "--upstream", "nowhere"]).0, Some(2));
+}
+
+#[test]
+fn options_are_called_as_they_were_given() {
+    let run = |command: &mut Command| {
+        let output = command.output().expect("the binary starts");
+        String::from_utf8(output.stderr).expect("it is text")
+    };
+    let binary = || Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    let directory = Directory::new();
+    let file = directory.path().join("own.toml");
+    let text = "upstream = ['a=127.0.0.1:1']\nstaleness_max = '1s'\nmode = 'pinned'\n";
+    std::fs::write(&file, text).expect("the directory is ours");
+    let text = run(binary().args(["serve", "--config"]).arg(&file));
+    assert!(text.contains("'staleness_max' needs mode shared"), "{text}");
+    let upstream = ["serve", "--upstream", "a=127.0.0.1:1"];
+    let text = run(binary().args(upstream).env("VESTIBULE_UPSTREAM_USER", "x"));
+    let expected = "VESTIBULE_UPSTREAM_USER needs VESTIBULE_UPSTREAM_PASSWORD_FILE beside it";
+    assert!(text.contains(expected), "{text}");
 }

@@ -194,7 +194,7 @@ fn a_list_that_others_may_read_or_that_is_none_is_refused() {
     };
     let text = told(&list(directory.path(), &["alice"], 0o644));
     assert!(
-        text.contains("'upstream_users'") && text.contains("others may use it"),
+        text.contains("flag --upstream-users: ") && text.contains("others may use it"),
         "{text}"
     );
     let text = told(&list(directory.path(), &["alice", "alice"], 0o600));

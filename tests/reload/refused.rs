@@ -19,7 +19,7 @@ const WRONG: [(&str, &str); 9] = [
     ("listen = [", "vestibule.toml:"),
     (
         "grace_auto_min = '2s'\ngrace_auto_max = '1s'\nshutdown.grace_period = 'auto'",
-        "shutdown_grace_period: its shortest, 2s, is longer than its longest, 1s",
+        "'shutdown.grace_period': its shortest, 2s, is longer than its longest, 1s",
     ),
     ("listen = ['0.0.0.0:0']", "vestibule.toml:5: duplicate key"),
     (

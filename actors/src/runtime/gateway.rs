@@ -139,7 +139,7 @@ impl GatewayBuilder {
         self.upstreams.check()?;
         if !self.upstreams.tls_listen_reads.is_empty() && self.additions.tls.is_none() {
             let (field, needs) = ("tls_listen_reads", "an identity");
-            return Err(UpstreamsError::NoReadListeners { field, needs }.into());
+            return Err(UpstreamsError::NoReadListeners(field, needs).into());
         }
         let upstreams = (self.upstreams, self.upstream_tls);
         assemble_gateway(self.config, timing, upstreams, self.additions)

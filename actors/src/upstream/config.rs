@@ -261,14 +261,9 @@ pub enum UpstreamsError {
     /// Replicas are to answer SELECTs, and something keeps them from it.
     #[error("staleness_max needs {0}")]
     NoReplicaReads(&'static str),
-    /// Addresses for connections that replicas answer are no others than all.
-    #[error("{field} needs {needs}")]
-    NoReadListeners {
-        /// Name of the field.
-        field: &'static str,
-        /// What it needs.
-        needs: &'static str,
-    },
+    /// Addresses for connections that replicas answer, by the name of their field, need something.
+    #[error("{0} needs {1}")]
+    NoReadListeners(&'static str, &'static str),
 }
 
 impl Upstreams {
@@ -313,25 +308,22 @@ impl Upstreams {
     /// What addresses for connections that replicas answer lack, if anything.
     #[must_use]
     pub fn read_listeners_need(&self) -> Option<&'static str> {
-        if !self.reads_replicas() {
-            Some("staleness_max")
-        } else if self.read_from == ReadFrom::Replica {
-            Some("read_from primary")
-        } else {
-            None
+        match self.read_from {
+            _ if !self.reads_replicas() => Some("staleness_max"),
+            ReadFrom::Replica => Some("read_from primary"),
+            ReadFrom::Primary => None,
         }
     }
 
     /// Whether replicas can answer where they are to.
     fn check_reads(&self) -> Result<(), UpstreamsError> {
-        for (field, is_given) in [
-            ("listen_reads", !self.listen_reads.is_empty()),
-            ("tls_listen_reads", !self.tls_listen_reads.is_empty()),
-        ] {
-            let needs = self.read_listeners_need().filter(|_| is_given);
-            needs.map_or(Ok(()), |needs| {
-                Err(UpstreamsError::NoReadListeners { field, needs })
-            })?;
+        let fields = [
+            ("listen_reads", self.listen_reads.is_empty()),
+            ("tls_listen_reads", self.tls_listen_reads.is_empty()),
+        ];
+        let given = fields.iter().find(|(_, is_empty)| !is_empty);
+        if let Some(((field, _), needs)) = given.zip(self.read_listeners_need()) {
+            return Err(UpstreamsError::NoReadListeners(field, needs));
         }
         let is_missing = |(is_there, what): &(bool, &'static str)| (!is_there).then_some(*what);
         let needed = [
@@ -491,7 +483,7 @@ mod tests {
             .listen_reads(vec!["127.0.0.1:0".parse().unwrap()]);
         let by_tls = own.tls_listen_reads(vec!["127.0.0.1:0".parse().unwrap()]);
         for (own, field) in [(plain, "listen_reads"), (by_tls, "tls_listen_reads")] {
-            let needs = |needs| Err(UpstreamsError::NoReadListeners { field, needs });
+            let needs = |needs| Err(UpstreamsError::NoReadListeners(field, needs));
             let none = own.clone().read_from(ReadFrom::Primary);
             assert_eq!(none.check(), needs("staleness_max"));
             let reading = own.staleness_max(Duration::from_secs(1));

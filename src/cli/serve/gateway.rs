@@ -350,7 +350,7 @@ impl GatewayArgs {
                 let name = own.name();
                 Err(format!(
                     "the service manager hands over a socket as '{name}', which is for gateways: \
-                     there is no 'upstream'"
+                     there is no --upstream"
                 ))
             });
         }

@@ -169,8 +169,8 @@ impl ServeArgs {
         let has_tls_reads = has_tls_reads && self.gateway.is_given();
         let is_over_tls = self.side_door.is_over_tls(&self.handed);
         let others = [
-            ("--tls-listen-reads", has_tls_reads),
-            ("--http-tls", is_over_tls),
+            ("tls_listen_reads", has_tls_reads),
+            ("http_tls", is_over_tls),
         ];
         self.tls.check(&self.handed, others)?;
         self.config().check().map_err(|fault| fault.to_string())

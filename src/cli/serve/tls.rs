@@ -46,9 +46,9 @@ impl TlsArgs {
     ) -> Result<(), String> {
         let has_listeners = !self.tls_listen.is_empty() || handed.has(SocketUse::Tls);
         let has_all = self.tls_certificate.is_some() && self.tls_key.is_some();
-        let mut all = [("--tls-listen", has_listeners)].into_iter().chain(others);
+        let mut all = [("tls_listen", has_listeners)].into_iter().chain(others);
         match all.find(|(_, is_so)| *is_so && !has_all) {
-            Some((option, _)) => Err(format!("{option} needs --tls-certificate and --tls-key")),
+            Some((option, _)) => Err(format!("'{option}' needs 'tls_certificate' and 'tls_key'")),
             None => Ok(()),
         }
     }
