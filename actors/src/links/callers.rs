@@ -17,7 +17,7 @@ use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
 use crate::monitoring::PinReason;
 use crate::upstream::{
-    BulkUse, ClientStream, Clients, LinkClient, LinkMode, LostStream, SessionSettings,
+    BulkUse, ClientStream, Clients, Incarnation, LinkClient, LinkMode, LostStream, SessionSettings,
 };
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
@@ -33,6 +33,8 @@ pub(super) struct SessionCaller {
     pub(super) pin: Option<Pin>,
     /// What it has set in its session upstream.
     pub(super) settings: SessionSettings,
+    /// By whom that was refused on a new link, and when it may have another one there.
+    pub(super) refused: Option<(Incarnation, Instant)>,
     pub(super) link: Option<Rc<LinkCell>>,
     /// The link is for whom this was, and not for whom it is: the next request opens another one.
     pub(super) is_outdated: bool,
@@ -103,6 +105,7 @@ impl SessionCaller {
             address,
             pin: None,
             settings: SessionSettings::default(),
+            refused: None,
             link: None,
             is_outdated: false,
             is_bulk: false,
@@ -239,6 +242,12 @@ impl SessionCallers {
         own.filter(|own| own.connection == session.connection)
     }
 
+    /// The caller of this connection, which is looked for among all.
+    pub(super) fn of_connection(&mut self, connection: u64) -> Option<&mut SessionCaller> {
+        let mut all = self.all.iter_mut().flatten();
+        all.find(|own| own.connection == connection)
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &SessionCaller> {
         self.all.iter().flatten()
@@ -282,6 +291,7 @@ impl SessionCallers {
         }
         own.pin = before.pin;
         own.settings = std::mem::take(&mut before.settings);
+        own.refused = before.refused;
         let is_login = before.user.name != own.user.name;
         if is_login {
             before.leave(Leaving::Login, claims, aborted);

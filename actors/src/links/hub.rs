@@ -142,10 +142,8 @@ impl Links {
         let is_replica = cell.reads == ReadRole::Replica;
         // One that a replica does not know, or not as he is by now, is known elsewhere.
         let is_of_user = !is_replica && fault.as_ref().is_some_and(LinkFault::is_of_user);
-        let is_cut_off = cell.cut_off.get().is_some();
-        if !was_ready && fault.is_some() && !is_of_user && !is_cut_off {
-            let (run, now) = (cell.incarnation.number, worker.shared.clock.now());
-            hub.pause_of(cell).fail(run, now);
+        if let Some(fault) = fault.as_ref().filter(|_| !was_ready && !is_of_user) {
+            hub.pause_after(cell, fault, worker.shared.clock.now());
         }
         let name = &self.gateway.upstream(upstream).name;
         let trouble = fault.as_ref().map_or(String::new(), ToString::to_string);

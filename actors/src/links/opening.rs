@@ -79,6 +79,7 @@ impl Links {
             false => &hub.pauses,
         };
         let may_be_had = pauses[target.upstream].is_over(target.number, now)
+            && hub.may_set_again(client, session, target, now)
             && hub.has_share(target.upstream, client, session)
             && hub.make_room_for(target.upstream, client);
         if !may_be_had {

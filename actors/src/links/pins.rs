@@ -22,13 +22,14 @@ use super::refusals::NoLink;
 use super::taking::Taking;
 use crate::cells::claims::Claims;
 use crate::limits::{
-    LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_FEW, PINNED_LINKS_RESERVE, SHARED_LINKS_RESERVE,
+    LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_FEW, PINNED_LINKS_RESERVE, RECONNECT_WAIT_MIN,
+    SHARED_LINKS_RESERVE,
 };
 use crate::messages::tx::BatchEntry;
 use crate::monitoring::{PinInfo, PinReason};
 use crate::upstream::{
-    Destination, Forward, ForwardBody, Kind, LinkClient, LinkMode, ParkedRequest, SessionRequest,
-    SettingRequest,
+    Destination, Forward, ForwardBody, Incarnation, Kind, LinkClient, LinkFault, LinkMode,
+    ParkedRequest, Refusal, SessionRequest, SettingRequest,
 };
 
 /// The number of the type of SQL.
@@ -169,6 +170,38 @@ impl Hub {
             let mut link = cell.link.borrow_mut();
             link.set_again(forward, body.clone(), claims);
         }
+    }
+
+    /// A link has not come about: others like it are left for a while. Where it is for what one
+    /// client has set, that one alone waits.
+    pub(super) fn pause_after(&mut self, cell: &LinkCell, fault: &LinkFault, now: Instant) {
+        if cell.cut_off.get().is_some() {
+            // It was not to come about.
+            return;
+        }
+        let is_of_setting = matches!(fault, LinkFault::Refused(Refusal::Setting(_)));
+        let Some(connection) = cell.client.pinned.filter(|_| is_of_setting) else {
+            return self.pause_of(cell).fail(cell.incarnation.number, now);
+        };
+        if let Some(caller) = self.callers.of_connection(connection) {
+            caller.refused = Some((cell.incarnation, now + RECONNECT_WAIT_MIN));
+        }
+    }
+
+    /// Whether a client may have a link of its own, by when what it has set was refused on one.
+    pub(super) fn may_set_again(
+        &self,
+        client: &LinkClient,
+        session: u32,
+        target: Incarnation,
+        now: Instant,
+    ) -> bool {
+        let caller = self
+            .callers
+            .get(session)
+            .filter(|_| client.pinned.is_some());
+        let refused = caller.and_then(|own| own.refused);
+        refused.is_none_or(|(by, until)| by != target || now >= until)
     }
 
     /// Something that waits goes over the link that its client has by now: as what waits in a link

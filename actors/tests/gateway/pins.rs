@@ -12,7 +12,7 @@ use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 use crate::upstream::{FakeUpstream, REFUSED, upstreams};
-use crate::{DONE, ask, before_both, eval, on_one_thread};
+use crate::{DONE, ask, before_both, eval, on_one_thread, pass};
 
 fn before(upstream: &FakeUpstream) -> TestServer<Gateway> {
     on_one_thread(upstreams(&[("a", upstream.address)]))
@@ -97,6 +97,24 @@ fn what_was_set_is_set_where_its_requests_go_next_before_they_do() {
     behind.reply(DONE);
     assert_eq!(peer.receive().sync, 2);
     assert_eq!(ask(&mut peer, &second, &set(3, "off")), connection);
+}
+
+#[test]
+fn who_has_set_what_is_refused_later_is_the_only_one_who_waits_for_another_connection() {
+    let upstream = FakeUpstream::start();
+    let one = upstreams(&[("a", upstream.address)]);
+    // Who would wait is told so at once.
+    let server = on_one_thread(one.failover_hold(Duration::ZERO));
+    let mut peer = server.connect();
+    let own = ask(&mut peer, &upstream, &set(1, "on"));
+    upstream.end(own);
+    server.wait_until("it has ended", || server.handle().upstreams()[0].links == 0);
+    peer.send(&eval(2, "return 1"));
+    let again = upstream.asked();
+    assert_eq!(again.header.request_type, RequestType::Update as u64);
+    again.fail(116, REFUSED);
+    assert_eq!(peer.receive().error_code(), Some(116));
+    pass(&mut server.connect(), &upstream, &eval(1, "return 1"));
 }
 
 #[test]

@@ -244,9 +244,11 @@ impl<S: Sink> Frames for Answers<'_, S> {
         } else if to.id != RequestId::NONE {
             self.sink.reply(to, frame);
         } else if to.is_setting && frame.is_final() {
-            *self.settings -= 1;
-            let refusal = frame.error().and_then(Refusal::of_setting);
-            self.refusal = self.refusal.take().or(refusal);
+            match frame.error().and_then(Refusal::of_setting) {
+                // It never becomes ready.
+                Some(refusal) => self.refusal = self.refusal.take().or(Some(refusal)),
+                None => *self.settings -= 1,
+            }
         }
         if frame.is_final() {
             self.finish(frame.sync, frame.code, frame.size);
@@ -291,6 +293,8 @@ impl<S: Sink> Frames for Answers<'_, S> {
         }
         match large {
             Some(large) => self.sink.end(to, large),
+            // Its text or its rows, and no refusal by who takes nothing now.
+            None if is_final && to.is_setting && to.id == RequestId::NONE => *self.settings -= 1,
             None if is_final && self.is_put_off(to, sync) => return self.put_off(sync, bytes),
             None => {}
         }

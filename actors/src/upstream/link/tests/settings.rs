@@ -41,6 +41,25 @@ fn requests_go_when_what_their_client_has_set_is_set() {
 }
 
 #[test]
+fn what_is_answered_at_length_is_set_as_well() {
+    let (mut own, _, sync) = setting();
+    let mut bytes = Vec::new();
+    let header = ReplyHeader {
+        sync,
+        schema_version: 1,
+    };
+    header.pass_on(&mut bytes, 0, &vec![0xc0; 2 * UPSTREAM_REPLY_LARGE]);
+    // It is large before it is whole, and no client waits for it.
+    own.told.is_abandoned = true;
+    for part in bytes.chunks(UPSTREAM_REPLY_LARGE) {
+        own.receive(part).unwrap();
+    }
+    assert!(own.link.is_ready() && own.told.all.is_empty());
+    own.link.pump(&own.claims);
+    assert_eq!(own.written().len(), 1);
+}
+
+#[test]
 fn where_it_cannot_be_set_now_nothing_is_sent_and_the_link_ends() {
     for code in [ErrorCode::LOADING, ErrorCode::SHUTDOWN] {
         let (mut own, behind, sync) = setting();
