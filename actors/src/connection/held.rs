@@ -3,6 +3,8 @@
 //! ```text
 //!   BEGIN taken out, or no room for it ─────▶ its mark stays in its place: in its turn, what is
 //!                                             behind it learns that there is no transaction
+//!   the same of a call or SQL in a stream ──▶ its mark stays, and what is behind it learns of that
+//!   of a gateway, that no BEGIN is held of     where it is known what is open there
 //!   statement taken out that ends what its
 //!   BEGIN, held in front of it, begins ─────▶ its mark stays: it aborts that in its turn
 //!   COMMIT, ROLLBACK taken out, and something
@@ -43,6 +45,8 @@ pub(crate) struct HeldRequest {
     /// The client is told already what becomes of it, and a mark of it is held in its place: of
     /// what that is, what is behind it in its stream learns in its turn.
     pub(crate) is_marked: bool,
+    /// A call or SQL in a stream of a gateway: it may begin a transaction, if none is open there.
+    pub(crate) may_begin: bool,
 }
 
 /// The transaction that a held request is a part of.
@@ -194,10 +198,15 @@ impl HeldRequests {
                 _ if own.stream == 0 => false,
                 Some(HeldPart::Ended) => self.leaves_mark_of_end(own.stream),
                 Some(_) => true,
-                None => ends_transaction && part == HeldPart::Begun && self.is_alive(own.stream),
+                None if part != HeldPart::Begun => own.may_begin,
+                None => ends_transaction && self.is_alive(own.stream),
             };
             if own.is_marked {
-                self.frames.push_back(own.mark());
+                let may_begin = own.may_begin && part != HeldPart::Begun;
+                self.frames.push_back(HeldRequest {
+                    may_begin,
+                    ..own.mark()
+                });
             }
             taken.push((own, part));
         }
@@ -212,13 +221,14 @@ impl HeldRequests {
     }
 
     /// Whether a mark of a COMMIT or ROLLBACK that is taken out from behind all of these stays. It
-    /// takes with it what is left of its transaction, if that is nothing but the mark of its BEGIN.
+    /// takes with it what is left of its transaction, if that is nothing but the mark of its BEGIN,
+    /// or of what may have been one.
     fn leaves_mark_of_end(&mut self, stream: u64) -> bool {
         let is_its = |own: &HeldRequest| own.stream == stream;
         let last = self.frames.iter().rposition(is_its);
         if let Some(at) = last
             && self.frames[at].is_marked
-            && self.frames[at].is_begin()
+            && (self.frames[at].is_begin() || self.frames[at].may_begin)
         {
             self.frames.remove(at);
         }
@@ -249,6 +259,7 @@ mod tests {
             epoch: 1,
             content: Bytes::from_static(content),
             is_marked: false,
+            may_begin: false,
         }
     }
 
@@ -308,6 +319,27 @@ mod tests {
             false => own.sync.to_string(),
         });
         all.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_mark_stays_of_what_may_begin_a_transaction_unless_it_stands_in_one() {
+        use RequestType::{Begin, Call, Commit, Replace};
+        let stays = |requests: &[RequestType], taken: &[u64], ends| {
+            let mut own = held(requests);
+            for one in &mut own.frames {
+                one.may_begin = one.request_type == Call;
+            }
+            own.take_where(ends, |own, _| taken.contains(&own.sync));
+            shown(&own)
+        };
+        for ends in [true, false] {
+            assert_eq!(stays(&[Call, Replace], &[0], ends), "[0] 1");
+            assert_eq!(stays(&[Commit, Call, Replace], &[1], ends), "0 [1] 2");
+            assert_eq!(stays(&[Call, Commit], &[0, 1], ends), "");
+        }
+        let whole = [Begin, Call, Commit];
+        assert_eq!(stays(&whole, &[1], true), "0 [1] 2", "it aborts that");
+        assert_eq!(stays(&whole, &[1], false), "0 2");
     }
 
     /// What stays of what is held in a stream, when these are taken one after another or, as a

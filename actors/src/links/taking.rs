@@ -23,11 +23,13 @@ use crate::messages::SessionId;
 use crate::messages::post::Post as _;
 use crate::messages::tx::{
     AbortedTransaction, Batch, BatchEntry, CallerUpdate, Cancel, Replies, TransactionEffect,
+    UnsentCall,
 };
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::{TakeBatch, UnsentBegin};
 use crate::upstream::{
     ClientStream, Destination, Forward, ForwardBody, KeptRequest, ReplicaRead, SessionRequest,
+    StreamStep,
 };
 
 /// A batch as it is taken.
@@ -141,6 +143,12 @@ impl Taking<'_> {
                 self.set_caller(update);
                 batch.caller_updates.pop_front();
             }
+            while let Some(call) = batch.unsent_calls.front()
+                && call.before <= index
+            {
+                self.lose_unsent(call);
+                batch.unsent_calls.pop_front();
+            }
             let large = match entry.is_large {
                 true => large.next(),
                 false => None,
@@ -155,6 +163,19 @@ impl Taking<'_> {
         }
         for update in batch.caller_updates.drain(..) {
             self.set_caller(&update);
+        }
+        for call in batch.unsent_calls.drain(..) {
+            self.lose_unsent(&call);
+        }
+    }
+
+    /// A call was given up that its session had held: what comes behind it in its stream is not
+    /// done alone.
+    #[cold]
+    fn lose_unsent(&mut self, call: &UnsentCall) {
+        if let Some(caller) = self.hub.callers.of(call.session) {
+            let key = caller.key(call.session.index, call.stream);
+            self.hub.callers.lose_unbegun(key, StreamStep::MayBegin);
         }
     }
 

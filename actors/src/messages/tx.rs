@@ -31,6 +31,9 @@ pub(crate) struct Batch {
     pub(crate) worker: usize,
     /// Callers that Tx has not heard of, or that logged in again, each before a certain entry.
     pub(crate) caller_updates: VecDeque<CallerUpdate>,
+    /// Calls in streams that were given up before they could be sent, each before a certain entry:
+    /// for upstreams.
+    pub(crate) unsent_calls: VecDeque<UnsentCall>,
     /// The requests, in the order of their arrival.
     pub(crate) entries: Vec<BatchEntry>,
     /// Their bodies, but for those of large ones.
@@ -76,12 +79,22 @@ impl Batch {
     /// came from.
     pub(crate) fn clear(&mut self) {
         self.caller_updates.clear();
+        self.unsent_calls.clear();
         self.entries.clear();
         self.bytes.clear();
         self.cancels.clear();
         self.disconnects.clear();
         self.roomy.clear();
     }
+}
+
+/// A call or SQL in a stream that may have begun a transaction, if it had been sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnsentCall {
+    /// The first entry that may stand behind it.
+    pub(crate) before: usize,
+    pub(crate) session: SessionId,
+    pub(crate) stream: u64,
 }
 
 /// Who calls under a session's number from some entry of a batch on.

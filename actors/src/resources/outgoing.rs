@@ -20,6 +20,7 @@ use crate::memory::OutputGauge;
 use crate::messages::SessionId;
 use crate::messages::tx::{
     Batch, BatchEntry, CallerUpdate, Cancel, LargeRequest, Replies, TransactionEffect, TxHandle,
+    UnsentCall,
 };
 
 /// How many used batches, and how many used replies, a worker keeps.
@@ -163,6 +164,16 @@ impl Outgoing {
             caller,
             gauge,
             format,
+        });
+    }
+
+    /// A call in a stream was given up before it could be sent: what is sent behind it learns of
+    /// that, where an upstream has the streams.
+    pub(crate) fn note_unsent_call(&mut self, session: SessionId, stream: u64) {
+        self.batch.unsent_calls.push_back(UnsentCall {
+            before: self.batch.entries.len(),
+            session,
+            stream,
         });
     }
 

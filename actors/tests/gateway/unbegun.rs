@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use vestibule_actors::config::QuotaLimits;
+use vestibule_actors::config::{QuotaLimits, SoloPolicy};
 use vestibule_actors::limits::{
     LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_RESERVE, UPSTREAM_CALLS_CONNECTIONS_RESERVE,
     UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_USERS_RESERVE,
@@ -286,6 +286,42 @@ fn nothing_is_done_alone_behind_a_call_in_a_stream_that_was_held_and_is_refused_
     let told = [(1, None), (2, Some(1)), (3, Some(97))];
     assert_eq!(are_told(&mut peer), told);
     is_lost_until_it_is_ended(&mut peer, &second, "a call or SQL in its stream");
+}
+
+/// The solo policy has its session hold it, and it is killed there. Behind a call that was sent, a
+/// transaction may be open.
+#[test]
+fn nothing_is_done_alone_behind_a_call_in_a_stream_that_its_session_has_held() {
+    let upstream = FakeUpstream::of_version((2, 11, 0));
+    let mut config = config().session_threads(1).solo_policy(SoloPolicy::Hold);
+    config.settings.hold.time_max = Duration::from_secs(3600);
+    let server = TestServer::before_with(config, upstreams(&[("a", upstream.address)]));
+    server.wait_for(State::Assist);
+    let mut peer = server.connect();
+    let connection = block_on(server.handle().connections(1))[0].connection;
+    pass(&mut peer, &upstream, &eval(1, "box.begin()").stream(5));
+    let mut operator = server.connect();
+    operator.call("vestibule.solo", &[0x90]);
+    for own in [eval(2, "box.begin()").stream(3), write(3)] {
+        peer.send(&own);
+    }
+    peer.send(&eval(4, "return 1").stream(5));
+    peer.ping();
+    for sync in [2, 4] {
+        let killed = block_on(server.handle().kill_request(connection, sync));
+        assert_eq!(killed.requests, 1);
+        let told = peer.receive();
+        assert_eq!((told.sync, code(&told)), (sync, Some(32)));
+    }
+    operator.call("vestibule.assist", &[0x90]);
+    let told = peer.receive();
+    assert_eq!((told.sync, code(&told)), (3, Some(97)));
+    is_lost_until_it_is_ended(&mut peer, &upstream, "a call or SQL in its stream");
+    pass(
+        &mut peer,
+        &upstream,
+        &RequestBuilder::replace(13, 13).stream(5),
+    );
 }
 
 /// What a client sends in its stream is not done before it has ended the transaction there.

@@ -237,7 +237,7 @@ impl Dispatcher<'_> {
     }
 
     /// Tells Tx who is calling, once per Tx and login.
-    fn update_caller(&mut self) {
+    pub(super) fn update_caller(&mut self) {
         let generation = self.worker.outgoing.back_generation();
         if let Some(caller) = self.session.take_caller_update(generation) {
             let gauge = self.session.output_gauge();

@@ -45,6 +45,7 @@ impl Dispatcher<'_> {
             epoch: self.admitted.epoch(),
             content: Bytes::copy_from_slice(request.content),
             is_marked: false,
+            may_begin: self.may_begin(request),
         };
         // If it is a part of something else, that is looked at too early, and found out then.
         let until = self.held_until(&held, HeldPart::Open).map(|(at, _)| at);
@@ -53,6 +54,13 @@ impl Dispatcher<'_> {
         self.session.count(Counter::HELD);
         self.look_by(until);
         Ok(())
+    }
+
+    /// Whether a request may begin a transaction, for all that a gateway knows, and is no BEGIN.
+    fn may_begin(&self, request: &DecodedRequest<'_>) -> bool {
+        use RequestType::{Call, Call16, Eval, Execute};
+        let is_call = matches!(request.request_type, Call | Call16 | Eval | Execute);
+        is_call && request.stream != 0 && self.shared.gateway.is_some()
     }
 
     /// A request was refused that there was no room to hold: what is behind a BEGIN is not done
@@ -135,6 +143,12 @@ impl Dispatcher<'_> {
             // That is what its client was told of.
             let _ = self.session.answer_orphaned(stream, mark.request_type);
             self.end_given_up(mark, aborted_by("its end, which was not done"), true);
+        } else if mark.may_begin {
+            // What is open behind what was sent before it, its link knows.
+            if self.session.transaction(stream).is_none() {
+                self.update_caller();
+                self.worker.outgoing.note_unsent_call(self.cell.id, stream);
+            }
         } else if !mark.is_begin() {
             let ended = aborted_by("a statement of it, which was not done");
             self.end_given_up(mark, ended, true);
@@ -299,7 +313,7 @@ impl Dispatcher<'_> {
         ends_transaction: bool,
     ) {
         let is_of_open = *part == HeldPart::Open || held.is_end();
-        if is_of_open && !held.is_marked {
+        if is_of_open && (!held.is_marked || held.may_begin) {
             self.end_given_up(held, ended, ends_transaction);
         }
         self.refuse(held.sync, error);
