@@ -124,11 +124,16 @@ impl ScoutBoard {
             let known = &mut self.known.borrow_mut()[index];
             let told = tell(&mut known.scout);
             self.gateway.sight.upstreams()[index].tell(known.report(now));
-            // Before requests go there again, over links that stay.
-            self.abandon(index, known.scout.is_abandoned());
-            told
+            (told, known.scout.is_abandoned())
         };
+        let (told, is_abandoned) = told;
+        // What is given up goes where requests go by then, and none go there again before that is
+        // over.
+        if !is_abandoned {
+            self.abandon(index, false);
+        }
         self.decide();
+        self.abandon(index, is_abandoned);
         told
     }
 

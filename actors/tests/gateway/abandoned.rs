@@ -12,8 +12,9 @@ use crate::{DONE, on_one_thread};
 /// Which of the connections of an upstream is its scout's: the first one.
 const SCOUT: usize = 0;
 
-/// Longer than an upstream may say nothing before it counts as silent.
-const ABANDON: Duration = Duration::from_millis(600);
+/// Longer than an upstream may say nothing before it counts as silent, and than a busy machine
+/// keeps one from saying anything.
+const ABANDON: Duration = Duration::from_secs(3);
 
 #[test]
 fn of_what_a_silent_upstream_owes_nobody_knows_what_became_and_nobody_waits_for_it() {
@@ -59,12 +60,39 @@ fn what_only_reads_is_asked_where_requests_go_by_then() {
         server.handle().upstreams()[1].is_writable == Some(true)
     });
     first.set_silent(true);
+    is_asked(&second, &mut peer);
+}
+
+/// As for one that was silent before, with which one is patient: it is silent when it is given up.
+#[test]
+fn what_only_reads_is_asked_elsewhere_also_when_silence_is_given_up_at_once() {
+    let (first, second) = (FakeUpstream::start(), FakeUpstream::start());
+    let both = upstreams(&[("a", first.address), ("b", second.address)]);
+    let both = both.silent_after(ABANDON).silent_abandon(ABANDON);
+    let server = on_one_thread(both);
+    server.wait_until("both are known to take changes", || {
+        let shown = server.handle().upstreams();
+        shown.iter().all(|own| own.is_writable == Some(true))
+    });
+    let mut peer = server.connect();
+    let (own, other) = match server.handle().upstreams()[0].is_target {
+        true => (&first, &second),
+        false => (&second, &first),
+    };
+    peer.send(&RequestBuilder::select(1, 1));
+    own.asked();
+    own.set_silent(true);
+    is_asked(other, &mut peer);
+}
+
+/// This one answers what a client waits for.
+fn is_asked(upstream: &FakeUpstream, peer: &mut Peer) {
     let (told, asked) = thread::scope(|scope| {
         let told = scope.spawn(|| peer.receive());
-        let asked = second.answer_all(DONE, &told);
+        let asked = upstream.answer_all(DONE, &told);
         (told.join().unwrap(), asked)
     });
-    assert_eq!(told.code, 0);
+    assert_eq!(told.code, 0, "{:?}", told.error_text());
     assert!(!asked.is_empty(), "it was not the first one that answered");
 }
 

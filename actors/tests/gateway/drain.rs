@@ -101,8 +101,9 @@ fn what_was_sent_comes_to_its_end_and_what_is_new_goes_elsewhere() {
     assert_eq!(record.outcome_unknown + record.aborted_transactions, 0);
     // It takes changes, and is not asked.
     second.set_writable(false);
-    server.wait_until("that is seen", || {
-        server.handle().upstreams()[1].is_writable == Some(false)
+    server.wait_until("that is seen, and requests go nowhere", || {
+        let told = &server.handle().upstreams()[1];
+        told.is_writable == Some(false) && !told.is_target
     });
     peer.send(&eval(4, "return 1"));
     peer.ping();

@@ -21,16 +21,14 @@ fn both(own: &[FakeUpstream; 2]) -> Upstreams {
     upstreams(&[("a", own[0].address), ("b", own[1].address)])
 }
 
-/// Waits until it is known what both say.
-fn wait_for_both(server: &TestServer<Gateway>, terms: [u64; 2]) {
+/// Waits until it is known what both say, and requests go to this one, which is so a moment later.
+fn wait_for_both(server: &TestServer<Gateway>, terms: [u64; 2], target: usize) {
     let is_known =
         |own: &UpstreamInfo, term| (own.is_writable, own.term) == (Some(true), Some(term));
     server.wait_until("what both say is known", || {
         let shown = server.handle().upstreams();
-        shown
-            .iter()
-            .zip(terms)
-            .all(|(own, term)| is_known(own, term))
+        let mut both = shown.iter().zip(terms);
+        shown[target].is_target && both.all(|(own, term)| is_known(own, term))
     });
 }
 
@@ -46,7 +44,7 @@ fn of_two_that_take_changes_requests_go_to_the_leader_of_the_later_election() {
     goes_to(&server, &own[1], &own[0]);
     // It hears of it, and says still that it takes changes.
     own[0].set_event("box.election", &election(5));
-    wait_for_both(&server, [5, 5]);
+    wait_for_both(&server, [5, 5], 1);
     pass(&mut server.connect(), &own[1], &eval(2, "return 1"));
     own[0].set_event("box.election", &election(6));
     goes_to(&server, &own[0], &own[1]);
@@ -56,14 +54,14 @@ fn of_two_that_take_changes_requests_go_to_the_leader_of_the_later_election() {
 fn at_the_start_the_later_election_counts_and_not_who_is_named_first() {
     let own = two([4, 5]);
     let server = serving(both(&own));
-    wait_for_both(&server, [4, 5]);
+    wait_for_both(&server, [4, 5], 1);
     pass(&mut server.connect(), &own[1], &eval(1, "return 1"));
     // What was told counts after its connection has ended as well.
     let before = own[0].connections();
     own[0].set_gone(true);
     own[0].set_gone(false);
     server.wait_until("it is there again", || own[0].connections() > before);
-    wait_for_both(&server, [4, 5]);
+    wait_for_both(&server, [4, 5], 1);
     pass(&mut server.connect(), &own[1], &eval(2, "return 1"));
 }
 
@@ -89,7 +87,7 @@ fn what_an_instance_has_told_of_elections_does_not_count_for_the_one_in_its_plac
     own[0].set_instance(1);
     own[0].set_event("box.election", &election(9));
     let server = serving(both(&own));
-    wait_for_both(&server, [9, 5]);
+    wait_for_both(&server, [9, 5], 0);
     pass(&mut server.connect(), &own[0], &eval(1, "return 1"));
     own[0].set_gone(true);
     goes_to(&server, &own[1], &own[0]);
@@ -102,7 +100,7 @@ fn what_an_instance_has_told_of_elections_does_not_count_for_the_one_in_its_plac
     pass(&mut server.connect(), &own[1], &eval(2, "return 1"));
     // A lower one counts as well, as soon as it is told.
     own[0].set_event("box.election", &election(1));
-    wait_for_both(&server, [1, 5]);
+    wait_for_both(&server, [1, 5], 1);
     pass(&mut server.connect(), &own[1], &eval(3, "return 1"));
     own[1].set_writable(false);
     goes_to(&server, &own[0], &own[1]);
@@ -113,7 +111,7 @@ fn what_an_instance_has_told_of_elections_does_not_count_for_the_one_in_its_plac
 fn clients_are_told_of_elections_as_well() {
     let own = two([4, 5]);
     let server = serving(both(&own));
-    wait_for_both(&server, [4, 5]);
+    wait_for_both(&server, [4, 5], 1);
     let mut peer = server.connect();
     let mut told = |term| {
         peer.send(&RequestBuilder::watch(1, "box.election"));

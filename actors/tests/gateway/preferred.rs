@@ -41,6 +41,10 @@ fn one_that_is_preferred_and_not_there_is_not_waited_for() {
     server.wait_until("how it is, is known", || {
         server.handle().upstreams()[1].is_writable == Some(true)
     });
+    // What follows from that is done a moment later, and before it is asked once more.
+    let asked = || server.handle().upstreams()[1].probes;
+    let before = asked();
+    server.wait_until("it is asked again", || asked() > before);
     pass(&mut server.connect(), &first, &eval(2, "return 1"));
     assert!(second.try_asked().is_none());
 }

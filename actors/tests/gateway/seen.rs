@@ -80,8 +80,9 @@ fn what_a_lost_upstream_leaves_is_counted_and_who_takes_over_too() {
     (0..2).for_each(|_| drop(first.asked()));
     drop(first);
     assert_eq!(peer.receive().error_code(), Some(115));
-    server.wait_until("it is gone", || {
-        shown(&server)[0].state == UpstreamState::Absent
+    server.wait_until("it is gone, and requests go nowhere", || {
+        let told = &shown(&server)[0];
+        told.state == UpstreamState::Absent && !told.is_target
     });
     let gateway = || server.handle().metrics().gateway.expect("it is one");
     server.wait_until("one is held", || gateway().held == 1);
