@@ -9,7 +9,7 @@ use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 use super::support::tarantool::Tarantool;
-use super::support::{Directory, Server, rows, tarantool, wait_until};
+use super::support::{Directory, Server, number_from_env, rows, tarantool, wait_until};
 use super::{connect, gateway, log_in, patient_gateway, set_read_only, start, start_at};
 
 const WRITERS: u64 = 16;
@@ -17,8 +17,11 @@ const WRITERS: u64 = 16;
 /// Requests that a writer has on its way.
 const DEPTH: u64 = 4;
 
-/// How often the one that takes changes is killed.
-const KILLS: usize = 20;
+/// How often the one that takes changes is killed, unless `VESTIBULE_TEST_KILLS` says how often.
+const KILLS: u64 = 20;
+
+/// How often they change places, unless `VESTIBULE_TEST_SWITCHES` says how often.
+const SWITCHES: u64 = 50;
 
 /// How many numbers each writer has.
 const NUMBERS: u64 = 1_000_000;
@@ -124,7 +127,7 @@ fn a_planned_switch_costs_no_write_and_does_none_twice() {
     set_read_only(&both[1], true);
     let server = patient_gateway(&directories[0], &[("a", &both[0]), ("b", &both[1])]);
     let load = Load::begin(&server);
-    for turn in 0..50 {
+    for turn in 0..number_from_env("VESTIBULE_TEST_SWITCHES").unwrap_or(SWITCHES) as usize {
         load.go_on(200);
         set_read_only(&both[turn % 2], true);
         load.stand(&server);
@@ -163,7 +166,8 @@ fn a_crash_costs_no_write_but_those_that_may_have_happened() {
     let server = patient_gateway(&directories[0], &[("a", &first), ("b", &second)]);
     let load = Load::begin(&server);
     let mut both = [Some(first), Some(second)];
-    for turn in 0..KILLS {
+    let kills = number_from_env("VESTIBULE_TEST_KILLS").unwrap_or(KILLS);
+    for turn in 0..kills as usize {
         load.go_on(200);
         let [own, other] = [turn % 2, 1 - turn % 2];
         let lost = both[own].take().expect("it takes changes");
@@ -180,7 +184,7 @@ fn a_crash_costs_no_write_but_those_that_may_have_happened() {
     }
     let outcomes = load.end();
     let unknown = outcomes.values().filter(|code| code.is_some()).count() as u64;
-    assert!(unknown <= KILLS as u64 * WRITERS * DEPTH, "{unknown}");
+    assert!(unknown <= kills * WRITERS * DEPTH, "{unknown}");
     let [first, second] = both.map(|own| keys_of(&own.expect("it is there")));
     check(&outcomes, &first, &second);
 }

@@ -14,6 +14,7 @@ mod cut;
 mod definitions;
 mod failover;
 mod greedy;
+mod kills;
 mod overload;
 mod pinned;
 mod replicas;

@@ -2,11 +2,14 @@
 //! docs/gateway.md says, and then the gateway itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 
 use vestibule_actors::testing::Peer;
 
-use super::failover::{Load, check, insert, keys_of};
+use super::failover::{Load, check, keys_of};
+use super::kills::{Endings, check_endings, write_until_closed};
 use super::seen::{ctl, upstream};
 use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, tarantool, wait_until};
@@ -115,14 +118,16 @@ fn a_gateway_that_is_restarted_under_load_loses_no_write() {
     let directory = Directory::new();
     let upstream = start(&program, &directory);
     let mut server = Some(gateway(&directory, &[("a", &upstream)]));
-    let mut outcomes = BTreeMap::new();
+    let mut endings = Endings::new();
+    let written = Arc::<AtomicU64>::default();
     for turn in 0..3 {
         let own = server.take().expect("it runs");
         let writers: Vec<_> = (0..WRITERS)
             .map(|number| {
                 let peer = log_in(own.connect());
                 let first = (turn * WRITERS + number) * NUMBERS;
-                thread::spawn(move || write_until_closed(peer, first))
+                let written = written.clone();
+                thread::spawn(move || write_until_closed(peer, first, &written))
             })
             .collect();
         let so_far = keys_of(&upstream).len();
@@ -131,40 +136,9 @@ fn a_gateway_that_is_restarted_under_load_loses_no_write() {
         });
         assert!(own.terminate().success());
         for writer in writers {
-            outcomes.extend(writer.join().unwrap());
+            endings.extend(writer.join().unwrap());
         }
         server = Some(gateway(&directory, &[("a", &upstream)]));
     }
-    let there = keys_of(&upstream);
-    for (key, outcome) in &outcomes {
-        match outcome {
-            Some(None) => assert!(there.contains(key), "{key} was acknowledged"),
-            // It was refused: before it was sent, for the gateway stops.
-            Some(Some(116 | 279)) => assert!(!there.contains(key), "{key} was refused"),
-            // Nobody knows, or nobody has said anything.
-            Some(Some(115)) | None => {}
-            Some(code) => panic!("{key}: {code:?}"),
-        }
-    }
-    assert!(there.iter().all(|key| outcomes.contains_key(key)));
-}
-
-/// What became of each: a code if it was answered by an error, and nothing at all if the connection
-/// was over.
-fn write_until_closed(mut peer: Peer, first: u64) -> Vec<(u64, Option<Option<u16>>)> {
-    let mut outcomes = Vec::new();
-    for key in first.. {
-        if peer.try_send(&insert(key)).is_err() {
-            outcomes.push((key, None));
-            return outcomes;
-        }
-        match peer.try_receive().ok().flatten() {
-            Some(frame) if frame.sync == key => outcomes.push((key, Some(frame.error_code()))),
-            _ => {
-                outcomes.push((key, None));
-                return outcomes;
-            }
-        }
-    }
-    outcomes
+    check_endings(&endings, &keys_of(&upstream));
 }
