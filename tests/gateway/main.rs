@@ -49,7 +49,8 @@ fn connect(upstream: &Tarantool) -> Peer {
 
 fn set_read_only(upstream: &Tarantool, is_read_only: bool) {
     let expression = format!("box.cfg{{read_only = {is_read_only}}}");
-    assert_eq!(connect(upstream).ask(&eval(&expression)).code, 0);
+    let told = connect(upstream).ask(&eval(&expression));
+    assert_eq!(told.code, 0, "{:?}", told.error_text());
 }
 
 fn log_in(mut peer: Peer) -> Peer {
