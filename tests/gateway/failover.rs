@@ -184,7 +184,7 @@ fn a_crash_costs_no_write_but_those_that_may_have_happened() {
     }
     let outcomes = load.end();
     let unknown = outcomes.values().filter(|code| code.is_some()).count() as u64;
-    // Whoever sends what was on its way once more knows of each in the end.
+    // A gateway that sent once more what was on its way would know of each in the end.
     assert!(
         (1..=kills * WRITERS * DEPTH).contains(&unknown),
         "{unknown}"

@@ -1,5 +1,5 @@
-//! All of it is killed, in turns, under load: the upstream that takes changes, the gateway, and both
-//! at once.
+//! All of it is killed, in turns, under load: the upstream that takes changes, the gateway, and
+//! both at once.
 //!
 //! ```text
 //!   upstream: another one takes over, and those who write stay
