@@ -198,7 +198,9 @@ impl HeldRequests {
                 _ if own.stream == 0 => false,
                 Some(HeldPart::Ended) => self.leaves_mark_of_end(own.stream),
                 Some(_) => true,
-                None if part != HeldPart::Begun => own.may_begin,
+                None if part != HeldPart::Begun => {
+                    own.may_begin && !self.is_marked_call(own.stream)
+                }
                 None => ends_transaction && self.is_alive(own.stream),
             };
             if own.is_marked {
@@ -218,6 +220,13 @@ impl HeldRequests {
     /// Whether no mark aborts already what is begun in this stream.
     fn is_alive(&self, stream: u64) -> bool {
         self.last_of(stream).is_some_and(|own| !own.is_marked)
+    }
+
+    /// Whether what is behind all of these in this stream learns already of a call that was taken
+    /// out.
+    fn is_marked_call(&self, stream: u64) -> bool {
+        let last = self.last_of(stream);
+        last.is_some_and(|own| own.is_marked && own.may_begin)
     }
 
     /// Whether a mark of a COMMIT or ROLLBACK that is taken out from behind all of these stays. It
@@ -336,6 +345,8 @@ mod tests {
             assert_eq!(stays(&[Call, Replace], &[0], ends), "[0] 1");
             assert_eq!(stays(&[Commit, Call, Replace], &[1], ends), "0 [1] 2");
             assert_eq!(stays(&[Call, Commit], &[0, 1], ends), "");
+            assert_eq!(stays(&[Call, Call], &[0, 1], ends), "[0]", "one is enough");
+            assert_eq!(stays(&[Call, Call, Commit], &[0, 1, 2], ends), "");
         }
         let whole = [Begin, Call, Commit];
         assert_eq!(stays(&whole, &[1], true), "0 [1] 2", "it aborts that");

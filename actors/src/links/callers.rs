@@ -10,6 +10,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::cell::LinkCell;
 use super::entries::step;
+use super::pause::RefusedSetting;
 use crate::cells::claims::Claims;
 use crate::connection::orphaned::{OrphanFate, OrphanedTransactions, aborted_by};
 use crate::engine::catalog::User;
@@ -17,7 +18,7 @@ use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
 use crate::monitoring::PinReason;
 use crate::upstream::{
-    BulkUse, ClientStream, Clients, Incarnation, LinkClient, LinkMode, LostStream, SessionSettings,
+    BulkUse, ClientStream, Clients, LinkClient, LinkMode, LostStream, SessionSettings,
 };
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
@@ -34,7 +35,7 @@ pub(super) struct SessionCaller {
     /// What it has set in its session upstream.
     pub(super) settings: SessionSettings,
     /// By whom that was refused on a new link, and when it may have another one there.
-    pub(super) refused: Option<(Incarnation, Instant)>,
+    pub(super) refused: Option<Box<RefusedSetting>>,
     pub(super) link: Option<Rc<LinkCell>>,
     /// The link is for whom this was, and not for whom it is: the next request opens another one.
     pub(super) is_outdated: bool,
@@ -291,7 +292,7 @@ impl SessionCallers {
         }
         own.pin = before.pin;
         own.settings = std::mem::take(&mut before.settings);
-        own.refused = before.refused;
+        own.refused = before.refused.take();
         let is_login = before.user.name != own.user.name;
         if is_login {
             before.leave(Leaving::Login, claims, aborted);

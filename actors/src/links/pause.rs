@@ -17,6 +17,14 @@ pub(super) struct Pause {
     backoff: Backoff,
 }
 
+/// The upstream that has refused what a client had set, on a new link, and how long that client is
+/// without another one there.
+#[derive(Debug, Default)]
+pub(super) struct RefusedSetting {
+    pub(super) upstream: usize,
+    pub(super) pause: Pause,
+}
+
 /// What time it is in one turn of the links: it is read once, if anybody asks, and does not go on
 /// between two requests.
 pub(super) struct TurnTime {

@@ -18,12 +18,12 @@ use vestibule_wire::{Error, ErrorCode};
 use super::callers::{Pin, SessionCaller, session_of};
 use super::cell::{LinkCell, ToldSetting};
 use super::hub::{Hub, Links};
+use super::pause::RefusedSetting;
 use super::refusals::NoLink;
 use super::taking::Taking;
 use crate::cells::claims::Claims;
 use crate::limits::{
-    LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_FEW, PINNED_LINKS_RESERVE, RECONNECT_WAIT_MIN,
-    SHARED_LINKS_RESERVE,
+    LINKS_PER_UPSTREAM_MAX, PINNED_LINKS_FEW, PINNED_LINKS_RESERVE, SHARED_LINKS_RESERVE,
 };
 use crate::messages::tx::BatchEntry;
 use crate::monitoring::{PinInfo, PinReason};
@@ -183,9 +183,16 @@ impl Hub {
         let Some(connection) = cell.client.pinned.filter(|_| is_of_setting) else {
             return self.pause_of(cell).fail(cell.incarnation.number, now);
         };
-        if let Some(caller) = self.callers.of_connection(connection) {
-            caller.refused = Some((cell.incarnation, now + RECONNECT_WAIT_MIN));
+        let Some(caller) = self.callers.of_connection(connection) else {
+            return;
+        };
+        let upstream = cell.incarnation.upstream;
+        let refused = caller.refused.get_or_insert_default();
+        if refused.upstream != upstream {
+            **refused = RefusedSetting::default();
+            refused.upstream = upstream;
         }
+        refused.pause.fail(cell.incarnation.number, now);
     }
 
     /// Whether a client may have a link of its own, by when what it has set was refused on one.
@@ -200,8 +207,9 @@ impl Hub {
             .callers
             .get(session)
             .filter(|_| client.pinned.is_some());
-        let refused = caller.and_then(|own| own.refused);
-        refused.is_none_or(|(by, until)| by != target || now >= until)
+        let refused = caller.and_then(|own| own.refused.as_ref());
+        let is_over = |own: &RefusedSetting| own.pause.is_over(target.number, now);
+        refused.is_none_or(|own| own.upstream != target.upstream || is_over(own))
     }
 
     /// Something that waits goes over the link that its client has by now: as what waits in a link

@@ -9,6 +9,7 @@
 use std::rc::Rc;
 
 use vestibule_wire::Error;
+use vestibule_wire::keys::RequestType;
 
 use super::cell::LinkCell;
 use super::entries::{body_of, forward_of, meaning, step};
@@ -23,7 +24,7 @@ use crate::messages::SessionId;
 use crate::messages::post::Post as _;
 use crate::messages::tx::{
     AbortedTransaction, Batch, BatchEntry, CallerUpdate, Cancel, Replies, TransactionEffect,
-    UnsentCall,
+    UnsentStep,
 };
 use crate::resources::WorkerCell;
 use crate::resources::outgoing::{TakeBatch, UnsentBegin};
@@ -143,11 +144,11 @@ impl Taking<'_> {
                 self.set_caller(update);
                 batch.caller_updates.pop_front();
             }
-            while let Some(call) = batch.unsent_calls.front()
-                && call.before <= index
+            while let Some(step) = batch.unsent_steps.front()
+                && step.before <= index
             {
-                self.lose_unsent(call);
-                batch.unsent_calls.pop_front();
+                self.lose_unsent(step);
+                batch.unsent_steps.pop_front();
             }
             let large = match entry.is_large {
                 true => large.next(),
@@ -164,17 +165,22 @@ impl Taking<'_> {
         for update in batch.caller_updates.drain(..) {
             self.set_caller(&update);
         }
-        for call in batch.unsent_calls.drain(..) {
-            self.lose_unsent(&call);
+        for step in batch.unsent_steps.drain(..) {
+            self.lose_unsent(&step);
         }
     }
 
     /// A call was given up that its session had held: what comes behind it in its stream is not
-    /// done alone.
+    /// done alone, up to its end, of which its client was told as well.
     #[cold]
-    fn lose_unsent(&mut self, call: &UnsentCall) {
-        if let Some(caller) = self.hub.callers.of(call.session) {
-            let key = caller.key(call.session.index, call.stream);
+    fn lose_unsent(&mut self, step: &UnsentStep) {
+        let Some(caller) = self.hub.callers.of(step.session) else {
+            return;
+        };
+        if step.is_end {
+            let _ = caller.answer_lost(step.stream, RequestType::Commit);
+        } else {
+            let key = caller.key(step.session.index, step.stream);
             self.hub.callers.lose_unbegun(key, StreamStep::MayBegin);
         }
     }

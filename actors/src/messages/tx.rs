@@ -33,7 +33,7 @@ pub(crate) struct Batch {
     pub(crate) caller_updates: VecDeque<CallerUpdate>,
     /// Calls in streams that were given up before they could be sent, each before a certain entry:
     /// for upstreams.
-    pub(crate) unsent_calls: VecDeque<UnsentCall>,
+    pub(crate) unsent_steps: VecDeque<UnsentStep>,
     /// The requests, in the order of their arrival.
     pub(crate) entries: Vec<BatchEntry>,
     /// Their bodies, but for those of large ones.
@@ -79,7 +79,7 @@ impl Batch {
     /// came from.
     pub(crate) fn clear(&mut self) {
         self.caller_updates.clear();
-        self.unsent_calls.clear();
+        self.unsent_steps.clear();
         self.entries.clear();
         self.bytes.clear();
         self.cancels.clear();
@@ -88,13 +88,15 @@ impl Batch {
     }
 }
 
-/// A call or SQL in a stream that may have begun a transaction, if it had been sent.
+/// A call or SQL in a stream that may have begun a transaction, if it had been sent; or the COMMIT
+/// or ROLLBACK of such a one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct UnsentCall {
+pub(crate) struct UnsentStep {
     /// The first entry that may stand behind it.
     pub(crate) before: usize,
     pub(crate) session: SessionId,
     pub(crate) stream: u64,
+    pub(crate) is_end: bool,
 }
 
 /// Who calls under a session's number from some entry of a batch on.

@@ -20,7 +20,7 @@ use crate::memory::OutputGauge;
 use crate::messages::SessionId;
 use crate::messages::tx::{
     Batch, BatchEntry, CallerUpdate, Cancel, LargeRequest, Replies, TransactionEffect, TxHandle,
-    UnsentCall,
+    UnsentStep,
 };
 
 /// How many used batches, and how many used replies, a worker keeps.
@@ -167,13 +167,14 @@ impl Outgoing {
         });
     }
 
-    /// A call in a stream was given up before it could be sent: what is sent behind it learns of
-    /// that, where an upstream has the streams.
-    pub(crate) fn note_unsent_call(&mut self, session: SessionId, stream: u64) {
-        self.batch.unsent_calls.push_back(UnsentCall {
+    /// A call in a stream, or its end, was given up before it could be sent: what is sent behind it
+    /// learns of that, where an upstream has the streams.
+    pub(crate) fn note_unsent(&mut self, session: SessionId, stream: u64, is_end: bool) {
+        self.batch.unsent_steps.push_back(UnsentStep {
             before: self.batch.entries.len(),
             session,
             stream,
+            is_end,
         });
     }
 

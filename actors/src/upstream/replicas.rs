@@ -210,14 +210,14 @@ impl Replicas {
 
     /// How far a read-only upstream is behind the one that takes changes: how long before it was
     /// asked last that one had all that it has. None of one that there is nothing to say of, as for
-    /// [`Replicas::judge`], or that is of another replica set.
+    /// [`Replicas::judge`], or that is not known to be of the same replica set.
     ///
     /// It is no finer than both are asked. Of one that has never had what is remembered of the
     /// other one, it is the time since that: if it stands still, it is behind by more.
     pub(crate) fn lag(&self, upstream: usize, conditions: &[Condition]) -> Option<Duration> {
         let own = &self.known[upstream];
         let writer = self.sole_writer(conditions)?.upstream;
-        if !is_read_only(conditions[upstream]) || self.are_strangers(upstream, writer) {
+        if !is_read_only(conditions[upstream]) || !self.are_related(upstream, writer) {
             return None;
         }
         // Of what the other one was asked later, this one's answer says nothing.
@@ -230,11 +230,11 @@ impl Replicas {
         }
     }
 
-    /// Whether two are known to be of different replica sets.
-    fn are_strangers(&self, one: usize, other: usize) -> bool {
+    /// Whether two are known to be of the same replica set.
+    fn are_related(&self, one: usize, other: usize) -> bool {
         let [one, other] = [one, other].map(|at| self.known[at].identity.as_ref());
         let both = one.zip(other);
-        both.is_some_and(|(one, other)| one.replica_set != other.replica_set)
+        both.is_some_and(|(one, other)| one.replica_set == other.replica_set)
     }
 
     /// Who may answer SELECTs now, by how the upstreams are.

@@ -61,7 +61,7 @@ pub(super) const UPSTREAMS: &[Family] = &[
         kind: Kind::Gauge,
         labels: &["upstream"],
         help: "How far a read-only upstream is behind the one that takes changes, no finer than \
-               both are asked how they are; absent of others, and if none takes changes",
+               both are asked how they are; absent of others, and unless exactly one takes changes",
         read: |seen| by(upstreams(seen).filter_map(|own| Some((own.name.clone(), own.lag?)))),
     },
     Family {

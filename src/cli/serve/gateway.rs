@@ -224,8 +224,8 @@ pub(crate) struct GatewayArgs {
         value_delimiter = ','
     )]
     pub(crate) listen_reads: Vec<ListenAddress>,
-    /// Address for the same by TLS, HOST:PORT; may be repeated. Needs --tls-certificate and
-    /// --tls-key besides.
+    /// Address for connections by TLS whose SELECTs replicas answer, as --listen-reads, HOST:PORT;
+    /// may be repeated. Needs what that needs, and --tls-certificate and --tls-key.
     #[arg(
         long,
         env = "VESTIBULE_TLS_LISTEN_READS",

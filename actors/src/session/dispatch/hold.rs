@@ -143,17 +143,25 @@ impl Dispatcher<'_> {
             // That is what its client was told of.
             let _ = self.session.answer_orphaned(stream, mark.request_type);
             self.end_given_up(mark, aborted_by("its end, which was not done"), true);
+            self.note_unsent(stream, true);
         } else if mark.may_begin {
             // What is open behind what was sent before it, its link knows.
             if self.session.transaction(stream).is_none() {
-                self.update_caller();
-                self.worker.outgoing.note_unsent_call(self.cell.id, stream);
+                self.note_unsent(stream, false);
             }
         } else if !mark.is_begin() {
             let ended = aborted_by("a statement of it, which was not done");
             self.end_given_up(mark, ended, true);
         } else if self.session.transaction(stream).is_none() {
             self.session.orphan_begin(stream);
+        }
+    }
+
+    /// Before a gateway's upstream, the links know what is open in a stream.
+    fn note_unsent(&mut self, stream: u64, is_end: bool) {
+        if self.shared.gateway.is_some() {
+            self.update_caller();
+            (self.worker.outgoing).note_unsent(self.cell.id, stream, is_end);
         }
     }
 

@@ -134,6 +134,9 @@ fn a_replica_is_behind_by_how_long_ago_the_writer_had_what_it_has() {
     }
     own.own.on_identity(1, identity("b", 2));
     assert_eq!(lag(&own, &[W, R]), None, "it is of another replica set");
+    own.own.on_greeted(1, 2);
+    own.tell(1, 60, &[(1, 13)]);
+    assert_eq!(lag(&own, &[W, R]), None, "nobody knows of which");
 }
 
 /// Longer than what the writer has told is remembered.
@@ -159,6 +162,7 @@ fn a_replica_that_stands_still_is_behind_by_more_and_more() {
     // Another run of it has what is not remembered any more: so much it lacks at least.
     own.own.on_greeted(1, 2);
     assert_eq!(lag(&own, &[W, R]), None);
+    own.own.on_identity(1, identity("a", 2));
     own.tell(1, 200 * 10 * BALLOTS_KEPT_MAX as u64, &[(1, 1)]);
     let remembered = lag(&own, &[W, R]).unwrap();
     assert!((10_000..100_000).contains(&remembered), "{remembered}");
