@@ -36,6 +36,16 @@ pub(super) fn replica_of(program: &str, directory: &Directory, of: &Tarantool) -
     Tarantool::start(program, "gateway/upstream.lua", &arguments)
 }
 
+/// Two instances in directories of their own, the second a replica of the first, and how a gateway
+/// is told of both.
+pub(super) fn replicated(program: &str) -> ([Directory; 2], [Tarantool; 2], String) {
+    let directories = [Directory::new(), Directory::new()];
+    let first = start(program, &directories[0]);
+    let second = replica_of(program, &directories[1], &first);
+    let upstreams = format!("a={},b={}", first.address, second.address);
+    (directories, [first, second], upstreams)
+}
+
 fn write(peer: &mut Peer, space: u64, value: u64) {
     let tuple = [&[0x92, KEY as u8, 0xcf][..], &value.to_be_bytes()].concat();
     let request = RequestBuilder::new(RequestType::Replace, 1)
@@ -146,10 +156,7 @@ impl Load {
 #[test]
 fn with_a_replica_that_answers_nothing_is_missed_that_may_not_be() {
     let Some(program) = tarantool() else { return };
-    let directories = [Directory::new(), Directory::new()];
-    let first = start(&program, &directories[0]);
-    let second = replica_of(&program, &directories[1], &first);
-    let upstreams = format!("a={},b={}", first.address, second.address);
+    let (directories, [first, second], upstreams) = replicated(&program);
     let options = ["--upstream", &upstreams, "--staleness-max", "1s"];
     let server = gateway_with(&directories[0], &options);
     // What a replica does not have is not read there.
@@ -184,10 +191,7 @@ fn with_a_replica_that_answers_nothing_is_missed_that_may_not_be() {
 #[test]
 fn a_replica_without_the_definitions_of_its_master_is_told_to_operators() {
     let Some(program) = tarantool() else { return };
-    let directories = [Directory::new(), Directory::new()];
-    let first = start(&program, &directories[0]);
-    let second = replica_of(&program, &directories[1], &first);
-    let upstreams = format!("a={},b={}", first.address, second.address);
+    let (directories, [first, second], upstreams) = replicated(&program);
     let log = directories[0].path().join("log");
     let options = ["--upstream", &upstreams, "--staleness-max", "1s"];
     let options = [&options[..], &["--http-listen", "127.0.0.1:0"]].concat();
@@ -224,10 +228,7 @@ fn a_replica_without_the_definitions_of_its_master_is_told_to_operators() {
 #[test]
 fn how_far_a_replica_is_behind_is_told_to_operators() {
     let Some(program) = tarantool() else { return };
-    let directories = [Directory::new(), Directory::new()];
-    let first = start(&program, &directories[0]);
-    let second = replica_of(&program, &directories[1], &first);
-    let upstreams = format!("a={},b={}", first.address, second.address);
+    let (directories, [first, second], upstreams) = replicated(&program);
     let options = ["--upstream", &upstreams, "--http-listen", "127.0.0.1:0"];
     let server = gateway_with(&directories[0], &options);
     let shown = |name| upstream(&server, name)["lag"].as_f64();

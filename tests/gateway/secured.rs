@@ -8,7 +8,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use vestibule_client::{Client, TlsOptions};
 
 use crate::relay::{Relay, tls};
-use crate::replicas::{replica_of, selects};
+use crate::replicas::{replicated, selects};
 use crate::support::{
     Directory, PATIENCE, Server, pem, secret, tarantool, tls_files, tls_files_of, wait_until,
 };
@@ -97,12 +97,9 @@ fn files_of_upstreams_are_taken_by_a_reload_and_whether_there_are_any_is_not() {
 #[test]
 fn replicas_answer_who_comes_in_by_tls_where_they_are_read() {
     let Some(program) = tarantool() else { return };
-    let directories = [Directory::new(), Directory::new()];
-    let first = start(&program, &directories[0]);
-    let second = replica_of(&program, &directories[1], &first);
+    let (directories, [_first, second], upstreams) = replicated(&program);
     let files = tls_files(directories[0].path());
     let [certificate, key] = files.map(|own| own.display().to_string());
-    let upstreams = format!("a={},b={}", first.address, second.address);
     let reading = ["--staleness-max", "1s", "--read-from", "primary"];
     let options = [
         "--upstream",

@@ -32,6 +32,13 @@ impl Growing {
         self.bytes.capacity() + self.next.len()
     }
 
+    /// Bytes that have come, and may before [room is made](Self::make_room).
+    #[inline]
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes that may come before [room is made](Self::make_room).
     #[inline]
     #[must_use]

@@ -102,7 +102,7 @@ impl Inbox {
     /// Moves to a spare buffer of the size of the large frame that it begins with, if there is one.
     pub(crate) fn use_spare(&mut self, packet_size_max: u64, buffers: &mut Buffers) {
         if let Some(large) = self.large_prefix(packet_size_max)
-            && self.bytes.len() + self.bytes.room() < large.frame_size()
+            && self.bytes.capacity() < large.frame_size()
             && let Some(mut spare) = buffers.spare_large(large.frame_size(), self.bytes.len())
         {
             spare.extend_from_slice(&self.bytes);

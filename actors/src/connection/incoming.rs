@@ -197,7 +197,7 @@ impl Incoming {
     /// Bytes that have come of a request, and those that its buffer has room for.
     fn come(&self, number: u32) -> (usize, usize) {
         let own = self.receiver.begun(number);
-        own.map_or((0, 0), |own| (own.len(), own.len() + own.room()))
+        own.map_or((0, 0), |own| (own.len(), own.capacity()))
     }
 
     /// A used buffer of the size of a request of which `more` bytes have come, if there is one and

@@ -9,7 +9,6 @@ use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::cell::LinkCell;
-use super::entries::step;
 use super::pause::RefusedSetting;
 use crate::cells::claims::Claims;
 use crate::connection::orphaned::{OrphanFate, OrphanedTransactions, aborted_by};
@@ -18,7 +17,7 @@ use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, CallerUpdate};
 use crate::monitoring::PinReason;
 use crate::upstream::{
-    BulkUse, ClientStream, Clients, LinkClient, LinkMode, LostStream, SessionSettings,
+    BulkUse, ClientStream, Clients, LinkClient, LinkMode, LostStream, SessionSettings, StreamStep,
 };
 
 /// Who calls from a session, and the link that was used last: all its streams are bound there.
@@ -160,7 +159,7 @@ impl SessionCaller {
     ) -> Option<Result<(), Error>> {
         self.uses_streams = true;
         let lost = self.answer_lost(key.stream, meaning);
-        if lost.is_some() || !step(meaning).may_begin() {
+        if lost.is_some() || !StreamStep::of(meaning).may_begin() {
             return lost;
         }
         let max_here = max.saturating_sub(self.lost.aborted());

@@ -40,7 +40,7 @@ pub(super) fn forward_of(
             Class::Call => Kind::Call,
             _ => Kind::Other,
         },
-        step: step(entry.meaning),
+        step: StreamStep::of(entry.meaning),
         sync: entry.sync,
         repeat: repeat_of(entry, body, harmless),
         links: 0,
@@ -49,18 +49,6 @@ pub(super) fn forward_of(
         catalog: entry.catalog,
         schema_version: 0,
         statement: StatementStep::of(entry.code, body),
-    }
-}
-
-/// What a request does to the transaction of its stream.
-pub(super) fn step(meaning: RequestType) -> StreamStep {
-    use RequestType::{Begin, Call, Call16, Commit, Eval, Execute, Rollback};
-    match meaning {
-        Begin => StreamStep::Begin,
-        Commit => StreamStep::Commit,
-        Rollback => StreamStep::Rollback,
-        Call | Call16 | Eval | Execute => StreamStep::MayBegin,
-        _ => StreamStep::Nothing,
     }
 }
 

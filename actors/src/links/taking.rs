@@ -12,7 +12,7 @@ use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
 use super::cell::LinkCell;
-use super::entries::{body_of, forward_of, meaning, step};
+use super::entries::{body_of, forward_of, meaning};
 use super::hub::{Hub, Links, check_catalog};
 use super::pause::TurnTime;
 use super::refusals::NoLink;
@@ -394,7 +394,7 @@ impl Taking<'_> {
         {
             // It would have gone at once.
             let key = caller.key(session.index, entry.stream);
-            hub.callers.lose_unbegun(key, step(entry.meaning));
+            hub.callers.lose_unbegun(key, StreamStep::of(entry.meaning));
         }
     }
 

@@ -31,8 +31,8 @@ pub(crate) struct Batch {
     pub(crate) worker: usize,
     /// Callers that Tx has not heard of, or that logged in again, each before a certain entry.
     pub(crate) caller_updates: VecDeque<CallerUpdate>,
-    /// Calls in streams that were given up before they could be sent, each before a certain entry:
-    /// for upstreams.
+    /// Calls in streams and their ends that were given up before they could be sent, each before a
+    /// certain entry: for upstreams.
     pub(crate) unsent_steps: VecDeque<UnsentStep>,
     /// The requests, in the order of their arrival.
     pub(crate) entries: Vec<BatchEntry>,

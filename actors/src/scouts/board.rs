@@ -120,20 +120,21 @@ impl ScoutBoard {
     /// Tells what was found out of an upstream; what follows from it is done.
     pub(super) fn tell<T>(&self, index: usize, tell: impl FnOnce(&mut Scout) -> T) -> T {
         let now = self.now();
-        let told = {
+        let (told, is_abandoned) = {
             let known = &mut self.known.borrow_mut()[index];
             let told = tell(&mut known.scout);
             self.gateway.sight.upstreams()[index].tell(known.report(now));
             (told, known.scout.is_abandoned())
         };
-        let (told, is_abandoned) = told;
         // What is given up goes where requests go by then, and none go there again before that is
         // over.
         if !is_abandoned {
             self.abandon(index, false);
         }
         self.decide();
-        self.abandon(index, is_abandoned);
+        if is_abandoned {
+            self.abandon(index, true);
+        }
         told
     }
 

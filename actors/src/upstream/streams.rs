@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use slab::Slab;
+use vestibule_wire::keys::RequestType;
 
 use crate::cells::claims::RequestId;
 
@@ -60,6 +61,18 @@ impl StreamStep {
         Self::Commit,
         Self::Rollback,
     ];
+
+    /// What a request does, by what it means.
+    pub(crate) fn of(meaning: RequestType) -> Self {
+        use RequestType::{Begin, Call, Call16, Commit, Eval, Execute, Rollback};
+        match meaning {
+            Begin => Self::Begin,
+            Commit => Self::Commit,
+            Rollback => Self::Rollback,
+            Call | Call16 | Eval | Execute => Self::MayBegin,
+            _ => Self::Nothing,
+        }
+    }
 
     /// Whether a transaction may be open behind it.
     pub(crate) fn may_begin(self) -> bool {

@@ -18,29 +18,24 @@ const CREDIT: usize = 2 * 1024 * 1024;
 /// Bytes of a long reply that are enough to read its header.
 const HEADER_MAX: usize = 64;
 
-/// The beginning of a reply, and how much there was of it.
+/// The beginning of a reply.
 #[derive(Debug, Default)]
-pub(super) struct Beginning {
-    bytes: Vec<u8>,
-    size: usize,
-}
+pub(super) struct Beginning(Vec<u8>);
 
 impl Assembly for Beginning {
-    type Whole = Self;
+    type Whole = Vec<u8>;
 
     fn append(&mut self, piece: &[u8], _: usize) {
-        let missing = HEADER_MAX.saturating_sub(self.bytes.len());
-        self.bytes
-            .extend_from_slice(&piece[..piece.len().min(missing)]);
-        self.size += piece.len();
+        let missing = HEADER_MAX.saturating_sub(self.0.len());
+        self.0.extend_from_slice(&piece[..piece.len().min(missing)]);
     }
 
     fn allocated(&self) -> usize {
-        self.bytes.capacity()
+        self.0.capacity()
     }
 
-    fn whole(self) -> Self {
-        self
+    fn whole(self) -> Vec<u8> {
+        self.0
     }
 }
 
@@ -215,7 +210,7 @@ impl Incoming {
             Received::Complete {
                 content, credit, ..
             } => {
-                let ReplyFrame { code, sync, .. } = ReplyFrame::read_content(&content.bytes)?;
+                let ReplyFrame { code, sync, .. } = ReplyFrame::read_content(&content)?;
                 if let Some(credit) = credit {
                     each(Arrived::Answer(credit))?;
                 }

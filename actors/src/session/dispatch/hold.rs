@@ -28,6 +28,7 @@ use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::serving::DrainTarget;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::{Limit, held_deadline};
+use crate::upstream::StreamStep;
 
 impl Dispatcher<'_> {
     /// Keeps a request until solo ends; gives it back if the bounds are reached.
@@ -58,8 +59,7 @@ impl Dispatcher<'_> {
 
     /// Whether a request may begin a transaction, for all that a gateway knows, and is no BEGIN.
     fn may_begin(&self, request: &DecodedRequest<'_>) -> bool {
-        use RequestType::{Call, Call16, Eval, Execute};
-        let is_call = matches!(request.request_type, Call | Call16 | Eval | Execute);
+        let is_call = StreamStep::of(request.request_type) == StreamStep::MayBegin;
         is_call && request.stream != 0 && self.shared.gateway.is_some()
     }
 
