@@ -6,12 +6,17 @@
                                          ├─▶ nothing, HAProxy or a gateway ─▶ Tarantool
   1,000 small clients, a request each ms ┘
 
+Tarantool and the large client share one core, the small ones and what is before Tarantool another:
+a kernel that does not preempt system calls keeps a core with Tarantool while that sends megabytes in
+one (up to 16 ms were seen), and small clients there would wait for that before they send anything.
+
 The large one (`benches/beside.py PORT`) asks again as soon as it has all. Small ones ask at fixed
 times, whether or not they were answered, and what they wait is counted from these: so a long
 wait counts for all that would have been asked meanwhile.
 """
 
 import contextlib
+import os
 import select
 import statistics
 import subprocess
@@ -58,12 +63,29 @@ def fetch(port):
         print(time.monotonic(), int(size > ROWS * VALUE_SIZE), flush=True)
 
 
+def two_cores():
+    """For what is small, and for what is large; all for both where there is only one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return ({cores[0]}, {cores[1]}) if len(cores) > 1 else (None, None)
+
+
 @contextlib.contextmanager
-def fetching(port):
+def confined(cores):
+    """While this process runs on these cores alone, if there are any."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def fetching(port, cores):
     """While another process fetches; tells the lines that it has printed, when it is over."""
     lines = []
     process = subprocess.Popen([sys.executable, __file__, str(port)], stdout=subprocess.PIPE,
-                               text=True)
+                               text=True, preexec_fn=compare.pinned(cores))
     try:
         # The first one is on the connection upstream of all, by design.
         for _ in range(2):
@@ -126,11 +148,11 @@ class Small:
                     self.times[OPS[sync % len(OPS)]].append(time.monotonic() - due)
 
 
-def run(options, port, is_alone):
+def run(options, port, is_alone, large_cores):
     """What the small ones have waited for, and how much the large one had meanwhile."""
     with contextlib.ExitStack() as stack:
         small = Small(port, min(options.clients, CLIENTS_MAX), stack)
-        with contextlib.nullcontext([]) if is_alone else fetching(port) as lines:
+        with contextlib.nullcontext([]) if is_alone else fetching(port, large_cores) as lines:
             begin, end = small.ask(options.bulk_seconds, options.warmup)
     found = {op: parts(small.times[op]) for op in OPS}
     replies = [is_whole == "1" for at, is_whole in map(str.split, filter(None, lines))
@@ -151,7 +173,9 @@ def parts(times):
 
 
 def bulk(options):
-    with upstreams.cell(options) as (upstream, running):
+    small, large = two_cores()
+    with upstreams.cell(options, small, upstream_cores=large) as (upstream, running), \
+            confined(small):
         upstream.evaluate(FILL)
         servers = {**running, ALONE: running[GATEWAY]}
         names = list(servers)
@@ -159,7 +183,7 @@ def bulk(options):
         for turn in range(options.rounds):
             shift = turn % len(names)
             for name in names[shift:] + names[:shift]:
-                runs[name].append(run(options, servers[name].port, name == ALONE))
+                runs[name].append(run(options, servers[name].port, name == ALONE, large))
     figures = {"clients": min(options.clients, CLIENTS_MAX), "seconds": options.bulk_seconds,
                "errors": sum(own["errors"] for of_name in runs.values() for own in of_name),
                "contenders": {name: medians(of_name) for name, of_name in runs.items()}}
@@ -187,7 +211,8 @@ def told(figures):
              "One client has replies of 64 MiB one after another, and of"
              f" {figures['clients']:,} others of its user one asks each millisecond, in turn."
              " What these wait at the median, at the 99th and at the 99.9th percentile, in ms, as"
-             f" clients in Python see it; {figures['errors']} errors.", "",
+             f" clients in Python see it; {figures['errors']} errors. Tarantool and the client for"
+             " large replies share one core, all others another.", "",
              "| | " + " | ".join(titles[name] for name in names) + " |",
              "|---" * (len(names) + 1) + "|"]
     for op in OPS:

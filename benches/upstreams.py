@@ -111,11 +111,11 @@ def start_haproxy(options, directory, upstream, cores=None):
 
 
 @contextlib.contextmanager
-def cell(options, cores=None, with_more=False):
+def cell(options, cores=None, with_more=False, upstream_cores=None):
     """An upstream and what is before it, by contender; gone at the end in any case."""
     with tempfile.TemporaryDirectory(prefix="vestibule-gateway-") as top, \
             contextlib.ExitStack() as stack:
-        upstream = Tarantool(options, f"{top}/a", cores)
+        upstream = Tarantool(options, f"{top}/a", upstream_cores or cores)
         upstream.start()
         stack.callback(upstream.server.stop)
         running = {DIRECT: upstream.server}

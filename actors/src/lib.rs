@@ -205,6 +205,7 @@
 //! |---|---|
 //! | `limits`, `seconds`, `timeouts`, `timers`, `clock` | bounds, and rules of time |
 //! | `throttle`, `backoff` | how often at most something is told, or tried again |
+//! | `reactor` | what a task that has much to do lets go first |
 //! | `serialized` | how what operators see is serialized |
 //! | `settable` | structs of options, set by methods |
 //! | `segments` | memory for large replies, and the counter of all that is charged |
@@ -266,6 +267,7 @@ mod outbound;
 mod peers;
 mod private_file;
 mod quotas;
+mod reactor;
 mod reload;
 mod resources;
 mod runtime;

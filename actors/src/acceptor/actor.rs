@@ -24,6 +24,7 @@ use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, ADMIN_
 use crate::messages::post::Post as _;
 use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
+use crate::reactor::go_on_behind_reactor;
 use crate::shared::Shared;
 use crate::slots::{ListenerKind, NoSlot};
 use crate::throttle::Throttle;
@@ -381,7 +382,7 @@ impl ActorFuture<Acceptor> for AcceptLoop {
         cx: &mut task::Context<'_>,
     ) -> Poll<()> {
         if acceptor.accept_batch(cx) {
-            cx.waker().wake_by_ref();
+            go_on_behind_reactor(cx);
         }
         Poll::Pending
     }

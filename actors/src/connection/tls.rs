@@ -21,6 +21,7 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 
 use super::transport::Transport;
 use crate::limits::{READ_SIZE, TLS_EMPTY_READ_MAX, TLS_MEMORY, TLS_UNSENT_MAX};
+use crate::reactor::go_on_behind_reactor;
 
 /// A connection by TLS.
 pub(crate) struct Tls {
@@ -92,7 +93,7 @@ impl Tls {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::UnexpectedEof.into())),
             Poll::Ready(Ok(_)) => {
                 // It may have cost a millisecond: others first.
-                cx.waker().wake_by_ref();
+                go_on_behind_reactor(cx);
                 Poll::Pending
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -180,7 +181,7 @@ impl Transport for Tls {
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
             if empty >= TLS_EMPTY_READ_MAX {
-                cx.waker().wake_by_ref();
+                go_on_behind_reactor(cx);
                 return Poll::Pending;
             }
             match self.read_encrypted(cx) {

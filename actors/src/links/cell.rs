@@ -14,6 +14,7 @@ use super::deliveries::{Deliveries, LargeAnswer, Mailbox};
 use crate::cells::claims::RequestId;
 use crate::connection::transport::Transport;
 use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
+use crate::reactor::go_on_behind_reactor;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     CatalogQuestion, ClientStream, Clients, Destination, GatewayCell, Incarnation, LinkClient,
@@ -272,7 +273,7 @@ impl LinkCell {
                 return Poll::Ready(Ok(()));
             }
             if total >= READ_PER_POLL_MAX {
-                cx.waker().wake_by_ref();
+                go_on_behind_reactor(cx);
                 return Poll::Pending;
             }
             let was_wanted = self.link.borrow().credits().is_wanted();

@@ -28,6 +28,7 @@ use crate::limits::{
     HEAD_READ_SIZE, READ_PER_POLL_MAX, READ_SIZE, STRAIGHT_READ_MAX, STRAIGHT_READ_MIN,
 };
 use crate::messages::SessionId;
+use crate::reactor::go_on_behind_reactor;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::session::ahead::take_all_ahead;
 use crate::session::dispatch::Dispatcher;
@@ -49,7 +50,7 @@ pub(crate) fn read(
             return Poll::Pending;
         }
         if total >= READ_PER_POLL_MAX {
-            cx.waker().wake_by_ref();
+            go_on_behind_reactor(cx);
             return Poll::Pending;
         }
         if !may_read(worker, cell, state, own) {

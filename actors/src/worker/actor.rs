@@ -31,6 +31,7 @@ use crate::messages::worker::{
 };
 use crate::messages::{SessionId, TxEvent, WorkerReport};
 use crate::peers::Peers;
+use crate::reactor::go_on_behind_reactor;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
 use crate::resources::outgoing::Back;
 use crate::resources::{WorkerCell, WorkerState};
@@ -277,7 +278,7 @@ async fn grant_turns(worker: Weak<WorkerCell>) {
     }
 }
 
-/// Goes on with a lap, behind those that are ready to run.
+/// Goes on with a lap, behind those that are ready to run and what came meanwhile.
 struct LapLoop;
 
 impl ActorFuture<Worker> for LapLoop {
@@ -290,7 +291,7 @@ impl ActorFuture<Worker> for LapLoop {
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
         if worker.lap.get().is_under_way() && !worker.tell_some() {
-            cx.waker().wake_by_ref();
+            go_on_behind_reactor(cx);
         }
         task::Poll::Pending
     }
