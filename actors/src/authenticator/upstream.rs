@@ -1,12 +1,13 @@
 //! Logins at a gateway: decided by what the upstream says of its users.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::time::sleep;
 
 use super::{Authenticator, Login, LoginDecision, LoginProof};
 use crate::clock::Clock;
-use crate::upstream::{Asking, GatewayCell, Judgment};
+use crate::upstream::{GatewayCell, Incarnation, Judgment, LoginAttempt, Lookup};
 
 /// Asks the upstream, or goes by what it has said.
 pub(crate) struct UpstreamLogins {
@@ -20,15 +21,26 @@ impl UpstreamLogins {
         Self { gateway, clock }
     }
 
-    /// Asks for a user; what is known then decides.
-    async fn ask(&self, user: &str) -> Asking {
-        match self.gateway.ask(user, || self.clock.now()).await {
-            Ok(()) => Asking::Done,
-            Err(why) => {
-                log::debug!("the upstream does not tell of its users: {why}");
-                Asking::Impossible
+    /// Has an upstream say of a user what there is to say, or waits for a turn. Returns who can be
+    /// asked then: nobody if there was no answer, so that what is known decides.
+    async fn look_up(&self, lookup: Lookup, now: Instant) -> Option<Incarnation> {
+        let is_told = match lookup {
+            Lookup::Ask(question) => {
+                let is_told = self.gateway.ask(question).comes().await;
+                self.gateway.sight.user_lookups.add(is_told);
+                is_told
             }
+            Lookup::Wait(answer) => answer.comes().await,
+            Lookup::NotBefore(at) => {
+                sleep(at.saturating_duration_since(now)).await;
+                true
+            }
+        };
+        if !is_told {
+            log::debug!("the upstream does not tell of a user");
+            return None;
         }
+        self.gateway.whom_to_ask()
     }
 }
 
@@ -37,16 +49,21 @@ impl Authenticator for UpstreamLogins {
         let LoginProof::ChapSha1 { salt, scramble } = &login.proof else {
             return LoginDecision::NotMine;
         };
-        let mut asking = self.gateway.asking();
+        let attempt = LoginAttempt {
+            user: &login.user,
+            salt,
+            scramble,
+            came: self.clock.now(),
+        };
+        let mut target = self.gateway.whom_to_ask();
         loop {
             let now = self.clock.now();
-            match (self.gateway).judge(&login.user, salt, scramble, asking, now) {
+            match self.gateway.judge(attempt, target, now) {
                 Judgment::Accepted => return LoginDecision::AcceptedAs(login.user),
                 Judgment::Wrong => return LoginDecision::Refused,
                 Judgment::Unknown => return LoginDecision::NotMine,
                 Judgment::Unavailable => return LoginDecision::Unavailable,
-                Judgment::Ask => asking = self.ask(&login.user).await,
-                Judgment::AskAt(at) => sleep(at.saturating_duration_since(now)).await,
+                Judgment::LookUp(lookup) => target = self.look_up(lookup, now).await,
             }
         }
     }

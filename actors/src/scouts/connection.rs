@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use vestibule_wire::auth::{PasswordHash, PasswordKey};
+use vestibule_wire::auth::PasswordKey;
 use vestibule_wire::ballot::Ballot;
 use vestibule_wire::client::{ReplyFrame, RequestHeader};
 use vestibule_wire::features::Features;
@@ -39,9 +39,6 @@ const QUESTION_SYNC_MIN: u64 = 16;
 /// Number of the space `_user`, and of its index by names.
 const USER_SPACE: u32 = 304;
 const USER_INDEX_NAME: u32 = 2;
-
-/// Who waits for the answer to a question for a user.
-type UserAsker = oneshot::Sender<Result<Option<PasswordHash>, String>>;
 
 /// Stays with an upstream for ever.
 pub(super) async fn scout(
@@ -85,7 +82,8 @@ struct ScoutConnection<'a> {
     out: Vec<u8>,
     /// The syncs of what is asked and not answered.
     asked: Vec<u64>,
-    askers: HashMap<u64, (Arc<str>, Vec<UserAsker>)>,
+    /// The questions for users, by their syncs.
+    users_asked: HashMap<u64, UserQuestion>,
     last_sync: u64,
     /// Who wants to know how it is: by a probe that is still to be sent, and by the one that is on
     /// its way.
@@ -123,7 +121,7 @@ impl<'a> ScoutConnection<'a> {
                 received: Vec::new(),
                 out: Vec::new(),
                 asked: Vec::new(),
-                askers: HashMap::new(),
+                users_asked: HashMap::new(),
                 last_sync: QUESTION_SYNC_MIN,
                 doubters: Vec::new(),
                 doubters_of_probe: Vec::new(),
@@ -318,19 +316,13 @@ impl<'a> ScoutConnection<'a> {
         self.board.tell(self.index, |scout| scout.on_asked(now));
     }
 
-    /// Asks for a user, or adds to those who have asked for the same.
+    /// Asks for a user.
     fn ask_for_user(&mut self, question: UserQuestion) {
-        let UserQuestion { name, answer } = question;
-        let mut askers = self.askers.values_mut();
-        if let Some((_, askers)) = askers.find(|(own, _)| *own == name) {
-            askers.push(answer);
-            return;
-        }
         self.last_sync += 1;
         let sync = self.last_sync;
         let mut key = Vec::new();
         write_array_len(&mut key, 1);
-        write_str(&mut key, &name);
+        write_str(&mut key, &question.name);
         let select = Body::Select(Select {
             space: IdOrName::Id(USER_SPACE),
             index: IdOrName::Id(USER_INDEX_NAME),
@@ -342,7 +334,7 @@ impl<'a> ScoutConnection<'a> {
             after: After::Start,
         });
         RequestHeader::with_sync(sync).write(&mut self.out, &select);
-        self.askers.insert(sync, (name, vec![answer]));
+        self.users_asked.insert(sync, question);
         let now = self.board.now();
         self.note_asked(sync, now);
     }
@@ -412,7 +404,7 @@ impl<'a> ScoutConnection<'a> {
                 (self.board).tell(self.index, |scout| scout.on_info(is_read_only, now));
             }
             CATALOG_SYNC => self.take_catalog_page(frame),
-            sync => self.answer_askers(sync, frame, refused),
+            sync => self.answer_question(sync, frame, refused),
         }
     }
 
@@ -453,26 +445,20 @@ impl<'a> ScoutConnection<'a> {
         self.probed = None;
     }
 
-    fn answer_askers(&mut self, sync: u64, frame: &ReplyFrame<'_>, refused: &mut Throttle) {
-        let Some((_, askers)) = self.askers.remove(&sync) else {
+    fn answer_question(&mut self, sync: u64, frame: &ReplyFrame<'_>, refused: &mut Throttle) {
+        let Some(question) = self.users_asked.remove(&sync) else {
             return;
         };
-        let answer = match frame.error() {
-            None => Ok(password_hash(frame)),
-            Some(error) => {
-                if let Some(times) = refused.note(self.board.now()) {
-                    let name = &self.board.gateway.upstream(self.index).name;
-                    log::warn!(
-                        "upstream {name} does not let the gateway read its users{times}, \
-                         so nobody can log in: {error}"
-                    );
-                }
-                Err(error.to_string())
-            }
+        let Some(error) = frame.error() else {
+            // Before who comes next may ask again.
+            return self.board.gateway.learn(question, password_hash(frame));
         };
-        for asker in askers {
-            // It may have lost interest.
-            let _ = asker.send(answer.clone());
+        if let Some(times) = refused.note(self.board.now()) {
+            let name = &self.board.gateway.upstream(self.index).name;
+            log::warn!(
+                "upstream {name} does not let the gateway read its users{times}, \
+                 so nobody can log in: {error}"
+            );
         }
     }
 }

@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
-use vestibule_wire::greeting::SALT_SIZE;
+use vestibule_wire::auth::{PasswordHash, PasswordKey};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::address::Upstream;
 use super::bulk::BulkRule;
 use super::catalog::KeptCatalog;
 use super::config::{GatewayAccount, Upstreams};
+use super::lookups::{UserAnswer, UserQuestion};
 use super::reads::{ReadCell, ReadSet};
 use super::schema::{Incarnation, SchemaVersion};
 use super::sight::GatewaySight;
 use super::user_source::UpstreamUsers;
-use super::users::{Asking, Judgment, Users};
+use super::users::{Judgment, LoginAttempt, Users};
 use super::watched::WatchedKeys;
 use crate::tls::UpstreamTls;
 
@@ -49,12 +49,6 @@ pub(crate) enum Destination {
     Held,
     /// Nowhere.
     Nowhere,
-}
-
-/// A question to an upstream: the hash of a user's password; none if there is no such user.
-pub(crate) struct UserQuestion {
-    pub(crate) name: Arc<str>,
-    pub(crate) answer: oneshot::Sender<Result<Option<PasswordHash>, String>>,
 }
 
 /// What all threads of a gateway share.
@@ -415,49 +409,34 @@ impl GatewayCell {
         lock(&self.users).forget_key(user, key);
     }
 
-    /// What a login comes to.
+    /// What a login comes to, where this upstream can be asked, or none.
     pub(crate) fn judge(
         &self,
-        user: &str,
-        salt: &[u8; SALT_SIZE],
-        scramble: &[u8; SCRAMBLE_SIZE],
-        asking: Asking,
+        login: LoginAttempt<'_>,
+        target: Option<Incarnation>,
         now: Instant,
     ) -> Judgment {
-        lock(&self.users).judge(user, salt, scramble, asking, now)
+        lock(&self.users).judge(login, target, now)
     }
 
-    /// Whether an upstream can be asked for users.
-    pub(crate) fn asking(&self) -> Asking {
-        match self.config.account.is_some() && self.target().is_some() {
-            true => Asking::Possible,
-            false => Asking::Impossible,
+    /// Which upstream can be asked for users.
+    pub(crate) fn whom_to_ask(&self) -> Option<Incarnation> {
+        self.config.account.as_ref().and(self.target())
+    }
+
+    /// Asks for a user.
+    pub(crate) fn ask(&self, question: UserQuestion) -> UserAnswer {
+        let answer = question.answer();
+        if let Some(questions) = self.questions.get() {
+            // Without a scout there is no answer.
+            let _ = questions[question.target.upstream].send(ScoutQuestion::User(question));
         }
+        answer
     }
 
-    /// Asks for a user, and remembers the answer. An error is why there is none.
-    pub(crate) async fn ask(&self, name: &str, now: impl Fn() -> Instant) -> Result<(), String> {
-        let asked = self.ask_target(name, now).await;
-        self.sight.user_lookups.add(asked.is_ok());
-        asked
-    }
-
-    async fn ask_target(&self, name: &str, now: impl Fn() -> Instant) -> Result<(), String> {
-        let gone = || "the upstream is gone".to_owned();
-        let target = self.target().ok_or_else(gone)?;
-        let questions = self.questions.get().ok_or_else(gone)?;
-        let (answer, answered) = oneshot::channel();
-        let name: Arc<str> = name.into();
-        let question = UserQuestion {
-            name: name.clone(),
-            answer,
-        };
-        questions[target.upstream]
-            .send(ScoutQuestion::User(question))
-            .map_err(|_| gone())?;
-        let hash = answered.await.map_err(|_| gone())??;
-        lock(&self.users).learn(&name, hash, now());
-        Ok(())
+    /// An upstream has answered: the hash of a user's password; none if there is no such user.
+    pub(crate) fn learn(&self, question: UserQuestion, hash: Option<PasswordHash>) {
+        lock(&self.users).learn(question, hash);
     }
 
     /// What a client is told whose login is wrong, as the upstreams' version tells it.

@@ -2,19 +2,23 @@
 //! passwords, and the keys that their logins have proven.
 //!
 //! ```text
-//!   login ─▶ judge ─┬ fresh, or nobody can be asked ─▶ decided by the hash that is known
-//!                   └ else ─▶ asked ─▶ learn ─▶ judged again, by that
+//!   login ─▶ judge ─┬ it fits a fresh answer, or nobody can be asked ─▶ decided by what is known
+//!                   ├ asked since it came ────────────────────────────▶ decided by the answer
+//!                   └ else ─▶ asked, or waits for who has asked ─▶ judged again
 //! ```
 //!
 //! Where users are listed, nobody is asked, and the list is what is known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use vestibule_wire::auth::{PasswordHash, PasswordKey, SCRAMBLE_SIZE};
+use vestibule_wire::greeting::SALT_SIZE;
 
-use crate::limits::{UPSTREAM_USER_FRESH, UPSTREAM_USER_LOOKUPS_PER_SECOND, UPSTREAM_USERS_MAX};
+use super::lookups::{Lookup, Lookups, UserQuestion};
+use super::schema::Incarnation;
+use crate::limits::{UPSTREAM_USER_FRESH, UPSTREAM_USERS_MAX};
 
 /// What is known of one user.
 #[derive(Debug)]
@@ -22,11 +26,22 @@ struct KnownUser {
     hash: PasswordHash,
     /// Fits the hash, always.
     key: Option<Arc<PasswordKey>>,
+    /// When it was asked for: all that was so before is in it.
     since: Instant,
 }
 
+/// A login that is to be judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoginAttempt<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) salt: &'a [u8; SALT_SIZE],
+    pub(crate) scramble: &'a [u8; SCRAMBLE_SIZE],
+    /// An answer to what was asked since then decides.
+    pub(crate) came: Instant,
+}
+
 /// What a login has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Judgment {
     /// Right.
     Accepted,
@@ -34,23 +49,10 @@ pub(crate) enum Judgment {
     Wrong,
     /// There is no such user.
     Unknown,
-    /// The upstream has to be asked.
-    Ask,
-    /// The upstream has to be asked, and was asked for too many: not before this time.
-    AskAt(Instant),
-    /// The upstream has to be asked, and cannot be.
+    /// The upstream has to say.
+    LookUp(Lookup),
+    /// The upstream has to say, and cannot be asked.
     Unavailable,
-}
-
-/// Whether the upstream can be asked for a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asking {
-    /// To ask is possible.
-    Possible,
-    /// To ask is not possible: what is known has to do.
-    Impossible,
-    /// The upstream was asked: what is known is the answer.
-    Done,
 }
 
 /// The users that are known.
@@ -59,8 +61,7 @@ pub(crate) struct Users {
     known: HashMap<Arc<str>, KnownUser>,
     /// Whether the list of them is whole: hashes are neither asked for nor forgotten.
     is_list: bool,
-    /// When the questions of strangers that were asked so far would all have been due.
-    strangers_until: Instant,
+    lookups: Lookups,
 }
 
 impl Users {
@@ -68,7 +69,7 @@ impl Users {
         Self {
             known: HashMap::new(),
             is_list: false,
-            strangers_until: now,
+            lookups: Lookups::new(now),
         }
     }
 
@@ -78,7 +79,7 @@ impl Users {
         now: Instant,
     ) -> Self {
         let mut own = Self::new(now);
-        list.for_each(|(name, hash)| own.learn(name, Some(hash), now));
+        list.for_each(|(name, hash)| own.keep(name, hash, now));
         Self {
             is_list: true,
             ..own
@@ -100,70 +101,82 @@ impl Users {
         *self = next;
     }
 
-    /// What a login comes to.
+    /// What a login comes to, where this upstream can be asked, or none.
     pub(crate) fn judge(
         &mut self,
-        name: &str,
-        salt: &[u8],
-        scramble: &[u8; SCRAMBLE_SIZE],
-        asking: Asking,
+        login: LoginAttempt<'_>,
+        target: Option<Incarnation>,
         now: Instant,
     ) -> Judgment {
         // The list has said all that there is to say.
-        let asking = match self.is_list {
-            true => Asking::Done,
-            false => asking,
+        let to_ask = target.filter(|_| !self.is_list);
+        let Some(known) = self.known.get_mut(login.user) else {
+            return self.judge_unknown(login, to_ask, now);
         };
-        let Some(known) = self.known.get_mut(name) else {
-            return match asking {
-                Asking::Possible => self.ask_for_stranger(now),
-                Asking::Impossible => Judgment::Unavailable,
-                Asking::Done => Judgment::Unknown,
-            };
-        };
+        let to_ask = to_ask.filter(|_| known.since < login.came);
+        let key = known.hash.recover(login.salt, login.scramble);
         let is_fresh = now.saturating_duration_since(known.since) < UPSTREAM_USER_FRESH;
-        if asking == Asking::Possible && !is_fresh {
-            return Judgment::Ask;
+        if let Some(target) = to_ask.filter(|_| !is_fresh) {
+            let is_stranger = key.is_none();
+            let lookup = (self.lookups).look_up_known(login.user, target, is_stranger, now);
+            if let Some(lookup) = lookup {
+                return Judgment::LookUp(lookup);
+            }
         }
-        match known.hash.recover(salt, scramble) {
-            Some(key) => {
+        match (key, to_ask) {
+            (Some(key), _) => {
                 known.key.get_or_insert_with(|| Arc::new(key));
                 Judgment::Accepted
             }
             // It may have been changed a moment ago.
-            None if asking == Asking::Possible => self.ask_for_stranger(now),
-            None => Judgment::Wrong,
+            (None, Some(target)) => {
+                Judgment::LookUp(self.lookups.look_up_stranger(login.user, target, now))
+            }
+            (None, None) => Judgment::Wrong,
         }
     }
 
-    /// Has somebody ask who may be anybody.
-    fn ask_for_stranger(&mut self, now: Instant) -> Judgment {
-        const EACH: Duration =
-            Duration::from_nanos(1_000_000_000 / UPSTREAM_USER_LOOKUPS_PER_SECOND as u64);
-        // A second's worth at once, then one after the other.
-        let earliest = self
-            .strangers_until
-            .max(now.checked_sub(SECOND).unwrap_or(now));
-        if earliest > now {
-            return Judgment::AskAt(earliest);
+    /// What a login comes to of whom nothing is known.
+    fn judge_unknown(
+        &mut self,
+        login: LoginAttempt<'_>,
+        to_ask: Option<Incarnation>,
+        now: Instant,
+    ) -> Judgment {
+        let none_since = self.lookups.none_since(login.user);
+        if self.is_list || none_since.is_some_and(|since| since >= login.came) {
+            return Judgment::Unknown;
         }
-        self.strangers_until = earliest + EACH;
-        Judgment::Ask
+        match to_ask {
+            Some(target) => {
+                Judgment::LookUp(self.lookups.look_up_stranger(login.user, target, now))
+            }
+            None => Judgment::Unavailable,
+        }
     }
 
     /// The upstream's answer: the hash of a user's password, or that there is no such user.
-    pub(crate) fn learn(&mut self, name: &str, hash: Option<PasswordHash>, now: Instant) {
-        // It was asked before a reload brought the list, which decides alone.
-        if self.is_list {
-            return;
+    pub(crate) fn learn(&mut self, question: UserQuestion, hash: Option<PasswordHash>) {
+        let (name, began) = (&*question.name, question.began);
+        let told = self.known.get(name).map(|own| own.since);
+        let is_outdated = told.max(self.lookups.none_since(name)) > Some(began);
+        // A list that a reload has brought meanwhile decides alone.
+        if !self.is_list && !is_outdated {
+            match hash {
+                Some(hash) => self.keep(name, hash, began),
+                None => {
+                    self.known.remove(name);
+                    self.lookups.note_none(&question);
+                }
+            }
         }
-        let Some(hash) = hash else {
-            self.known.remove(name);
-            return;
-        };
+        question.end();
+    }
+
+    fn keep(&mut self, name: &str, hash: PasswordHash, since: Instant) {
         if let Some(known) = self.known.get_mut(name) {
             known.key.take_if(|_| known.hash != hash);
-            (known.hash, known.since) = (hash, now);
+            (known.hash, known.since) = (hash, since);
             return;
         }
         if self.known.len() >= UPSTREAM_USERS_MAX {
@@ -172,7 +185,7 @@ impl Users {
                 self.known.remove(&oldest);
             }
         }
-        let (key, since) = (None, now);
+        let key = None;
         self.known
             .insert(name.into(), KnownUser { hash, key, since });
     }
@@ -197,207 +210,5 @@ impl Users {
     }
 }
 
-/// For how long the questions of strangers may come at once.
-const SECOND: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
-mod tests {
-    use vestibule_wire::auth::scramble;
-
-    use super::*;
-
-    const SALT: [u8; 32] = [9; 32];
-
-    fn judge(
-        users: &mut Users,
-        name: &str,
-        password: &str,
-        asking: Asking,
-        now: Instant,
-    ) -> Judgment {
-        users.judge(name, &SALT, &scramble(password, &SALT), asking, now)
-    }
-
-    #[test]
-    fn a_list_decides_alone_and_stays_when_an_upstream_refuses_a_key() {
-        let now = Instant::now();
-        let list = [("alice", PasswordHash::of("secret"))].into_iter();
-        let mut users = Users::of_list(list, now);
-        let later = now + 1000 * UPSTREAM_USER_FRESH;
-        for asking in [Asking::Possible, Asking::Impossible] {
-            let mut told = |name, password| judge(&mut users, name, password, asking, later);
-            assert_eq!(told("alice", "secret"), Judgment::Accepted);
-            assert_eq!(told("alice", "wrong"), Judgment::Wrong);
-            assert_eq!(told("bob", "secret"), Judgment::Unknown);
-        }
-        let key = users.key("alice").unwrap();
-        users.forget_key("alice", &key);
-        assert!(users.key("alice").is_none(), "it is of no use upstream");
-        let again = judge(&mut users, "alice", "secret", Asking::Possible, later);
-        assert_eq!(again, Judgment::Accepted);
-    }
-
-    #[test]
-    fn by_another_list_keys_stay_of_those_whose_hash_is_the_same() {
-        let now = Instant::now();
-        let of = |list: &[(&'static str, &str)]| {
-            let hashes = list.iter();
-            Users::of_list(
-                hashes.map(|(name, password)| (*name, PasswordHash::of(password))),
-                now,
-            )
-        };
-        let mut users = of(&[("alice", "secret"), ("bob", "secret"), ("carol", "secret")]);
-        for name in ["alice", "bob", "carol"] {
-            let told = judge(&mut users, name, "secret", Asking::Impossible, now);
-            assert_eq!(told, Judgment::Accepted);
-        }
-        users.become_as(of(&[
-            ("alice", "secret"),
-            ("bob", "new"),
-            ("dave", "secret"),
-        ]));
-        let known = ["alice", "bob", "carol", "dave"].map(|name| users.key(name).is_some());
-        assert_eq!(known, [true, false, false, false]);
-        let mut told = |name, password| judge(&mut users, name, password, Asking::Impossible, now);
-        assert_eq!(told("bob", "secret"), Judgment::Wrong);
-        assert_eq!(told("bob", "new"), Judgment::Accepted);
-        assert_eq!(told("carol", "secret"), Judgment::Unknown);
-        assert_eq!(told("dave", "secret"), Judgment::Accepted);
-        // Where they are asked for, now or as before.
-        for _ in 0..2 {
-            users.become_as(Users::new(now));
-            assert!(users.key("alice").is_some());
-            let later = now + UPSTREAM_USER_FRESH;
-            let told = judge(&mut users, "alice", "secret", Asking::Possible, later);
-            assert_eq!(told, Judgment::Ask);
-        }
-    }
-
-    #[test]
-    fn an_answer_to_what_was_asked_before_a_list_came_changes_nothing_of_it() {
-        let now = Instant::now();
-        let mut users = Users::new(now);
-        let told = judge(&mut users, "bob", "secret", Asking::Possible, now);
-        assert_eq!(told, Judgment::Ask);
-        let list = [("alice", PasswordHash::of("secret"))].into_iter();
-        users.become_as(Users::of_list(list, now));
-        users.learn("bob", Some(PasswordHash::of("secret")), now);
-        users.learn("alice", None, now);
-        let mut told = |name| judge(&mut users, name, "secret", Asking::Possible, now);
-        assert_eq!(told("bob"), Judgment::Unknown);
-        assert_eq!(told("alice"), Judgment::Accepted);
-    }
-
-    #[test]
-    fn a_fresh_answer_decides_and_an_older_one_is_asked_for_again() {
-        let now = Instant::now();
-        let mut users = Users::new(now);
-        let login = |users: &mut Users, at| judge(users, "alice", "secret", Asking::Possible, at);
-        assert_eq!(login(&mut users, now), Judgment::Ask);
-        users.learn("alice", Some(PasswordHash::of("secret")), now);
-        assert!(users.key("alice").is_none(), "nobody has proven anything");
-        assert_eq!(login(&mut users, now), Judgment::Accepted);
-        let key = users.key("alice").expect("it was proven");
-        assert_eq!(*key, PasswordKey::of("secret"));
-        assert_eq!(login(&mut users, now + UPSTREAM_USER_FRESH), Judgment::Ask);
-    }
-
-    #[test]
-    fn while_nobody_can_be_asked_what_was_known_decides() {
-        let now = Instant::now();
-        let mut users = Users::new(now);
-        users.learn("alice", Some(PasswordHash::of("secret")), now);
-        let later = now + 1000 * UPSTREAM_USER_FRESH;
-        let mut login =
-            |name, password| judge(&mut users, name, password, Asking::Impossible, later);
-        assert_eq!(login("alice", "secret"), Judgment::Accepted);
-        assert_eq!(login("alice", "wrong"), Judgment::Wrong);
-        assert_eq!(login("bob", "secret"), Judgment::Unavailable);
-    }
-
-    #[test]
-    fn a_changed_password_makes_the_key_that_was_proven_void() {
-        let now = Instant::now();
-        let mut users = Users::new(now);
-        users.learn("alice", Some(PasswordHash::of("secret")), now);
-        judge(&mut users, "alice", "secret", Asking::Possible, now);
-        // Right after the change: the answer that is fresh does not know of it.
-        assert_eq!(
-            judge(&mut users, "alice", "new", Asking::Possible, now),
-            Judgment::Ask
-        );
-        users.learn("alice", Some(PasswordHash::of("new")), now);
-        assert!(users.key("alice").is_none());
-        assert_eq!(
-            judge(&mut users, "alice", "secret", Asking::Done, now),
-            Judgment::Wrong
-        );
-        assert_eq!(
-            judge(&mut users, "alice", "new", Asking::Done, now),
-            Judgment::Accepted
-        );
-        users.learn("alice", None, now);
-        assert_eq!(
-            judge(&mut users, "alice", "new", Asking::Done, now),
-            Judgment::Unknown
-        );
-    }
-
-    #[test]
-    fn a_key_that_is_refused_goes_and_a_newer_one_stays() {
-        let now = Instant::now();
-        let mut users = Users::new(now);
-        let prove = |users: &mut Users, password| {
-            users.learn("alice", Some(PasswordHash::of(password)), now);
-            judge(users, "alice", password, Asking::Done, now);
-            users.key("alice").expect("it was proven")
-        };
-        let old = prove(&mut users, "secret");
-        let new = prove(&mut users, "new");
-        users.forget_key("alice", &old);
-        assert!(users.key("alice").is_some(), "that was the one before");
-        users.forget_key("alice", &new);
-        assert!(users.key("alice").is_none());
-    }
-
-    #[test]
-    fn strangers_ask_a_few_times_at_once_and_then_one_after_the_other() {
-        let now = Instant::now();
-        let mut users = Users::new(now);
-        let mut asked = 0;
-        let at = loop {
-            match judge(
-                &mut users,
-                &format!("user {asked}"),
-                "x",
-                Asking::Possible,
-                now,
-            ) {
-                Judgment::Ask => asked += 1,
-                Judgment::AskAt(at) => break at,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert!((1..=UPSTREAM_USER_LOOKUPS_PER_SECOND).contains(&asked));
-        assert!(at > now && at <= now + SECOND);
-        assert_eq!(
-            judge(&mut users, "another", "x", Asking::Possible, at),
-            Judgment::Ask
-        );
-        let next = judge(&mut users, "one more", "x", Asking::Possible, at);
-        assert!(matches!(next, Judgment::AskAt(next) if next > at));
-    }
-
-    #[test]
-    fn no_more_users_are_known_than_there_may_be() {
-        let now = Instant::now();
-        let mut users = Users::new(now);
-        for count in 0..UPSTREAM_USERS_MAX + 2 {
-            let at = now + Duration::from_millis(count as u64);
-            users.learn(&count.to_string(), Some(PasswordHash::default()), at);
-        }
-        assert_eq!(users.known.len(), UPSTREAM_USERS_MAX);
-        assert!(!users.known.contains_key("1") && users.known.contains_key("2"));
-    }
-}
+mod tests;
