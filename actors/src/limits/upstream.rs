@@ -158,8 +158,11 @@ pub(crate) const KEPT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a body up to which it is copied into a buffer that stays for the next one.
 pub(crate) const OWED_BODY_KEEP_MAX: usize = 4 << 10;
 
-/// How many links a request is given to, one after another, until one of them answers.
-pub(crate) const LINKS_PER_REQUEST_MAX: u8 = 4;
+/// How many links may end, one after another, that have sent a request: it may be what ends them.
+pub(crate) const LINKS_LOST_PER_REQUEST_MAX: u8 = 4;
+
+/// How often requests may come to go elsewhere while one has no answer.
+pub(crate) const MOVES_PER_REQUEST_MAX: u8 = 8;
 
 /// How often it is looked whether what waits for a link can have one.
 pub(crate) const PARKED_LOOK_PERIOD: Duration = Duration::from_millis(50);

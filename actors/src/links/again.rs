@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use tokio::sync::{Notify, watch};
@@ -26,18 +26,20 @@ use super::hub::Links;
 use super::pause::TurnTime;
 use super::refusals::{NoLink, not_there};
 use crate::cells::claims::{RequestId, RequestPhase};
-use crate::limits::{FAILOVER_BYTES_MAX, LINKS_PER_REQUEST_MAX, PARKED_LOOK_PERIOD};
+use crate::limits::{FAILOVER_BYTES_MAX, PARKED_LOOK_PERIOD};
 use crate::messages::post::Post as _;
 use crate::messages::tx::Cancel;
 use crate::resources::WorkerCell;
 use crate::upstream::{
     Destination, Forward, HeldCounters, Incarnation, KeptRequest, LinkClient, Parked,
-    ParkedRequest, ReadPlace, ReadRole, RefusedRequest, StreamStep,
+    ParkedRequest, ReadPlace, ReadRole, RefusedRequest, Returned, StreamStep, Tries,
 };
 
 /// What is to be sent again, of one worker.
 pub(super) struct Again {
     pub(super) parked: Parked,
+    /// What came back from links.
+    pub(super) tries: Tries,
     /// On which connections something of whom waits for a link, since that was last looked at.
     pub(super) paused: BTreeSet<(u64, Arc<str>)>,
     /// What ends the transactions of BEGINs that are parked, as soon as these are sent.
@@ -59,10 +61,12 @@ struct Doubtful {
 }
 
 impl Again {
-    /// Nothing yet, of one of this number of workers, which tells how much is held.
-    pub(super) fn new(workers: usize, held: Arc<HeldCounters>) -> Self {
+    /// Nothing yet, of one of this number of workers, which tells how much is held. For links that
+    /// end, a request has the time of a hold.
+    pub(super) fn new(workers: usize, hold: Duration, held: Arc<HeldCounters>) -> Self {
         Self {
             parked: Parked::new(FAILOVER_BYTES_MAX / workers.max(1), held),
+            tries: Tries::new(hold),
             paused: BTreeSet::new(),
             aborts: HashMap::new(),
             refused: Vec::new(),
@@ -254,7 +258,9 @@ impl Links {
                 let clients = self.state.borrow().clients.clone();
                 clients.set_read_place(forward.key, ReadPlace::Writer);
             }
-            let may = forward.repeat.may_move() && forward.links < LINKS_PER_REQUEST_MAX;
+            let returned = (cell.incarnation, cell.returns(&own));
+            let may =
+                forward.repeat.may_move() && self.may_try_again(worker, id, returned, time.now());
             if !is_possible || !may {
                 told.push(id);
             } else if own.was_sent && !claims.requeue(id) {
@@ -271,6 +277,20 @@ impl Links {
         let callers = &mut self.state.borrow_mut().callers;
         (unbegun.into_iter()).for_each(|(key, step)| callers.lose_unbegun(key, step));
         self.tell_over(worker, told, Vec::new(), error.clone(), "");
+    }
+
+    /// Whether a request that has come back from a link may go over another one.
+    fn may_try_again(
+        &self,
+        worker: &WorkerCell,
+        id: RequestId,
+        returned: (Incarnation, Returned),
+        now: Instant,
+    ) -> bool {
+        let claims = &worker.shared.counters[worker.index].claims;
+        let is_wanted = |id| claims.phase(id).is_some();
+        let tries = &mut self.again.borrow_mut().tries;
+        tries.may_go_on(id, returned, now, is_wanted)
     }
 
     fn count_retried(&self, worker: &WorkerCell, upstream: usize) {
@@ -365,7 +385,8 @@ impl Links {
                 incarnation,
             } = own;
             let id = own.request.forward.id;
-            let may = own.request.forward.links < LINKS_PER_REQUEST_MAX;
+            let moved = (incarnation, Returned::Moved);
+            let may = self.may_try_again(worker, id, moved, time.now());
             if may && self.keep(worker, client, (own.request, time)) {
                 self.count_retried(worker, incarnation.upstream);
             } else {

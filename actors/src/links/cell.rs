@@ -17,8 +17,8 @@ use crate::limits::{CATALOG_QUESTIONS_MAX, READ_PER_POLL_MAX};
 use crate::reactor::go_on_behind_reactor;
 use crate::resources::WorkerCell;
 use crate::upstream::{
-    CatalogQuestion, ClientStream, Clients, Destination, GatewayCell, Incarnation, LinkClient,
-    LinkFault, LinkFollowers, LinkUser, Pumped, ReadRole, UpstreamLink,
+    CatalogQuestion, ClientStream, Clients, Destination, GatewayCell, Incarnation, KeptRequest,
+    LinkClient, LinkFault, LinkFollowers, LinkUser, Pumped, ReadRole, Returned, UpstreamLink,
 };
 
 /// Why links end at the deadline of a drain.
@@ -190,6 +190,15 @@ impl LinkCell {
         *self.waker.borrow_mut() = None;
         self.is_over.set(true);
         self.tell_followers(u64::MAX);
+    }
+
+    /// Why a request does not go on over it.
+    pub(super) fn returns(&self, request: &KeptRequest) -> Returned {
+        match (self.is_over.get(), request.was_sent) {
+            (false, _) => Returned::Moved,
+            (true, false) => Returned::Unsent,
+            (true, true) => Returned::Sent,
+        }
     }
 
     /// Whether its socket has not taken all of this number of bytes, and may still.

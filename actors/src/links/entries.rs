@@ -43,7 +43,6 @@ pub(super) fn forward_of(
         step: StreamStep::of(entry.meaning),
         sync: entry.sync,
         repeat: repeat_of(entry, body, harmless),
-        links: 0,
         is_of_catalog: entry.class == Class::Read && entry.code == SELECT && is_of_catalog(body),
         is_setting: false,
         catalog: entry.catalog,

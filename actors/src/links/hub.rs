@@ -94,7 +94,8 @@ impl Links {
             shared.memory.clone(),
         ));
         let held = gateway.sight.held_on(worker.index).clone();
-        let again = RefCell::new(Again::new(shared.counters.len(), held));
+        let hold = gateway.config.failover_hold;
+        let again = RefCell::new(Again::new(shared.counters.len(), hold, held));
         let destinations = gateway.destinations();
         let reads = RefCell::new(gateway.reads.follow());
         let own = Rc::new_cyclic(|me| Self {
@@ -312,11 +313,10 @@ impl Links {
         &self,
         hub: &mut Hub,
         link: &Rc<LinkCell>,
-        mut forward: Forward,
+        forward: Forward,
         body: ForwardBody<'_>,
         claims: &Claims,
     ) {
-        forward.links += 1;
         link.link.borrow_mut().submit(forward, body, claims);
         if !link.is_dirty.replace(true) {
             hub.dirty.push(link.clone());

@@ -46,14 +46,7 @@ impl Links {
         let mut unsent = caller.move_to(self, link, claims, aborted);
         unsent.sort_by_key(|own| own.forward.number);
         for own in unsent {
-            let KeptRequest {
-                forward: before,
-                body,
-                ..
-            } = own;
-            let mut forward = before;
-            // The one before has not sent it.
-            forward.links = before.links.saturating_sub(1);
+            let KeptRequest { forward, body, .. } = own;
             if forward.is_of_catalog {
                 link.note_catalog(forward.id, &body);
             }

@@ -128,9 +128,13 @@ impl Settling<'_> {
         if let Some(link) = caller.and_then(|own| own.bound_to(links, key)) {
             return Ok(link.clone());
         }
-        if (links.again.borrow()).is_paused(key.connection, &own.client.user) {
+        let again = links.again.borrow();
+        let is_paused = again.is_paused(key.connection, &own.client.user);
+        let id = own.request.forward.id;
+        if is_paused || !again.tries.may_try(id, self.target, self.time.now()) {
             return Err(NoLink::Paused);
         }
+        drop(again);
         let turn = (self.worker, self.time);
         links.find_link(self.hub, &own.client, key.session, self.target, turn)
     }
@@ -198,7 +202,14 @@ impl Settling<'_> {
     fn keep(&mut self, own: ParkedRequest, why: NoLink) {
         let forward = own.request.forward;
         let hold = self.links.gateway.config.failover_hold;
-        let waited = (self.time.now()).saturating_duration_since(own.since);
+        let tried_since = self
+            .links
+            .again
+            .borrow()
+            .tries
+            .since(forward.id, self.target);
+        let since = tried_since.unwrap_or(own.since);
+        let waited = (self.time.now()).saturating_duration_since(since);
         if matches!(why, NoLink::Paused) && waited < hold {
             let (worker, again) = (self.worker, &mut self.links.again.borrow_mut());
             again.pause(forward.key.connection, own.client.user.clone());

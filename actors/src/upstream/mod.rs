@@ -30,6 +30,7 @@
 //! | `failover` | how long they are held while upstreams change places |
 //! | `pace` | how often they are asked how they are, and how soon they are tried again |
 //! | `again` | what may be sent twice |
+//! | `tries` | for how long a request is given to links that end |
 //! | `bulk` | who goes over a second link, so that others do not wait behind what is large |
 //! | `link` | one connection of a worker, for one user |
 //! | `leaving` | what may be open in one, and how it is ended that a client leaves open |
@@ -86,6 +87,7 @@ mod sight;
 mod sql_request;
 mod statements;
 mod streams;
+mod tries;
 mod unsent_steps;
 mod user_source;
 mod users;
@@ -125,6 +127,7 @@ pub(crate) use sight::{HeldCounters, LinkCounters, ScoutReport, UpstreamSight};
 pub(crate) use sql_request::{StatementStep, with_text};
 pub(crate) use statements::ClientStatements;
 pub(crate) use streams::{ClientStream, LostStream, StreamStep, StreamsKept};
+pub(crate) use tries::{Returned, Tries};
 pub use user_source::{ListedUsers, UpstreamUsers, UserListError};
 pub(crate) use users::{Judgment, LoginAttempt};
 pub(crate) use waiting::Forward;

@@ -41,8 +41,6 @@ pub(crate) struct Forward {
     pub(crate) sync: u64,
     /// Whether it may be sent twice.
     pub(crate) repeat: Repeat,
-    /// How many links it was given to.
-    pub(crate) links: u8,
     /// Whether it is a question for the catalog, whose reply is kept.
     pub(crate) is_of_catalog: bool,
     /// Whether it sets something in its session upstream.
@@ -78,7 +76,6 @@ impl Forward {
             step: StreamStep::Nothing,
             sync: 0,
             repeat: Repeat::InStream,
-            links: 0,
             is_of_catalog: false,
             is_setting: false,
             catalog: 0,

@@ -1,9 +1,12 @@
-//! What an upstream says of itself.
+//! What an upstream says of itself, and how a gateway is told of it.
+
+use std::net::SocketAddr;
 
 use vestibule_actors::wire::msgpack::{
     Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
 };
 use vestibule_actors::wire::request::IdOrName;
+use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
 
 /// The reply to VOTE, as 2.6 answers it, of one with this number of changes.
 pub(crate) fn ballot_of(changes: u64, is_loading: bool, is_writable: bool) -> Vec<u8> {
@@ -70,4 +73,14 @@ pub(crate) fn catalog_page(spaces: &[u32], space: IdOrName<'_>, key: &[u8]) -> V
         }
     }
     body
+}
+
+/// Upstreams of a gateway by these names, with an account of its own.
+pub(crate) fn upstreams(all: &[(&str, SocketAddr)]) -> Upstreams {
+    let named = |(name, address): &(&str, SocketAddr)| {
+        Upstream::new(name, &address.ip().to_string(), address.port())
+    };
+    Upstreams::default()
+        .upstreams(all.iter().map(named).collect())
+        .account(Some(GatewayAccount::new("gateway", "secret")))
 }

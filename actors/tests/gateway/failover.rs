@@ -91,6 +91,34 @@ fn what_was_sent_when_the_upstream_goes_is_unknown_unless_it_only_reads() {
     pass(&mut peer, &first, &eval(4, "return 1"));
 }
 
+/// A link ends before the thread that decides where requests go knows of it, which may be late.
+#[test]
+fn however_many_links_do_not_come_about_a_request_waits_for_the_time_of_the_hold() {
+    let (first, _second, server) = two();
+    let mut peer = server.connect();
+    // Six links take longer than four, and less than what operators wait for.
+    first.end_next(6);
+    let before = first.connections();
+    peer.send(&RequestBuilder::replace(1, 1));
+    peer.send(&eval(2, "return 1"));
+    assert_eq!(answer_all(&first, 2).len(), 2);
+    assert_eq!(codes(&mut peer, 2), [(1, None), (2, None)]);
+    assert_eq!(first.connections(), before + 7, "and one at a time");
+}
+
+#[test]
+fn what_ends_each_link_that_sends_it_is_given_up() {
+    let (first, _second, server) = two();
+    let mut peer = server.connect();
+    peer.send(&RequestBuilder::select(1, 1));
+    for _ in 0..4 {
+        let asked = first.asked();
+        first.end(asked.connection);
+    }
+    assert_eq!(peer.receive().error_code(), Some(116));
+    pass(&mut peer, &first, &eval(2, "return 1"));
+}
+
 #[test]
 fn a_call_that_is_declared_harmless_is_sent_again() {
     let (first, second, server) = two_with(|own| {

@@ -19,8 +19,8 @@ use vestibule_actors::wire::msgpack::Reader;
 use vestibule_actors::wire::reply::ReplyHeader;
 use vestibule_actors::wire::request::{Body, IdOrName, decode};
 use vestibule_actors::wire::{Uuid, greeting};
-use vestibule_actors::{GatewayAccount, Upstream, Upstreams};
 
+pub(crate) use crate::bodies::upstreams;
 use crate::bodies::{ballot_of, catalog_page, info};
 use crate::events::Events;
 
@@ -108,6 +108,8 @@ struct State {
     is_loading: AtomicBool,
     /// Whether it ends connections as they come.
     is_gone: AtomicBool,
+    /// How many it ends of those that come next.
+    ends: AtomicU64,
     /// Whether what it has to do stands before every question how it is.
     is_busy: AtomicBool,
     /// Which instance it greets as; 0 for none.
@@ -172,6 +174,7 @@ impl FakeUpstream {
             catalog_asked: AtomicU64::new(0),
             is_loading: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
+            ends: AtomicU64::new(0),
             is_busy: AtomicBool::new(false),
             instance: AtomicU64::new(0),
             users: Mutex::default(),
@@ -194,7 +197,9 @@ impl FakeUpstream {
                     connections.push(stream.try_clone().unwrap());
                     connections.len() - 1
                 };
-                if own.is_gone.load(Ordering::SeqCst) {
+                let (order, less) = (Ordering::SeqCst, |own: u64| own.checked_sub(1));
+                let is_last = own.ends.fetch_update(order, order, less).is_ok();
+                if is_last || own.is_gone.load(order) {
                     let _ = stream.shutdown(Shutdown::Both);
                     continue;
                 }
@@ -255,6 +260,11 @@ impl FakeUpstream {
                 let _ = connection.shutdown(Shutdown::Both);
             }
         }
+    }
+
+    /// Ends as many connections as they come, and none that is there.
+    pub(crate) fn end_next(&self, count: u64) {
+        self.state.ends.store(count, Ordering::SeqCst);
     }
 
     /// From now on it answers requests and does not say how it is, or does again at the next
@@ -355,16 +365,6 @@ impl Drop for FakeUpstream {
             thread::yield_now();
         }
     }
-}
-
-/// Upstreams of a gateway by these names, with an account of its own.
-pub(crate) fn upstreams(all: &[(&str, SocketAddr)]) -> Upstreams {
-    let named = |(name, address): &(&str, SocketAddr)| {
-        Upstream::new(name, &address.ip().to_string(), address.port())
-    };
-    Upstreams::default()
-        .upstreams(all.iter().map(named).collect())
-        .account(Some(GatewayAccount::new("gateway", "secret")))
 }
 
 fn serve(state: &Arc<State>, mut stream: TcpStream, connection: usize) {
