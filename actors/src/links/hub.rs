@@ -40,6 +40,8 @@ pub(crate) struct Links {
     /// Where requests went when this thread looked last: it acts on that, and not on a change that
     /// it has not seen.
     pub(super) seen: Cell<Destination>,
+    /// How many requests were taken back when it was looked last for those that wait in links.
+    pub(super) taken_back: Cell<u64>,
 }
 
 /// What they are chosen by.
@@ -107,6 +109,7 @@ impl Links {
             again,
             reads,
             seen: Cell::new(Destination::Nowhere),
+            taken_back: Cell::new(0),
         });
         actix_rt::spawn(follow(own.me.clone(), destinations));
         own

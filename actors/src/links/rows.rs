@@ -7,6 +7,25 @@ use super::hub::Links;
 use crate::monitoring::{LinkInfo, LinkState};
 
 impl Links {
+    /// Drops what waits in links and nobody waits for any more, if there may be something: it
+    /// would be shown, and kept, until its turn comes.
+    pub(crate) fn drop_unwanted(&self) {
+        let Some(worker) = self.worker.upgrade() else {
+            return;
+        };
+        let taken_back = worker.state.borrow().in_flight.taken_back();
+        if self.taken_back.replace(taken_back) == taken_back {
+            return;
+        }
+        let claims = &worker.shared.counters[worker.index].claims;
+        for cell in self.state.borrow().open.iter().flatten() {
+            if cell.link.borrow_mut().drop_unwanted(claims) {
+                // It may have nothing to do by now.
+                cell.wake();
+            }
+        }
+    }
+
     /// All that there are, at most `limit`, with those that are only coming to their ends.
     pub(crate) fn rows(&self, now: Instant, limit: usize) -> Vec<LinkInfo> {
         let thread = self.worker.upgrade().map_or(0, |own| own.index);

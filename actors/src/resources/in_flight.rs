@@ -136,6 +136,8 @@ pub(crate) struct InFlightTable {
     /// The deadlines, and whose they are, that requests have again when they do not wait as long as
     /// they may: of those whose limit is [`Limit::Wait`], by their numbers.
     before_wait: HashMap<u32, (Option<Instant>, Limit)>,
+    /// How many were taken back that nobody had begun.
+    taken_back: u64,
 }
 
 /// How many credits of each kind are taken.
@@ -171,6 +173,7 @@ impl InFlightTable {
             writers: 0,
             timers: Timers::new(now),
             before_wait: HashMap::new(),
+            taken_back: 0,
         }
     }
 
@@ -343,7 +346,14 @@ impl InFlightTable {
         wanted: impl Fn(&InFlightRequest) -> bool,
     ) -> Vec<InFlightRequest> {
         let claims = self.claims.clone();
-        self.take_where(|id, request| wanted(request) && claims.revoke(id))
+        let taken = self.take_where(|id, request| wanted(request) && claims.revoke(id));
+        self.taken_back += taken.len() as u64;
+        taken
+    }
+
+    /// How many were taken back since the start: what they waited in has them still.
+    pub(crate) fn taken_back(&self) -> u64 {
+        self.taken_back
     }
 
     /// Cancels what Tx has begun, of the requests that are wanted: a late reply will find nothing.
@@ -399,8 +409,9 @@ impl InFlightTable {
         let mut cancelled = Vec::with_capacity(ids.len());
         for id in ids {
             let was_started = !self.claims.revoke(id);
-            if was_started {
-                self.claims.free(id);
+            match was_started {
+                true => self.claims.free(id),
+                false => self.taken_back += 1,
             }
             cancelled.extend(self.remove(id).map(|request| Cancelled {
                 id,

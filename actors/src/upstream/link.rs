@@ -65,6 +65,10 @@ pub(crate) enum Pumped {
     ForCredits,
 }
 
+fn is_queued(claims: &Claims, id: RequestId) -> bool {
+    claims.phase(id) == Some(RequestPhase::Queued)
+}
+
 /// One connection to an upstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamLink<L> {
@@ -199,8 +203,7 @@ impl<L> UpstreamLink<L> {
         if self.may_send(forward.key, forward.kind) {
             self.send(&forward, body, claims);
         } else {
-            let is_wanted = |id| claims.phase(id) == Some(RequestPhase::Queued);
-            (self.waiting).push(forward, body, &self.clients, is_wanted);
+            (self.waiting).push(forward, body, &self.clients, |id| is_queued(claims, id));
         }
     }
 
@@ -343,6 +346,15 @@ impl<L> UpstreamLink<L> {
             let before = std::mem::replace(&mut self.shown, size);
             self.credits().count_waiting(before, size);
         }
+    }
+
+    /// Drops what waits and nobody waits for. Whether there was something.
+    pub(crate) fn drop_unwanted(&mut self, claims: &Claims) -> bool {
+        let before = self.waiting.len();
+        self.waiting
+            .sweep(&self.clients, |id| is_queued(claims, id));
+        self.show_waiting();
+        self.waiting.len() < before
     }
 
     /// Bytes that the kernel has not taken.

@@ -281,7 +281,8 @@ impl UnsentRequests {
         self.queues.let_go(connection, clients);
     }
 
-    fn sweep(&mut self, clients: &Clients, is_wanted: impl Fn(RequestId) -> bool) {
+    /// Drops those for whom nobody waits.
+    pub(super) fn sweep(&mut self, clients: &Clients, is_wanted: impl Fn(RequestId) -> bool) {
         let is_kept = |own: &Forward| own.is_ours() || is_wanted(own.id);
         drop(self.take_where(clients, |own| !is_kept(own)));
         self.sweep_at = (

@@ -4,7 +4,7 @@
 //!   every 100 ms ─┬▶ connections that take too long             (timeouts)
 //!                 ├▶ provisional slots of administrators that nobody uses
 //!                 ├▶ connections that are not read: has the client left? is there memory again?
-//!                 ├▶ requests that wait in links: is there memory again?
+//!                 ├▶ requests that wait in links: is there memory again? are they wanted?
 //!                 ├▶ connections that hold what others wait for, and take no replies
 //!                 ├▶ who waits for a credit and could have one of the reserve
 //!                 ├▶ who has waited for a credit too long
@@ -43,7 +43,10 @@ impl Worker {
         self.check_timeouts(now);
         self.revoke_slots(now);
         self.poll_paused();
-        self.links.iter().for_each(|own| own.look_at_memory());
+        if let Some(links) = &self.links {
+            links.look_at_memory();
+            links.drop_unwanted();
+        }
         self.close_stuck(now);
         self.resume_light();
         self.expire_stalled(now);

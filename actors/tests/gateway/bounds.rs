@@ -58,6 +58,36 @@ fn an_upstream_has_no_more_to_do_than_operators_say() {
 }
 
 #[test]
+fn what_waits_for_an_upstream_is_not_shown_any_more_when_nobody_waits_for_it() {
+    let upstream = FakeUpstream::start();
+    let own = upstreams(&[("a", upstream.address)]);
+    let server = on_one_thread(own.requests_max(2).calls_max(Some(1)));
+    let mut peers = [(); 6].map(|()| server.connect());
+    let (sent, waiting) = peers.split_at_mut(2);
+    sent.iter_mut()
+        .for_each(|own| own.send(&RequestBuilder::select(1, 1)));
+    let asked = [(); 2].map(|()| upstream.asked());
+    for peer in waiting {
+        assert_eq!(
+            peer.call_with("vestibule.set", &("request_timeout", 0.1))
+                .code,
+            0
+        );
+        peer.send(&RequestBuilder::select(1, 1));
+        assert_eq!(peer.receive().error_code(), Some(78));
+    }
+    server.wait_until("none waits for it", || {
+        let shown = &server.handle().upstreams()[0];
+        (shown.queued, shown.queued_bytes) == (0, 0)
+    });
+    asked.iter().for_each(|own| own.reply(DONE));
+    for peer in sent {
+        assert_eq!(peer.receive().code, 0);
+    }
+    assert!(upstream.try_asked().is_none());
+}
+
+#[test]
 fn what_waits_for_an_upstream_is_not_shown_any_more_when_that_is_gone() {
     let upstream = FakeUpstream::start();
     let own = upstreams(&[("a", upstream.address)]);
