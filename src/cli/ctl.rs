@@ -195,6 +195,9 @@ pub(crate) struct DrainUpstreamArgs {
 pub(crate) struct RestoreUpstreamArgs {
     /// Name of the upstream, as `show upstreams` tells.
     pub(crate) name: String,
+    /// How it waits.
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
 }
 
 /// Options of `vestibule ctl reconnect`.

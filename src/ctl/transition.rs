@@ -210,7 +210,7 @@ impl Change<'_> {
                 let over = async {
                     tokio::select! {
                         outcome = call => outcome,
-                        never = self.watch(link, &waiting) => never,
+                        never = watch(link, &waiting, self.procedure) => never,
                     }
                 };
                 within(most, over).await.ok_or_else(|| not_over(most))?
@@ -228,15 +228,6 @@ impl Change<'_> {
         self.tell(link, &outcome?)
     }
 
-    /// Shows how far it is, as long as the server answers.
-    async fn watch(&self, link: &Link, waiting: &Waiting) -> Result<Value, CtlError> {
-        loop {
-            let status = read::<Status>(&link.state().await?)?;
-            waiting.say(progress(&status, self.procedure));
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
     /// Waits until it is wanted.
     async fn begun(&self, link: &Link) -> Result<Value, CtlError> {
         loop {
@@ -252,6 +243,20 @@ impl Change<'_> {
 
     fn tell(&self, link: &Link, answer: &Value) -> Result<ExitCode, CtlError> {
         tell(link, answer, self.role, self.ends)
+    }
+}
+
+/// Shows how far it is, as long as the server answers; or what else it is at, `otherwise` for
+/// nothing.
+pub(super) async fn watch(
+    link: &Link,
+    waiting: &Waiting,
+    otherwise: &str,
+) -> Result<Value, CtlError> {
+    loop {
+        let status = read::<Status>(&link.state().await?)?;
+        waiting.say(progress(&status, otherwise));
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -7,21 +7,21 @@ use serde::Serialize;
 use vestibule_client::Value;
 
 use super::link::{CtlError, Link};
-use super::transition::{Ends, not_over, tell, within};
+use super::transition::{Ends, not_over, tell, watch, within};
 use super::{told, write};
 use crate::cli::ctl::{DrainUpstreamArgs, ReconnectArgs, RestoreUpstreamArgs};
 use crate::meter::Waiting;
 
-/// Options of `vestibule.drain_upstream`, in seconds.
+/// Options of `vestibule.drain_upstream` and `vestibule.restore_upstream`, in seconds.
 #[derive(Serialize)]
-struct DrainUpstreamTimes {
+struct UpstreamTimes {
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout: Option<f64>,
 }
 
 /// `vestibule ctl drain-upstream`
 pub(super) async fn drain(link: &Link, args: &DrainUpstreamArgs) -> Result<ExitCode, CtlError> {
-    let times = Value::named(&DrainUpstreamTimes {
+    let times = Value::named(&UpstreamTimes {
         timeout: args.grace.map(|time| time.as_secs_f64()),
     });
     let times = times.map_err(CtlError::Failed)?;
@@ -41,10 +41,24 @@ pub(super) async fn drain(link: &Link, args: &DrainUpstreamArgs) -> Result<ExitC
 
 /// `vestibule ctl restore-upstream`
 pub(super) async fn restore(link: &Link, args: &RestoreUpstreamArgs) -> Result<ExitCode, CtlError> {
-    let outcome = link
-        .call("vestibule.restore_upstream", (&args.name,))
-        .await?;
-    tell(link, &outcome, "used", Ends::Nothing)
+    let times = Value::named(&UpstreamTimes {
+        timeout: args.turn.within.map(|time| time.as_secs_f64()),
+    });
+    let times = times.map_err(CtlError::Failed)?;
+    // It waits for its turn behind drains, whose graces may be longer than requests may take.
+    link.call("vestibule.set", ("request_timeout", 0)).await?;
+    let waiting = Waiting::start("restoring");
+    let restore = link.call_within(
+        "vestibule.restore_upstream",
+        (&args.name, times),
+        Duration::MAX,
+    );
+    let outcome = tokio::select! {
+        outcome = restore => outcome,
+        never = watch(link, &waiting, "restoring") => never,
+    };
+    drop(waiting);
+    tell(link, &outcome?, "used", Ends::Nothing)
 }
 
 /// `vestibule ctl reconnect`

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::process::{Command, Output};
+use std::thread;
 
 use serde_json::Value as Json;
 use vestibule_actors::testing::RequestBuilder;
@@ -176,6 +177,36 @@ fn upstreams_are_drained_one_after_another_and_their_requests_go_elsewhere() {
     wait_for(&server, "assist");
     assert_eq!(alice.ask(&RequestBuilder::replace(3, 3)).code, 0);
     assert_eq!(upstream(&server, "a")["is_target"], true);
+}
+
+/// A drain takes longer than answers may, and who has its upstream used again waits for its end.
+#[test]
+fn who_restores_an_upstream_that_is_being_drained_waits_for_that() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let first = start(&program, &directory);
+    let server = gateway_with(&directory, &["--upstream", &format!("a={}", first.address)]);
+    wait_for(&server, "assist");
+    let mut alice = log_in(server.connect());
+    alice.send(&eval("require('fiber').sleep(600)"));
+    wait_until("it is sent", || upstream(&server, "a")["calls"] == 1);
+    let drain = ["drain-upstream", "a", "--grace", "6s"];
+    thread::scope(|scope| {
+        let drained = scope.spawn(|| ctl(&server, &drain));
+        wait_until("it is left", || {
+            upstream(&server, "a")["state"] == "leaving"
+        });
+        let at_once = ["restore-upstream", "a", "--turn-within", "0s"];
+        let (code, told) = ctl_text(&server, &at_once);
+        assert_eq!(code, Some(1));
+        assert!(told.contains("it was not begun in time"), "{told}");
+        let restored = ctl(&server, &["restore-upstream", "a", "--timeout", "3s"]);
+        assert_eq!(restored["result"], "done", "{restored}");
+        let drained = drained.join().expect("it does not panic");
+        assert_eq!(drained["transition"]["killed"]["call"], 1, "{drained}");
+    });
+    assert_eq!(alice.receive().error_code(), Some(115));
+    wait_for(&server, "assist");
 }
 
 /// Without a real upstream it is tested that nothing is cut off by that.

@@ -54,7 +54,7 @@ pub(crate) static PROCEDURES: &[ControlProcedure] = &[
     ControlProcedure {
         name: "vestibule.restore_upstream",
         audience: Audience::Administrators,
-        arguments: "name",
+        arguments: "name [, {timeout = seconds}]",
         run: transitions::restore_upstream,
     },
     ControlProcedure {

@@ -60,15 +60,19 @@ pub(super) fn drain_upstream(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Res
     Ok(Answer::AtEnd(request(call, target, times.get("timeout"))))
 }
 
-/// `vestibule.restore_upstream(name)`: requests may go there again.
+/// `vestibule.restore_upstream(name [, {timeout = seconds}])`: requests may go there again. The
+/// timeout is for other transitions that are under way, such as the drain of that upstream.
 pub(super) fn restore_upstream(
     call: &ControlCall<'_>,
     _body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
-    let name = upstream_arguments(call.args).filter(|(_, times)| times == &[0x90]);
-    let (name, _) = name.ok_or_else(|| call.procedure.usage())?;
+    let (name, times) = upstream_arguments(call.args).ok_or_else(|| call.procedure.usage())?;
+    let times = Times::read(&times, ["timeout"]).ok_or_else(|| call.procedure.usage())?;
     let target = TransitionTarget::Upstream(find(call, name)?, UpstreamUse::Used);
-    Ok(Answer::AtEnd(request(call, target, None)))
+    Ok(Answer::AtEnd(TransitionRequest {
+        wait: times.get("timeout").unwrap_or(TRANSITION_WAIT_DEFAULT),
+        ..request(call, target, None)
+    }))
 }
 
 /// The number of an upstream.

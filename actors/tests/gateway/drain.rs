@@ -272,6 +272,12 @@ fn drains_wait_for_each_other_and_what_is_so_is_unchanged() {
         let told = third.call("vestibule.drain_upstream", arguments);
         assert_eq!(told.error_code(), Some(1));
     }
+    let told = third.call_with(
+        "vestibule.restore_upstream",
+        &("a", BTreeMap::from([("timeout", 0)])),
+    );
+    let outcome = String::from_utf8_lossy(&told.body).into_owned();
+    assert!(outcome.contains("timed out"), "{outcome}");
     assert_eq!(server.handle().upstreams()[1].state, UpstreamState::Serving);
     asked.reply(DONE);
     assert_eq!((one.receive().code, other.receive().code), (0, 0));
