@@ -12,8 +12,9 @@ use super::failover::{Load, check, insert, keys_of};
 use super::seen::{metric, upstream};
 use super::support::tarantool::Tarantool;
 use super::support::{Directory, Server, number_from_env, tarantool, wait_until};
+use super::users::list;
 use super::{
-    connect, eval, gateway, log_in, logged_gateway, patient_gateway, set_read_only, start,
+    connect, eval, gateway, log_in, logged_gateway, named, patient_gateway, set_read_only, start,
     start_at, wait_for,
 };
 
@@ -215,20 +216,44 @@ fn an_orphan_is_not_written_to() {
     assert_eq!((keys_of(&first).len(), keys_of(&second).len()), (0, 100));
 }
 
-/// one that waits for the others of its set before it has any data.
+/// one that waits for the others of its set before it has any data. Nobody can log in there,
+/// the gateway's account neither.
 #[test]
 fn one_without_data_is_not_written_to() {
     let Some(program) = tarantool() else { return };
+    nothing_goes_to_one_without_data(&program, "bootstrap", |directory, upstreams| {
+        gateway(directory, upstreams)
+    });
+}
+
+/// The same where the gateway asks as guest, and is told how it is.
+#[test]
+fn one_that_says_that_it_has_no_data_is_not_written_to() {
+    let Some(program) = tarantool() else { return };
+    nothing_goes_to_one_without_data(&program, "loading", |directory, upstreams| {
+        let users = list(directory.path(), &["alice"], 0o600);
+        let users = users.to_str().expect("the path is plain");
+        let upstreams = named(upstreams);
+        Server::start_gateway(&["--upstream", &upstreams, "--upstream-users", users])
+    });
+}
+
+fn nothing_goes_to_one_without_data(
+    program: &str,
+    trouble: &str,
+    gateway: impl FnOnce(&Directory, &[(&str, &Tarantool)]) -> Server,
+) {
     let directories = [Directory::new(), Directory::new()];
     let socket = format!("unix/:{}", directories[0].path().join("socket").display());
     let arguments = [directories[0].path().as_os_str(), socket.as_ref()];
-    let first = Tarantool::start(&program, "gateway/unbootstrapped.lua", &arguments);
-    let second = start(&program, &directories[1]);
+    let first = Tarantool::start(program, "gateway/unbootstrapped.lua", &arguments);
+    let second = start(program, &directories[1]);
     let told = first.connect().ask(&insert(1));
     assert_eq!(told.error_code(), Some(36), "it has no space either");
     let server = gateway(&directories[0], &[("a", &first), ("b", &second)]);
-    let trouble = || upstream(&server, "a")["trouble"].to_string();
-    wait_until("it is reached", || trouble().contains("bootstrap"));
+    let told = || upstream(&server, "a")["trouble"].to_string();
+    wait_until("it is reached", || told().contains(trouble));
+    wait_for(&server, "assist");
     let mut peer = log_in(server.connect());
     for key in 0..100 {
         assert_eq!(peer.ask(&insert(key)).code, 0);

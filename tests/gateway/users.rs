@@ -13,7 +13,7 @@ use super::support::{Directory, Server, tarantool, wait_until};
 use super::{connect, eval, gateway, gateway_with, log_in, start};
 
 /// A file of these users, all with the password 'secret'.
-fn list(directory: &Path, names: &[&str], mode: u32) -> PathBuf {
+pub(super) fn list(directory: &Path, names: &[&str], mode: u32) -> PathBuf {
     let (hash, path) = (
         PasswordHash::of("secret").to_base64(),
         directory.join("users"),
