@@ -25,7 +25,7 @@ pub(crate) struct InFlightCounts {
     /// The client has a session upstream of its own: replicas answer nothing of it.
     reads_alone: bool,
     /// Where its SELECTs are answered, as it says.
-    read_from: ReadFrom,
+    pub(crate) read_from: ReadFrom,
     /// How many there may be.
     max: usize,
 }
@@ -100,12 +100,12 @@ impl InFlightCounts {
         self.read_from = read_from;
     }
 
-    /// Which SELECT one is that a replica may answer and that comes now; `No` if something else is
-    /// under way, which may change what it has to see.
-    pub(crate) fn next_replica_read(self) -> ReplicaRead {
+    /// Which SELECT one is that a replica may answer and that comes now, and is to be answered
+    /// there; `No` if something else is under way, which may change what it has to see.
+    pub(crate) fn next_replica_read(self, read_from: ReadFrom) -> ReplicaRead {
         match self.all {
             _ if self.has_unknown || self.reads_alone => ReplicaRead::No,
-            _ if self.read_from == ReadFrom::Primary => ReplicaRead::No,
+            _ if read_from == ReadFrom::Primary => ReplicaRead::No,
             0 => ReplicaRead::First,
             all if all == self.replica_reads => ReplicaRead::Behind,
             _ => ReplicaRead::No,
@@ -130,13 +130,20 @@ mod tests {
     #[test]
     fn replicas_answer_what_comes_behind_nothing_but_what_they_may_answer() {
         let mut own = InFlightCounts::up_to(9);
-        assert_eq!(own.next_replica_read(), ReplicaRead::First);
+        assert_eq!(own.next_replica_read(ReadFrom::Replica), ReplicaRead::First);
         own.add(Class::Read, 1);
         own.replica_reads = 1;
-        assert_eq!(own.next_replica_read(), ReplicaRead::Behind);
+        assert_eq!(
+            own.next_replica_read(ReadFrom::Replica),
+            ReplicaRead::Behind
+        );
         for class in [Class::Read, Class::Write, Class::Call, Class::Finish] {
             own.add(class, 1);
-            assert_eq!(own.next_replica_read(), ReplicaRead::No, "{class:?}");
+            assert_eq!(
+                own.next_replica_read(ReadFrom::Replica),
+                ReplicaRead::No,
+                "{class:?}"
+            );
             own.remove(class, 1);
         }
     }
@@ -145,25 +152,24 @@ mod tests {
     fn replicas_answer_nobody_any_more_whose_request_may_change_data_yet() {
         let mut own = InFlightCounts::up_to(9);
         own.give_up(Class::Read);
-        assert_eq!(own.next_replica_read(), ReplicaRead::First);
+        assert_eq!(own.next_replica_read(ReadFrom::Replica), ReplicaRead::First);
         own.give_up(Class::Finish);
-        assert_eq!(own.next_replica_read(), ReplicaRead::No);
+        assert_eq!(own.next_replica_read(ReadFrom::Replica), ReplicaRead::No);
     }
 
     #[test]
     fn replicas_answer_nobody_who_has_a_session_upstream_of_his_own() {
         let mut own = InFlightCounts::up_to(9);
-        assert_eq!(own.next_replica_read(), ReplicaRead::First);
+        assert_eq!(own.next_replica_read(ReadFrom::Replica), ReplicaRead::First);
         own.read_alone();
-        assert_eq!(own.next_replica_read(), ReplicaRead::No);
+        assert_eq!(own.next_replica_read(ReadFrom::Replica), ReplicaRead::No);
     }
 
     #[test]
     fn replicas_answer_nobody_who_wants_the_one_that_takes_changes_to_do_it() {
-        let mut own = InFlightCounts::up_to(9);
-        own.read_from(ReadFrom::Primary);
-        assert_eq!(own.next_replica_read(), ReplicaRead::No);
-        own.read_from(ReadFrom::Replica);
-        assert_eq!(own.next_replica_read(), ReplicaRead::First);
+        let own = InFlightCounts::up_to(9);
+        assert_eq!(own.next_replica_read(ReadFrom::Primary), ReplicaRead::No);
+        let first = own.next_replica_read(ReadFrom::Replica);
+        assert_eq!(first, ReplicaRead::First);
     }
 }

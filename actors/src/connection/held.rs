@@ -19,6 +19,7 @@ use bytes::Bytes;
 use vestibule_wire::keys::RequestType;
 
 use crate::config::HoldLimits;
+use crate::upstream::ReadFrom;
 
 /// Frames in the order of their arrival, and their sum.
 ///
@@ -41,6 +42,8 @@ pub(crate) struct HeldRequest {
     pub(crate) request_type: RequestType,
     /// The epoch in which it arrived: what a demotion forbids from then on, it may not do later.
     pub(crate) epoch: u64,
+    /// Where SELECTs of its connection were answered then, as that had said.
+    pub(crate) read_from: ReadFrom,
     pub(crate) content: Bytes,
     /// The client is told already what becomes of it, and a mark of it is held in its place: of
     /// what that is, what is behind it in its stream learns in its turn.
@@ -266,6 +269,7 @@ mod tests {
             stream: 0,
             request_type: RequestType::Replace,
             epoch: 1,
+            read_from: ReadFrom::Replica,
             content: Bytes::from_static(content),
             is_marked: false,
             may_begin: false,

@@ -45,7 +45,7 @@ use vestibule_actors::testing::{Frame, Peer, RequestBuilder, TestServer, config}
 use vestibule_actors::wire::features::Features;
 use vestibule_actors::wire::keys::{self, CODE_CHUNK, CODE_ERROR, RequestType};
 use vestibule_actors::wire::request::{Body, decode};
-use vestibule_actors::{Gateway, Upstreams};
+use vestibule_actors::{Config, Gateway, Upstreams};
 
 use crate::upstream::{Asked, FakeUpstream, REFUSED, upstreams};
 
@@ -63,7 +63,12 @@ fn before(upstream: &FakeUpstream) -> TestServer<Gateway> {
 
 /// With one session thread, which has all links and all credits.
 fn on_one_thread(upstreams: Upstreams) -> TestServer<Gateway> {
-    let server = TestServer::before_with(config().session_threads(1), upstreams);
+    on_one_thread_with(config(), upstreams)
+}
+
+/// The same with another configuration.
+fn on_one_thread_with(config: Config, upstreams: Upstreams) -> TestServer<Gateway> {
+    let server = TestServer::before_with(config.session_threads(1), upstreams);
     server.wait_for(State::Assist);
     server
 }

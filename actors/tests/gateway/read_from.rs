@@ -1,7 +1,8 @@
 //! Whose SELECTs replicas answer, as operators and clients say.
 
-use vestibule_actors::testing::{Peer, RequestBuilder};
-use vestibule_actors::{ReadFrom, Upstreams};
+use vestibule_actors::config::SoloPolicy;
+use vestibule_actors::testing::{Peer, RequestBuilder, config};
+use vestibule_actors::{Config, ReadFrom, Upstreams};
 
 use crate::replicas::Set;
 use crate::upstream::{FakeUpstream, PATIENCE};
@@ -9,11 +10,15 @@ use crate::{DONE, before};
 
 /// One replica; it answers those who come in at an address of their own.
 fn with_address() -> Set {
+    with_address_and(config())
+}
+
+fn with_address_and(config: Config) -> Set {
     let change = |own: Upstreams| {
         let own = own.silent_after(PATIENCE).read_from(ReadFrom::Primary);
         own.listen_reads(vec!["127.0.0.1:0".parse().unwrap()])
     };
-    Set::start_as(1, |_| (), change)
+    Set::start_configured(config, 1, |_| (), change)
 }
 
 fn reader(set: &Set) -> Peer {
@@ -72,6 +77,28 @@ fn what_is_asked_of_the_one_that_takes_changes_waits_for_what_replicas_owe() {
     let mut told = [own.receive().sync, own.receive().sync];
     told.sort_unstable();
     assert_eq!(told, [1, 2]);
+}
+
+/// The solo policy has its session hold the SELECTs, and what it says meanwhile passes them.
+#[test]
+fn what_a_connection_says_counts_for_what_it_sends_behind_that_and_for_nothing_that_is_held() {
+    let set = with_address_and(config().solo_policy(SoloPolicy::Hold));
+    let mut own = reader(&set);
+    assert_eq!(set.wait_for_replica(&mut own), 1);
+    for (whom, other, wanted) in [("primary", "replica", 0), ("replica", "primary", 1)] {
+        assert_eq!(read_from(&mut own, Some(whom)), whom);
+        let mut operator = set.server.connect();
+        operator.call("vestibule.solo", &[0x90]);
+        own.send(&RequestBuilder::select(5, 1));
+        assert_eq!(read_from(&mut own, Some(other)), other);
+        // A replica has all that was seen by then, and could answer.
+        set.wait_for_votes(1, || ());
+        operator.call("vestibule.assist", &[0x90]);
+        let (at, asked) = set.asked();
+        assert_eq!(at, wanted, "{whom}");
+        asked.reply(DONE);
+        assert_eq!(own.receive().sync, 5);
+    }
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vestibule_actors::limits::SESSION_SETTINGS_BYTES_MAX;
-use vestibule_actors::testing::{Peer, RequestBuilder, TestServer};
+use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, config};
 use vestibule_actors::wire::keys::{self, RequestType};
-use vestibule_actors::{Gateway, Upstreams};
+use vestibule_actors::{Config, Gateway, Upstreams};
 
 use crate::upstream::{Asked, FakeUpstream, PATIENCE, REFUSED, upstreams};
-use crate::{DONE, eval, on_one_thread};
+use crate::{DONE, eval, on_one_thread, on_one_thread_with};
 
 /// Longer than any test takes.
 const STALENESS_MAX: Duration = Duration::from_secs(3600);
@@ -56,6 +56,16 @@ impl Set {
         prepare: impl FnOnce(&[FakeUpstream]),
         change: impl FnOnce(Upstreams) -> Upstreams,
     ) -> Self {
+        Self::start_configured(config(), replicas, prepare, change)
+    }
+
+    /// And with another configuration.
+    pub(crate) fn start_configured(
+        config: Config,
+        replicas: usize,
+        prepare: impl FnOnce(&[FakeUpstream]),
+        change: impl FnOnce(Upstreams) -> Upstreams,
+    ) -> Self {
         let all: Vec<_> = (0..=replicas).map(|_| FakeUpstream::start()).collect();
         prepare(&all);
         all[1..].iter().for_each(|own| own.set_writable(false));
@@ -64,7 +74,7 @@ impl Set {
         let named: Vec<_> = names.into_iter().zip(addresses).collect();
         let own = upstreams(&named).staleness_max(STALENESS_MAX);
         Self {
-            server: on_one_thread(change(own)),
+            server: on_one_thread_with(config, change(own)),
             all,
         }
     }

@@ -44,6 +44,7 @@ impl Dispatcher<'_> {
             stream: request.stream,
             request_type: request.request_type,
             epoch: self.admitted.epoch(),
+            read_from: self.session.counts().read_from,
             content: Bytes::copy_from_slice(request.content),
             is_marked: false,
             may_begin: self.may_begin(request),
@@ -119,10 +120,11 @@ impl Dispatcher<'_> {
             }
             self.arrived = request.since;
             self.held_epoch = Some(request.epoch);
+            self.held_read_from = Some(request.read_from);
             self.worker.turns.spend(1);
             self.dispatch(&request.content);
             self.arrived = self.now;
-            self.held_epoch = None;
+            (self.held_epoch, self.held_read_from) = (None, None);
             if self.session.has_left_frame() || std::mem::take(&mut self.is_put_back) {
                 held.put_back(request);
                 break;

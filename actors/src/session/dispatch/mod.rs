@@ -61,6 +61,7 @@ use crate::resources::outgoing::LargeEntry;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Admitted;
 use crate::shared::Shared;
+use crate::upstream::ReadFrom;
 
 /// What a session's turn dispatches requests with.
 pub(crate) struct Dispatcher<'a> {
@@ -81,6 +82,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) arrived: Instant,
     /// In which epoch the request at hand arrived, if it was held.
     pub(crate) held_epoch: Option<u64>,
+    /// Where SELECTs of its connection were answered then.
+    pub(crate) held_read_from: Option<ReadFrom>,
     /// The request at hand was held: it must not be put behind the others again.
     pub(crate) is_releasing: bool,
     /// What finds no credit has waited too long for one, and is refused.
@@ -146,6 +149,7 @@ impl<'a> Dispatcher<'a> {
             path: None,
             arrived: now,
             held_epoch: None,
+            held_read_from: None,
             is_releasing: false,
             is_ending_stall: false,
             is_put_back: false,

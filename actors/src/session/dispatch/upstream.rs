@@ -166,7 +166,9 @@ impl Dispatcher<'_> {
         };
         match select.space {
             IdOrName::Id(space) if stream == 0 && has(space) => {
-                self.session.counts().next_replica_read()
+                // What its client has said since then counts for what came behind that.
+                let counts = self.session.counts();
+                counts.next_replica_read(self.held_read_from.unwrap_or(counts.read_from))
             }
             _ => ReplicaRead::No,
         }
