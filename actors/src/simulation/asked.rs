@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::clock;
+use crate::upstream::ReadFrom;
 
 /// What was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) enum What {
     Write(u64),
     /// A setting, which counts for what its client asks from then on.
     Setting,
+    /// That SELECTs of its connection be answered there.
+    ReadFrom(ReadFrom),
     /// Something that may never end by itself.
     Unending,
     /// A write in several steps of a procedure.

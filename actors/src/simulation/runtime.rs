@@ -19,6 +19,8 @@ use super::{clock, config};
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::{Config, Settings};
+use crate::endpoints::PeerAddress;
+use crate::incoming::Origin;
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::messages::Requester;
 use crate::peers::Peers;
@@ -121,8 +123,21 @@ impl SimulatedRuntime {
 
     /// Connects a client, if there is a slot for it.
     pub(super) fn connect(&mut self, is_narrow: bool) -> Option<&mut Client> {
+        self.connect_to(is_narrow, false)
+    }
+
+    /// The same, perhaps where replicas answer SELECTs.
+    pub(super) fn connect_to(
+        &mut self,
+        is_narrow: bool,
+        is_for_reads: bool,
+    ) -> Option<&mut Client> {
         let room = if is_narrow { 300 } else { 1 << 20 };
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
+        let peer = PeerAddress::from(SocketAddr::from(([127, 0, 0, 1], 1024)));
+        let origin = Origin {
+            is_for_reads,
+            ..peer.into()
+        };
         let slots = &self.shared.slots;
         let slot = slots.take(slots.find(ListenerKind::Clients, true)?);
         let (end, transport) = pipe(room);
@@ -130,7 +145,7 @@ impl SimulatedRuntime {
         let is_short = config::is_memory_short(&self.settings());
         self.workers[slot.thread()].do_send(Connect {
             transport,
-            peer,
+            origin,
             slot,
         });
         let client = Client::new(self.connections, end, is_narrow, is_short);

@@ -3,7 +3,7 @@
 use actix::{Handler, Message};
 
 use super::pipe::ServerEnd;
-use crate::endpoints::PeerAddress;
+use crate::incoming::Origin;
 use crate::slots::ConnectionSlot;
 use crate::worker::Worker;
 
@@ -11,7 +11,7 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct Connect {
     pub(crate) transport: ServerEnd,
-    pub(crate) peer: PeerAddress,
+    pub(crate) origin: Origin,
     pub(crate) slot: ConnectionSlot,
 }
 
@@ -25,10 +25,10 @@ impl Handler<Connect> for Worker {
     fn handle(&mut self, connect: Connect, _ctx: &mut Self::Context) {
         let Connect {
             transport,
-            peer,
+            origin,
             slot,
         } = connect;
-        self.serve(slot, peer.into(), Box::new(transport))
+        self.serve(slot, origin, Box::new(transport))
             .expect("the system has random numbers");
     }
 }

@@ -23,6 +23,7 @@ use crate::Procedures;
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::endpoints::PeerAddress;
 use crate::engine::{Engine, EngineFactory};
 use crate::jobs::JobTable;
 use crate::limits::{TRANSITION_SLACK, WORKER_REQUESTS_MAX, WORKER_RESERVE};
@@ -101,10 +102,10 @@ impl OneWorker {
         let kind = self.shared.slots.find(ListenerKind::Clients, true);
         let slot = self.shared.slots.take(kind.expect("there is a slot"));
         let (end, transport) = pipe(ROOM);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
+        let peer = PeerAddress::from(SocketAddr::from(([127, 0, 0, 1], 1024)));
         self.worker.do_send(Connect {
             transport,
-            peer,
+            origin: peer.into(),
             slot,
         });
         while end.receive().is_empty() {

@@ -23,7 +23,7 @@ impl Client {
         let (connection, sync) = (self.connection, frame.sync);
         let verdict = verdict_of(told);
         match what {
-            What::Nothing | What::Unending | What::Rollback(_) => {}
+            What::Nothing | What::Unending | What::Rollback(_) | What::ReadFrom(_) => {}
             What::Setting => self.has_set |= told == Told::Done,
             What::Login(user) => {
                 if told == Told::Done {

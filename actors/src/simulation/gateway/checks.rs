@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot::error::TryRecvError;
 
+use super::fates::Fates;
 use super::model::UpstreamModel;
 use super::world::{GatewayWorld, SLICE};
 use crate::limits::{
@@ -12,6 +13,7 @@ use crate::limits::{
 use crate::serving::UpstreamUse;
 use crate::simulation::asked::What;
 use crate::simulation::checks::memory_bound;
+use crate::simulation::client::Told;
 use crate::simulation::clock;
 use crate::transitions::{TransitionResult, TransitionTarget};
 use crate::upstream::Destination;
@@ -24,10 +26,12 @@ impl GatewayWorld {
         if !self.runtime.shared.memory.is_scarce() {
             self.fates.sent_beside = 0;
         }
+        self.fates.reads.may_lag = self.upstreams.iter().any(UpstreamModel::is_writable);
         for upstream in &mut self.upstreams {
             upstream.act(now, &mut self.fates);
         }
         self.receive(now - slice);
+        self.check_abandoned(now);
         self.hear_answers(now);
         self.check_drains(now);
         self.check_bounds(now);
@@ -55,16 +59,21 @@ impl GatewayWorld {
                 self.fates.ledger.fault(fault);
             }
         }
+        self.check_preferred(&set, now);
         self.fates.look(now, set);
         self.check_leader();
     }
 
     /// Clients read what has come.
     fn receive(&mut self, last_look: Instant) {
-        let ledger = &mut self.fates.ledger;
+        let closes = self.closes();
+        let Fates { ledger, reads, .. } = &mut self.fates;
         let stats = &mut self.stats;
         self.runtime.clients.retain_mut(|client| {
+            let (connection, mut is_told) = (client.connection, false);
             let count = |what, told| {
+                reads.on_told(connection, what, told);
+                is_told |= told == Told::Unknown(115);
                 let told_of = match what {
                     What::Commit(_) => &mut stats.commits,
                     What::Rollback(_) => &mut stats.rollbacks,
@@ -74,7 +83,14 @@ impl GatewayWorld {
                 };
                 *told_of.entry(told).or_default() += 1;
             };
-            !client.is_reading || client.receive(ledger, count)
+            let stays = !client.is_reading || client.receive(ledger, count);
+            if is_told && closes {
+                ledger.fault(format!(
+                    "{connection} is told of an outcome, and not closed"
+                ));
+            }
+            stats.closed += usize::from(!stays && closes && client.waiting() > 0);
+            stays
         });
         for client in &mut self.runtime.clients {
             client.cut_off.clear();
@@ -169,12 +185,14 @@ impl GatewayWorld {
             let fault = format!("{used} bytes for connections, of {most} that there may be");
             self.fates.ledger.fault(fault);
         }
-        let busiest = self.upstreams.iter().map(UpstreamModel::unanswered).max();
-        let busiest = busiest.unwrap_or_default();
-        self.stats.busiest = self.stats.busiest.max(busiest);
-        if busiest > self.gateway.config.requests_max {
-            let fault = format!("an upstream has {busiest} requests at a time");
-            self.fates.ledger.fault(fault);
+        let bounds = self.bounds();
+        for upstream in &self.upstreams {
+            let (requests, calls) = upstream.unanswered();
+            self.stats.busiest = self.stats.busiest.max(requests);
+            if requests > bounds.requests || calls > bounds.calls {
+                let fault = format!("an upstream has {requests} requests, {calls} of them calls");
+                self.fates.ledger.fault(fault);
+            }
         }
     }
 }

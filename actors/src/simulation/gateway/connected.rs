@@ -7,6 +7,7 @@ use std::time::Instant;
 use vestibule_wire::ErrorCode;
 use vestibule_wire::frame::{PREFIX_SIZE, read_prefix};
 use vestibule_wire::header::{Header, read_header};
+use vestibule_wire::keys::RequestType;
 
 use crate::engine::catalog::GUEST;
 use crate::testing::pipe::ClientEnd;
@@ -48,6 +49,18 @@ pub(super) enum Late {
     Step(Header, bool),
 }
 
+impl Late {
+    fn header(&self) -> &Header {
+        let (Self::Reply(header, _) | Self::Step(header, _)) = self;
+        header
+    }
+
+    /// Whether a call is answered.
+    pub(super) fn is_call(&self) -> bool {
+        self.header().request_type == RequestType::Call as u64
+    }
+}
+
 /// What a request comes to.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -86,7 +99,7 @@ impl Connected {
     /// When a reply is sent that could be then: those of a stream keep their order.
     pub(super) fn in_order(&self, header: &Header, at: Instant) -> Instant {
         let is_before = |own: &&(Instant, Late)| {
-            let (Late::Reply(other, _) | Late::Step(other, _)) = &own.1;
+            let other = own.1.header();
             header.stream_id != 0 && other.stream_id == header.stream_id
         };
         let before = self.replies.iter().filter(is_before).map(|own| own.0);

@@ -7,6 +7,8 @@
 //!   a hears    ──▶ a is read-only
 //! ```
 
+use std::time::Instant;
+
 use super::model::KNOWN_AFTER;
 use super::world::GatewayWorld;
 use crate::simulation::clock;
@@ -71,6 +73,14 @@ impl GatewayWorld {
         })
     }
 
+    /// Whether one takes changes, and has for so long that its scout knows.
+    pub(super) fn is_seen_to_be_writable(&self, index: usize, now: Instant) -> bool {
+        let report = self.gateway.sight.upstreams()[index].report();
+        self.upstreams[index].is_known_to_be_writable(now)
+            && report.since + KNOWN_AFTER <= now
+            && report.condition.is_writable()
+    }
+
     /// Requests do not go to who knows of an earlier election than another one that takes changes,
     /// and has for so long that its scout knows both.
     pub(super) fn check_leader(&mut self) {
@@ -80,11 +90,7 @@ impl GatewayWorld {
         };
         let election = self.upstreams[target].election();
         let is_passed_over = |own: &usize| {
-            let (upstream, sight) = (&self.upstreams[*own], &self.gateway.sight.upstreams()[*own]);
-            upstream.election() > election
-                && upstream.is_known_to_be_writable(now)
-                && sight.report().since + KNOWN_AFTER <= now
-                && sight.report().condition.is_writable()
+            self.upstreams[*own].election() > election && self.is_seen_to_be_writable(*own, now)
         };
         if let Some(leader) = (0..self.upstreams.len()).find(is_passed_over) {
             let fault = format!("requests go to {target}, and {leader} leads a later election");

@@ -8,10 +8,11 @@ use vestibule_wire::request::Body;
 
 use super::accounts::Accounts;
 use super::connected::{Answer, Connected};
+use super::reads::Reads;
 use crate::limits::MEMORY_SMALL;
 use crate::simulation::client::Client;
 use crate::simulation::ledger::Ledger;
-use crate::upstream::Destination;
+use crate::upstream::{Destination, LinkMode, Upstreams};
 
 /// A write, from when it was sent.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,7 @@ pub(super) struct Fates {
     /// elsewhere: until when it was drained.
     pub(super) leaving_until: Vec<Option<Instant>>,
     pub(super) accounts: Accounts,
+    pub(super) reads: Reads,
     /// Whether each client has connections upstream of its own.
     pub(super) is_pinned: bool,
     /// Whether new connections are asked for, and clients set something: streams go on over others
@@ -59,19 +61,19 @@ pub(super) struct Fates {
 }
 
 impl Fates {
-    /// Of this number of upstreams.
+    /// Of a gateway that is configured like this.
     pub(super) fn new(
-        upstreams: usize,
         ledger: Ledger,
         accounts: Accounts,
-        is_pinned: bool,
+        config: &Upstreams,
         now: Instant,
     ) -> Self {
         Self {
             ledger,
-            leaving_until: vec![None; upstreams],
+            leaving_until: vec![None; config.upstreams.len()],
             accounts,
-            is_pinned,
+            reads: Reads::new(config.reads_replicas().then_some(config.read_from)),
+            is_pinned: config.mode == LinkMode::Pinned,
             has_new_links: false,
             sent: Vec::new(),
             arrived: BTreeMap::new(),
@@ -103,6 +105,15 @@ impl Fates {
             Destination::To(own) => Some(own.upstream),
             Destination::Held | Destination::Nowhere => None,
         }
+    }
+
+    /// The upstream that they went to last.
+    pub(super) fn last_target(&self) -> Option<usize> {
+        let mut later = self.destinations.iter().rev();
+        later.find_map(|(_, own)| match own {
+            Destination::To(to) => Some(to.upstream),
+            Destination::Held | Destination::Nowhere => None,
+        })
     }
 
     /// Since when requests are held, if they are.
@@ -223,11 +234,12 @@ impl Fates {
             }
         }
         self.ledger.note(|| format!("upstream {upstream}"));
+        self.on_done(upstream, keys);
         self.ledger.end_write(keys);
     }
 
     /// Whether requests went to an upstream at any time since then.
-    fn was_meant(&self, upstream: usize, since: Instant) -> bool {
+    pub(super) fn was_meant(&self, upstream: usize, since: Instant) -> bool {
         // It is looked every other millisecond.
         let since = since.checked_sub(Duration::from_millis(4)).unwrap_or(since);
         let is_it =

@@ -5,18 +5,21 @@ use std::time::{Duration, Instant};
 
 use vestibule_wire::header::Header;
 use vestibule_wire::keys::{CODE_ERROR, REQUEST_VOTE, RequestType};
-use vestibule_wire::reply::{ReplyHeader, write_event};
+use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::request::{Auth, Body, IdOrName, decode};
-use vestibule_wire::{ErrorCode, Uuid, events, greeting};
+use vestibule_wire::{ErrorCode, Uuid, greeting};
 
-use super::accounts::Accounts;
-use super::bodies::{ballot, election, first_uint, info, row, status, value_of};
+use super::bodies::{first_uint, row, value_of};
 use super::connected::{Answer, Connected, Late};
 use super::fates::Fates;
 use super::network;
+use super::reads::Vclock;
 use crate::simulation::client::SETTINGS;
 use crate::simulation::engine::LARGE_REPLY;
 use crate::simulation::random::Random;
+
+mod mishaps;
+mod said;
 
 pub(super) const SALT: [u8; 32] = [42; 32];
 
@@ -39,6 +42,8 @@ pub(super) struct UpstreamModel {
     is_writable: bool,
     /// The last election that it has heard of, where there are any.
     election: Option<u64>,
+    /// Since when it hangs and nothing comes of it, if it does.
+    silent_since: Option<Instant>,
     /// When anything befell it last.
     befallen: Instant,
     /// Until when it has not all its data.
@@ -46,6 +51,10 @@ pub(super) struct UpstreamModel {
     /// A stop is announced.
     is_leaving: bool,
     schema_version: u64,
+    /// What it has of what was done, by who did it.
+    applied: Vclock,
+    /// When it has more of that, if it takes no changes: always, without.
+    pub(super) lags: Option<Random>,
     connections: Vec<Connected>,
     /// The connection of the next COMMIT or ROLLBACK is lost: before it is done, or behind that.
     loses_at_end: Option<bool>,
@@ -86,10 +95,13 @@ impl UpstreamModel {
             process: Process::Gone,
             is_writable: false,
             election: None,
+            silent_since: None,
             befallen: now,
             loads_until: None,
             is_leaving: false,
             schema_version: 80 + index as u64,
+            applied: Vclock::default(),
+            lags: None,
             connections: Vec::new(),
             loses_at_end: None,
             is_orderly: false,
@@ -132,9 +144,11 @@ impl UpstreamModel {
         self.process
     }
 
-    /// Requests that it has executed, or is at, and not answered.
-    pub(super) fn unanswered(&self) -> usize {
-        self.connections.iter().map(|own| own.replies.len()).sum()
+    /// Requests that it has executed, or is at, and not answered; and how many of them are calls.
+    pub(super) fn unanswered(&self) -> (usize, usize) {
+        let replies = || self.connections.iter().flat_map(|own| &own.replies);
+        let calls = replies().filter(|own| own.1.is_call());
+        (replies().count(), calls.count())
     }
 
     pub(super) fn is_leaving(&self) -> bool {
@@ -155,19 +169,26 @@ impl UpstreamModel {
             self.schema_version = 80 + self.random.below(9);
         }
         self.process = Process::Runs;
+        self.silent_since = None;
         self.befallen = now;
         network::set_open(self.index, true);
     }
 
-    pub(super) fn hang(&mut self) {
+    pub(super) fn hang(&mut self, now: Instant) {
         if self.process == Process::Runs {
             self.process = Process::Hung;
+            self.silent_since = Some(now);
         }
+    }
+
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        self.silent_since
     }
 
     /// Killed: nothing that it has not sent is ever sent, and nothing that it has not read read.
     pub(super) fn crash(&mut self) {
         self.process = Process::Gone;
+        self.silent_since = None;
         network::set_open(self.index, false);
         self.connections.clear();
     }
@@ -175,78 +196,6 @@ impl UpstreamModel {
     /// Announces a stop: a crash follows.
     pub(super) fn leave(&mut self) {
         self.is_leaving = true;
-    }
-
-    /// Loses one of its connections, perhaps in the middle of a reply.
-    pub(super) fn lose_a_connection(&mut self, now: Instant) {
-        self.befallen = now;
-        if self.connections.is_empty() {
-            return;
-        }
-        let index = self.random.index(self.connections.len());
-        let own = match self.is_orderly {
-            true => self.connections.remove(index),
-            false => self.connections.swap_remove(index),
-        };
-        if self.random.once_in(2) {
-            own.end.send(&[0xce, 0, 0, 0, 60, 0x83, 0]);
-        }
-    }
-
-    /// Answers somebody who has not asked, or once more who was answered before, or says what no
-    /// server says.
-    pub(super) fn babble(&mut self, now: Instant) {
-        self.befallen = now;
-        if self.process != Process::Runs {
-            return;
-        }
-        let (stranger, is_noise) = (self.random.next(), self.random.once_in(8));
-        let is_again = self.random.once_in(2);
-        let schema_version = self.schema_version;
-        let index = self.random.index(self.connections.len());
-        let Some(own) = self.connections.get_mut(index) else {
-            return;
-        };
-        let mut bytes = vec![0xc1; 30];
-        if !is_noise {
-            bytes.clear();
-            let header = ReplyHeader {
-                sync: own.answered.filter(|_| is_again).unwrap_or(stranger),
-                schema_version,
-            };
-            header.pass_on(&mut bytes, 0, EMPTY);
-        }
-        own.end.send(&bytes);
-    }
-
-    /// The connection over which a COMMIT or ROLLBACK comes next is lost, before it `is_done` or
-    /// when nobody has been told.
-    pub(super) fn lose_at_end(&mut self, is_done: bool) {
-        self.loses_at_end = Some(is_done);
-    }
-
-    /// Whether a connection is lost at this request.
-    fn loses(
-        &mut self,
-        own: &mut Connected,
-        header: &Header,
-        body: &[u8],
-        now: Instant,
-        fates: &mut Fates,
-    ) -> bool {
-        const ENDS: [u64; 2] = [RequestType::Commit as u64, RequestType::Rollback as u64];
-        if !ENDS.contains(&header.request_type) {
-            return false;
-        }
-        let Some(is_done) = self.loses_at_end.take() else {
-            return false;
-        };
-        self.befallen = now;
-        fates.lost_at_ends[usize::from(is_done)] += 1;
-        if is_done {
-            self.take(own, *header, body, now, fates);
-        }
-        true
     }
 
     /// Something is decided that leads requests elsewhere, or lets them come back.
@@ -277,6 +226,7 @@ impl UpstreamModel {
             end.send(&greeting::encode_version(self.version, &Uuid::NIL, &SALT));
             self.connections.push(Connected::new(end));
         }
+        self.replicate(fates);
         let mut connections = std::mem::take(&mut self.connections);
         if self.is_orderly {
             connections.sort_by_key(|own| !own.end.is_over());
@@ -300,6 +250,10 @@ impl UpstreamModel {
         // Whose transactions were open there has them no more.
         connections.retain(|own| !own.is_over);
         self.connections = connections;
+        if self.is_writable {
+            // What it has done itself, it has when it is demoted.
+            self.applied = fates.reads.done;
+        }
     }
 
     fn take(
@@ -311,27 +265,18 @@ impl UpstreamModel {
         fates: &mut Fates,
     ) {
         if header.request_type == REQUEST_VOTE {
-            return self.write(
-                own,
-                &header,
-                &Answer::Body(ballot(self.loads_until.is_some(), self.is_writable)),
-            );
+            return self.write(own, &header, &self.ballot());
         }
         let request = RequestType::from_code(header.request_type).expect("it is a known one");
         let body = decode(request, body).expect("a gateway sends what can be read");
         match body {
             Body::Auth(auth) => return self.log_in(own, &header, &auth, fates),
-            Body::Select(select) if Accounts::is_reader(&own.user) => {
-                let row = fates.accounts.row(select.key);
-                return self.write(own, &header, &Answer::Body(row));
-            }
-            Body::Id(_) => return self.write(own, &header, &Answer::Body(EMPTY.to_vec())),
             Body::Watch(key) => return own.watch(key, header.sync),
             Body::Unwatch(key) => return drop(own.watched.remove(key)),
-            Body::Call(call) if call.name == "box.info" => {
-                return self.write(own, &header, &Answer::Body(info(self.is_writable)));
-            }
             _ => {}
+        }
+        if let Some(said) = self.said(own, &body, fates) {
+            return self.write(own, &header, &said);
         }
         let index = self.index;
         (fates.ledger).note(|| format!("upstream {index} takes {header:x?}"));
@@ -397,8 +342,15 @@ impl UpstreamModel {
                 done
             }
             Body::Select(select) => {
-                let size = LARGE_REPLY / 4 * self.random.index(5);
-                Executed::Whole(Answer::Body(row(first_uint(select.key), size)))
+                let (size, key) = (
+                    LARGE_REPLY / 4 * self.random.index(5),
+                    first_uint(select.key),
+                );
+                if self.is_writable {
+                    self.applied = fates.reads.done;
+                }
+                fates.on_read((self.index, self.is_writable), &self.applied, key);
+                Executed::Whole(Answer::Body(row(key, size)))
             }
             Body::Begin(_) if own.open.contains_key(&stream) => {
                 failed(ErrorCode::ACTIVE_TRANSACTION)
@@ -474,27 +426,5 @@ impl UpstreamModel {
             }
         }
         own.end.send(&bytes);
-    }
-
-    fn tell_events(&self, own: &mut Connected) {
-        for (key, watcher) in &mut own.watched {
-            let value = self.event(key);
-            if watcher.is_armed && watcher.told.as_ref() != Some(&value) {
-                let mut bytes = Vec::new();
-                write_event(&mut bytes, watcher.sync, key, value.as_deref());
-                own.end.send(&bytes);
-                (watcher.told, watcher.is_armed) = (Some(value), false);
-            }
-        }
-    }
-
-    fn event(&self, key: &str) -> Option<Vec<u8>> {
-        match key {
-            events::STATUS => Some(status(self.is_writable)),
-            events::SHUTDOWN if self.is_leaving => Some(vec![0xc3]),
-            // Before its data is there nothing is known of elections either.
-            "box.election" if self.loads_until.is_none() => self.election.map(election),
-            _ => None,
-        }
     }
 }

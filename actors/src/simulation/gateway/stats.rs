@@ -27,6 +27,10 @@ pub(super) struct GatewayStats {
     pub(super) reconnects: usize,
     /// How often clients came to go over the links for bulk.
     pub(super) bulk_moves: u64,
+    /// SELECTs that replicas have answered.
+    pub(super) by_replicas: usize,
+    /// Clients that were closed because nobody knows what became of a request.
+    pub(super) closed: usize,
     /// Worlds in which each client has connections upstream of its own.
     pub(super) pinned: usize,
     /// Connections that upstreams have lost at a COMMIT or ROLLBACK: before it, and behind it.
@@ -66,6 +70,8 @@ impl GatewayStats {
         self.drains += other.drains;
         self.drained_transactions += other.drained_transactions;
         self.restores += other.restores;
+        self.by_replicas += other.by_replicas;
+        self.closed += other.closed;
         self.pinned += other.pinned;
         self.lost_at_ends[0] += other.lost_at_ends[0];
         self.lost_at_ends[1] += other.lost_at_ends[1];
@@ -109,6 +115,7 @@ impl GatewayStats {
         }
         assert!(self.reconnects > 0 && self.later_elections > 0);
         assert!(self.bulk_moves > 0);
+        assert!(self.by_replicas > 0 && self.closed > 0);
         assert!(self.rollbacks.contains_key(&Told::Done));
         assert!(self.drains > 0 && self.restores > 0 && self.drained_transactions > 0);
         assert!((1..self.worlds).contains(&self.pinned));

@@ -6,6 +6,7 @@ use vestibule_wire::keys::RequestType;
 use vestibule_wire::msgpack::{write_array_len, write_uint};
 
 use super::model::Process;
+use super::options::Options;
 use super::stats::GatewayStats;
 use super::world::GatewayWorld;
 use crate::limits::TIMER_TICK;
@@ -16,7 +17,7 @@ use crate::simulation::engine::{LARGE_REPLY, LARGE_REQUEST};
 use crate::simulation::random::Random;
 use crate::testing::RequestBuilder;
 use crate::transitions::TransitionTarget;
-use crate::upstream::BulkRule;
+use crate::upstream::{BulkRule, ReadFrom};
 
 const CLIENTS_MAX: usize = 12;
 
@@ -67,13 +68,15 @@ impl Mix {
 }
 
 /// Runs a world of this seed to its end.
-pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
-    let mut world = GatewayWorld::new(seed, mix == Mix::Elections, mix.bulk(seed)).await;
+pub(super) async fn storm(seed: u64, mix: Mix, options: Options) -> GatewayStats {
+    let has_elections = mix == Mix::Elections;
+    let mut world = GatewayWorld::new(seed, has_elections, mix.bulk(seed), options).await;
     let now = clock::now();
     let has_new_links = matches!(mix, Mix::NewLinks | Mix::BulkAndNewLinks);
     world.fates.has_new_links = has_new_links;
     for upstream in &mut world.upstreams {
-        upstream.is_orderly = has_new_links;
+        upstream.is_orderly = has_new_links || options.abandons;
+        upstream.lags = options.reads.map(|_| Random::new(seed ^ 16));
         upstream.run_on(now, Duration::from_millis(10));
     }
     match mix {
@@ -87,6 +90,8 @@ pub(super) async fn storm(seed: u64, mix: Mix) -> GatewayStats {
                 begin_or_kill(&mut world);
             } else if has_new_links && world.random.once_in(8) {
                 reconnect_or_set(&mut world, mix);
+            } else if world.fates.reads.are_shared() && world.options.once_in(12) {
+                say_who_reads(&mut world);
             } else {
                 something_happens(&mut world).await;
             }
@@ -102,7 +107,7 @@ async fn something_happens(world: &mut GatewayWorld) {
     match world.random.below(1000) {
         0..80 if world.runtime.clients.len() < CLIENTS_MAX => {
             let is_narrow = world.random.once_in(4);
-            world.runtime.connect(is_narrow);
+            connect(world, is_narrow);
         }
         0..877 => a_client_acts(world),
         877..880 => read_and_read_not(world),
@@ -131,6 +136,27 @@ async fn something_happens(world: &mut GatewayWorld) {
     }
 }
 
+/// Somebody connects: in some worlds where replicas answer SELECTs.
+fn connect(world: &mut GatewayWorld, is_narrow: bool) {
+    let has_door = world.gateway.config.read_from == ReadFrom::Primary;
+    let is_for_reads = has_door && world.options.once_in(2);
+    let client = world.runtime.connect_to(is_narrow, is_for_reads);
+    if let Some(connection) = client.map(|own| own.connection).filter(|_| is_for_reads) {
+        world.fates.reads.came_in(connection);
+    }
+}
+
+/// A client says by whom its SELECTs are answered.
+fn say_who_reads(world: &mut GatewayWorld) {
+    let Some(index) = any(world) else { return };
+    let read_from = ReadFrom::ALL[world.options.index(2)];
+    let client = &mut world.runtime.clients[index];
+    if !client.is_mute && !client.is_logging_in() {
+        world.fates.reads.want(client.connection, read_from);
+        client.read_from(read_from, &world.fates.ledger);
+    }
+}
+
 fn any(world: &mut GatewayWorld) -> Option<usize> {
     world.runtime.any_client(&mut world.random)
 }
@@ -139,7 +165,9 @@ fn any(world: &mut GatewayWorld) -> Option<usize> {
 fn due(world: &GatewayWorld) -> Option<Instant> {
     let timeout = world.runtime.settings().request_timeout;
     let late = TIMER_TICK * 2 + Duration::from_millis(12);
-    (!timeout.is_zero()).then(|| clock::now() + timeout + late)
+    // What is sent behind SELECTs that replicas answer is looked at when these are answered.
+    let is_timed = !timeout.is_zero() && !world.fates.reads.are_shared();
+    is_timed.then(|| clock::now() + timeout + late)
 }
 
 fn a_client_acts(world: &mut GatewayWorld) {
@@ -166,8 +194,9 @@ fn a_client_acts(world: &mut GatewayWorld) {
         }
         30..33 => client.write_large(ledger, (size, 0), false, due),
         33..48 => {
-            for key in 0..=many {
-                client.read(ledger, number.wrapping_add(key), 0, due);
+            for key in (0..=many).map(|own| number.wrapping_add(own)) {
+                world.fates.reads.note(client.connection, key, clock::now());
+                client.read(ledger, key, 0, due);
             }
         }
         48..56 => {
@@ -182,7 +211,8 @@ fn a_client_acts(world: &mut GatewayWorld) {
             client.ask(ledger, What::Nothing, due, call);
         }
         60..65 => {
-            let due = Some(clock::now() + Duration::from_millis(12));
+            let due = clock::now() + Duration::from_millis(12);
+            let due = Some(due).filter(|_| !world.fates.reads.are_shared());
             let ping = |sync| RequestBuilder::new(RequestType::Ping, sync);
             client.ask(ledger, What::Nothing, due, ping);
         }
@@ -285,8 +315,9 @@ fn read_and_read_not(world: &mut GatewayWorld) {
         return;
     }
     client.read_late();
-    for key in 0..400 {
-        client.read(&world.fates.ledger, number + key, 0, None);
+    for key in number..number + 400 {
+        world.fates.reads.note(client.connection, key, clock::now());
+        client.read(&world.fates.ledger, key, 0, None);
     }
 }
 
@@ -338,6 +369,10 @@ fn burst(world: &mut GatewayWorld) {
 }
 
 fn ask_for_a_role(world: &mut GatewayWorld) {
+    // A demotion tells as well that an outcome is unknown.
+    if world.closes() {
+        return;
+    }
     let is_replica = world.runtime.shared.serving.load().role == Role::Replica;
     let role = if is_replica {
         Role::Primary
@@ -372,7 +407,7 @@ async fn an_upstream_acts(world: &mut GatewayWorld) {
             world.pass(gap).await;
             promote(world, other);
         }
-        56..61 => world.upstreams[index].hang(),
+        56..61 => world.upstreams[index].hang(now),
         61..67 => {
             world.upstreams[index].crash();
             if world.random.once_in(2) {

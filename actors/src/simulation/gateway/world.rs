@@ -8,6 +8,7 @@ use super::drains::SeenDrain;
 use super::fates::Fates;
 use super::model::{LATEST_ANSWER, Process, UpstreamModel};
 use super::network;
+use super::options::Options;
 use super::stats::GatewayStats;
 use crate::authenticator::UpstreamLogins;
 use crate::clock::Clock;
@@ -32,6 +33,8 @@ pub(super) const SLICE: Duration = Duration::from_millis(2);
 
 pub(super) struct GatewayWorld {
     pub(super) random: Random,
+    /// For what only some options let happen.
+    pub(super) options: Random,
     pub(super) runtime: SimulatedRuntime,
     pub(super) gateway: Arc<GatewayCell>,
     pub(super) upstreams: Vec<UpstreamModel>,
@@ -48,15 +51,16 @@ pub(super) struct GatewayWorld {
 }
 
 fn upstreams(random: &mut Random, accounts: &Accounts) -> Upstreams {
-    let named = |name: &&str| Upstream::new(name, "simulated", 1);
+    let named = |(name, port)| Upstream::new(name, "simulated", port);
     let count = 1 + random.index(3);
+    let all = ["a", "b", "c"].into_iter().zip(1..).take(count);
     let hold = Duration::from_millis(200 * random.below(4).min(1));
     let mode = match random.once_in(3) {
         true => LinkMode::Pinned,
         false => LinkMode::Shared,
     };
     Upstreams::default()
-        .upstreams(["a", "b", "c"][..count].iter().map(named).collect())
+        .upstreams(all.map(named).collect())
         .account(Some(Accounts::reader()))
         .users(accounts.source(random))
         .mode(mode)
@@ -69,20 +73,23 @@ fn upstreams(random: &mut Random, accounts: &Accounts) -> Upstreams {
 
 impl GatewayWorld {
     /// On a System whose clock is paused.
-    pub(super) async fn new(seed: u64, has_elections: bool, bulk: BulkRule) -> Self {
+    pub(super) async fn new(
+        seed: u64,
+        has_elections: bool,
+        bulk: BulkRule,
+        options: Options,
+    ) -> Self {
         let mut random = Random::new(seed);
         // Who is wrong waits no longer than others.
         let logins = LoginLimits::default().delay_max(Duration::ZERO);
         let config = config::random(&mut random).login_limits(logins);
         let accounts = Accounts::new(&mut random);
-        let upstreams = upstreams(&mut random, &accounts);
+        let upstreams = options.set(seed, upstreams(&mut random, &accounts));
+        upstreams.check().expect("a gateway starts with them");
         // Who tells of elections has streams.
         let has_streams = random.once_in(2) || has_elections;
         begin_time().await;
-        let (count, is_pinned) = (
-            upstreams.upstreams.len(),
-            upstreams.mode == LinkMode::Pinned,
-        );
+        let count = upstreams.upstreams.len();
         network::begin(count, Random::new(seed ^ 1));
         let now = clock::now();
         let mut gateway = GatewayCell::new(upstreams, WORKERS, SCHEMA_VERSION_MIN, now);
@@ -114,14 +121,16 @@ impl GatewayWorld {
         let model =
             |index| UpstreamModel::new(index, version, Random::new(seed + 2 + index as u64), now);
         let ledger = Ledger::new(shared.serving.clone());
+        let fates = Fates::new(ledger, accounts, &gateway.config, now);
         Self {
             random,
+            options: Random::new(seed ^ 8),
             runtime,
             gateway,
             upstreams: (0..count).map(model).collect(),
             drains: vec![SeenDrain::default(); count],
             last_drained: None,
-            fates: Fates::new(count, ledger, accounts, is_pinned, now),
+            fates,
             elections: None,
             has_streams,
             stats: GatewayStats::default(),
@@ -271,6 +280,7 @@ impl GatewayWorld {
         let upstreams = self.gateway.sight.upstreams().iter();
         let bulk_moves = upstreams.map(|own| own.sum(|own| &own.bulk_moves));
         self.stats.bulk_moves = bulk_moves.sum();
+        self.stats.by_replicas = self.fates.reads.by_replicas;
         self.stats.refused = self.fates.refused;
         self.stats.replies = self.fates.replies;
         self.stats.lost_at_ends = self.fates.lost_at_ends;
