@@ -5,7 +5,7 @@
 //!          ┌─ its own bound is reached, ─▶ OwnCredit ──── a reply brings it below ─────────┐
 //!          │  or what replicas answer is under way                                        │
 //!          ├─ its worker has no credit ──▶ SharedCredit ─ a credit, or a reply and the ────┤
-//!   Open ──┤                                              reserve                          ├▶ Open
+//!   Open ──┤            of its pool                       reserve                          ├▶ Open
 //!          ├─ no memory for its reply ──▶ ReplyMemory ── the worker's list finds some ─────┤
 //!          ├─ a login after wrong ones ─▶ Login ──────── its time has come ────────────────┤
 //!          └─ another actor replies ─────▶ Gather ─────── its reply ───────────────────────┘
@@ -39,6 +39,7 @@
 
 use super::counts::InFlightCounts;
 use crate::limits::INBOX_WAITING_MAX;
+use crate::resources::credits::{Need, Pool};
 
 /// How far the end of a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,10 +60,7 @@ enum Wait {
     /// answer some that were sent before it.
     OwnCredit,
     /// A credit of those that all connections of the worker share: it is in the worker's queue.
-    SharedCredit {
-        /// The request is small enough for a credit of the reserve.
-        fits_reserve: bool,
-    },
+    SharedCredit(Need),
     /// Memory for a reply of any size.
     ReplyMemory,
     /// The time for a login, after wrong ones.
@@ -152,7 +150,7 @@ impl Intake {
     pub(crate) fn has_left_frame(self) -> bool {
         matches!(
             self.wait,
-            Wait::OwnCredit | Wait::SharedCredit { .. } | Wait::ReplyMemory | Wait::Login
+            Wait::OwnCredit | Wait::SharedCredit(_) | Wait::ReplyMemory | Wait::Login
         )
     }
 
@@ -180,12 +178,18 @@ impl Intake {
 
     /// Whether it is for a credit of the worker that the next frame waits.
     pub(crate) fn waits_for_shared_credit(self) -> bool {
-        matches!(self.wait, Wait::SharedCredit { .. })
+        matches!(self.wait, Wait::SharedCredit(_))
+    }
+
+    /// Whether it is for one of this pool.
+    pub(crate) fn waits_for_credit_of(self, pool: Pool) -> bool {
+        matches!(self.wait, Wait::SharedCredit(need) if need.pool == pool)
     }
 
     /// Whether the next frame waits for a credit of the worker, and may have one of the reserve.
     pub(crate) fn may_use_reserve(self, counts: InFlightCounts) -> bool {
-        self.wait == Wait::SharedCredit { fits_reserve: true } && counts.is_light()
+        let fits = matches!(self.wait, Wait::SharedCredit(need) if need.fits_reserve);
+        fits && counts.is_light()
     }
 
     /// Whether reading is paused for want of memory.
@@ -204,13 +208,13 @@ impl Intake {
 
     /// There is no credit for the frame at hand. True if it is one of the worker's that is missing:
     /// then the connection joins the worker's queue.
-    pub(crate) fn on_no_credit(&mut self, counts: InFlightCounts, fits_reserve: bool) -> bool {
+    pub(crate) fn on_no_credit(&mut self, counts: InFlightCounts, need: Need) -> bool {
         if self.wait != Wait::Open {
             return false;
         }
         // A connection at its own bound waits for its own replies, and not before others.
         self.wait = match counts.has_credit() {
-            true => Wait::SharedCredit { fits_reserve },
+            true => Wait::SharedCredit(need),
             false => Wait::OwnCredit,
         };
         self.waits_for_shared_credit()
@@ -230,7 +234,9 @@ impl Intake {
     pub(crate) fn on_reply(&mut self, counts: InFlightCounts) -> bool {
         let goes_on = match self.wait {
             Wait::OwnCredit => counts.has_credit(),
-            Wait::SharedCredit { .. } => self.may_use_reserve(counts),
+            // Behind its calls no more, it needs another one.
+            Wait::SharedCredit(need) if need.is_behind_calls && counts.calls == 0 => true,
+            Wait::SharedCredit(_) => self.may_use_reserve(counts),
             _ => false,
         };
         if goes_on {
@@ -239,8 +245,17 @@ impl Intake {
         goes_on
     }
 
-    /// The worker has a credit for it. False if it does not wait for one.
-    pub(crate) fn on_credit(&mut self) -> bool {
+    /// The worker has a credit of this pool for it. False if it does not wait for one.
+    pub(crate) fn on_credit(&mut self, pool: Pool) -> bool {
+        let goes_on = self.waits_for_credit_of(pool);
+        if goes_on {
+            self.wait = Wait::Open;
+        }
+        goes_on
+    }
+
+    /// It is not to wait for a credit of the worker any more. False if it does not.
+    pub(crate) fn end_stall(&mut self) -> bool {
         let goes_on = self.waits_for_shared_credit();
         if goes_on {
             self.wait = Wait::Open;

@@ -6,6 +6,12 @@ shown! {
     /// A connection, or a user, may use the reserve while it has fewer calls on their way, of those
     /// of one session thread.
     "upstream_calls_few": UPSTREAM_CALLS_FEW = 4;
+    /// Calls, EVAL and SQL that one session thread may have forwarded and not yet answered, with
+    /// what their connections have sent behind them: beside all else, which goes on when these are
+    /// as many. There is a reserve as of all else.
+    "session_thread_calls_max": WORKER_CALLS_MAX = super::WORKER_REQUESTS_MAX;
+    /// Bytes of these.
+    "session_thread_calls_max_bytes": WORKER_CALLS_BYTES_MAX = 128 << 20;
     /// Upstreams of one gateway.
     "upstreams_max": UPSTREAMS_MAX = 32;
     /// Bytes of requests that wait for an upstream to take over, of all session threads together.
@@ -223,6 +229,9 @@ pub(crate) const UPSTREAM_USER_LOOKUPS_PER_SECOND: u32 = 10;
 /// watches all the time do not keep the scouts from their upstreams.
 pub(crate) const KEYS_LOOK_PERIOD: Duration = Duration::from_millis(5);
 
+const _: () = assert!(UPSTREAM_REQUESTS_MAX <= WORKER_CALLS_MAX);
+const _: () = assert!(super::CONNECTION_REQUESTS_MAX < WORKER_CALLS_MAX);
+const _: () = assert!(super::CONNECTION_BYTES_MAX < WORKER_CALLS_BYTES_MAX);
 const _: () = assert!(SHARED_LINKS_RESERVE + PINNED_LINKS_RESERVE <= LINKS_PER_UPSTREAM_MAX / 2);
 const _: () = assert!(LINKS_BEFORE_BULK_MAX <= LINKS_PER_UPSTREAM_MAX - SHARED_LINKS_RESERVE);
 // Such a reply does not come whole with one read, whatever that has found half of.

@@ -7,6 +7,10 @@
 //!                                                    └▶ needs less ─▶ the next
 //! ```
 //!
+//! In a gateway calls, EVAL and SQL take from a pool of their own, and so does what a connection
+//! sends behind them: an upstream takes few of them at a time, and nobody knows for how long. Each
+//! pool has its queue, so none waits for what the other one is short of.
+//!
 //! Beside these credits there is a reserve for sessions with next to nothing in flight. A session
 //! that comes when that is used up waits here like the others; the tick that finds room in the
 //! reserve again takes it out.
@@ -14,8 +18,89 @@
 //! Invariant: what is promised is free.
 
 use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
 
-use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE, WORKER_USERS_RESERVE};
+use crate::limits::{
+    RESERVE_BYTES_MAX, WORKER_BYTES_MAX, WORKER_CALLS_BYTES_MAX, WORKER_CALLS_MAX,
+    WORKER_REQUESTS_MAX, WORKER_RESERVE, WORKER_USERS_RESERVE,
+};
+
+/// Which of a worker's credits a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pool {
+    /// Those of all that is not of the other one.
+    Requests,
+    /// In a gateway, those of calls, EVAL and SQL, and of what may have to wait behind them.
+    Calls,
+}
+
+impl Pool {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Requests, Self::Calls];
+
+    /// How many credits there are.
+    pub(crate) const fn requests_max(self) -> usize {
+        match self {
+            Self::Requests => WORKER_REQUESTS_MAX,
+            Self::Calls => WORKER_CALLS_MAX,
+        }
+    }
+
+    /// At how many bytes there are none.
+    pub(crate) const fn bytes_max(self) -> usize {
+        match self {
+            Self::Requests => WORKER_BYTES_MAX,
+            Self::Calls => WORKER_CALLS_BYTES_MAX,
+        }
+    }
+}
+
+/// One of each pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PerPool<T>([T; 2]);
+
+impl<T> Index<Pool> for PerPool<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, pool: Pool) -> &T {
+        &self.0[pool as usize]
+    }
+}
+
+impl<T> IndexMut<Pool> for PerPool<T> {
+    #[inline]
+    fn index_mut(&mut self, pool: Pool) -> &mut T {
+        &mut self.0[pool as usize]
+    }
+}
+
+/// The credit that a request needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) pool: Pool,
+    /// It is no call, but some of its connection are under way.
+    pub(crate) is_behind_calls: bool,
+    /// It is small enough for a credit of the reserve.
+    pub(crate) fits_reserve: bool,
+}
+
+impl Need {
+    /// Of a request of this size, by whether it is a call for an upstream, and how many its
+    /// connection has under way.
+    #[inline]
+    pub(crate) fn of(is_call: bool, calls_under_way: usize, bytes: usize) -> Self {
+        let is_behind_calls = !is_call && calls_under_way > 0;
+        Self {
+            pool: match is_call || is_behind_calls {
+                true => Pool::Calls,
+                false => Pool::Requests,
+            },
+            is_behind_calls,
+            fits_reserve: bytes <= RESERVE_BYTES_MAX,
+        }
+    }
+}
 
 /// The sessions of one worker that wait for a credit.
 #[derive(Debug, Default)]
@@ -110,7 +195,7 @@ impl CreditQueue {
     }
 }
 
-/// How many of a worker's credits each of its connections has if all have the same, by their
+/// How many of a pool's credits each of a worker's connections has if all have the same, by their
 /// number.
 pub(crate) fn credit_share(connections: usize) -> usize {
     // Requests outlive their connections: those may be gone while all credits are taken.
@@ -134,6 +219,20 @@ mod tests {
     fn a_worker_without_connections_shares_its_credits_too() {
         let told = [0, 1, 4].map(credit_share);
         assert_eq!(told, [1, 1, 4].map(|parts| WORKER_REQUESTS_MAX / parts));
+    }
+
+    #[test]
+    fn calls_have_credits_of_their_own_and_so_has_what_comes_behind_them() {
+        let need = |is_call, under_way| {
+            let need = Need::of(is_call, under_way, RESERVE_BYTES_MAX);
+            assert!(need.fits_reserve);
+            (need.pool, need.is_behind_calls)
+        };
+        assert_eq!(need(false, 0), (Pool::Requests, false));
+        assert_eq!(need(true, 0), (Pool::Calls, false));
+        assert_eq!(need(true, 3), (Pool::Calls, false));
+        assert_eq!(need(false, 1), (Pool::Calls, true));
+        assert!(!Need::of(false, 0, RESERVE_BYTES_MAX + 1).fits_reserve);
     }
 
     const CREDITS: usize = 100;

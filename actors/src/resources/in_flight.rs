@@ -24,6 +24,7 @@ use vestibule_wire::keys::RequestType;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::messages::SessionId;
+use crate::resources::credits::{PerPool, Pool};
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::Limit;
 use crate::timers::Timers;
@@ -92,13 +93,24 @@ impl Cancelled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Credit {
     /// One of those that all connections of the worker share.
-    Shared,
+    Shared(Pool),
     /// One of those for connections with next to nothing on their way.
-    Reserve,
+    Reserve(Pool),
     /// One of those for administrators.
     AdminReserve,
     /// None: the request waits for something else than Tx, which bounds such requests by itself.
     Returned,
+}
+
+impl Credit {
+    /// Of which pool it is.
+    #[inline]
+    pub(crate) fn pool(self) -> Pool {
+        match self {
+            Self::Shared(pool) | Self::Reserve(pool) => pool,
+            Self::AdminReserve | Self::Returned => Pool::Requests,
+        }
+    }
 }
 
 /// A request that was answered without Tx.
@@ -129,7 +141,7 @@ pub(crate) struct InFlightTable {
     requests: Slab<(RequestId, InFlightRequest)>,
     /// By the same numbers, what is called, for CALL.
     procedures: Vec<Option<Rc<str>>>,
-    bytes: usize,
+    bytes: PerPool<usize>,
     credits: CreditsTaken,
     writers: usize,
     timers: Timers,
@@ -143,8 +155,8 @@ pub(crate) struct InFlightTable {
 /// How many credits of each kind are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct CreditsTaken {
-    pub(crate) shared: usize,
-    pub(crate) reserve: usize,
+    pub(crate) shared: PerPool<usize>,
+    pub(crate) reserve: PerPool<usize>,
     pub(crate) admin_reserve: usize,
     /// How many requests wait without one.
     pub(crate) returned: usize,
@@ -153,8 +165,8 @@ pub(crate) struct CreditsTaken {
 impl CreditsTaken {
     fn of(&mut self, credit: Credit) -> &mut usize {
         match credit {
-            Credit::Shared => &mut self.shared,
-            Credit::Reserve => &mut self.reserve,
+            Credit::Shared(pool) => &mut self.shared[pool],
+            Credit::Reserve(pool) => &mut self.reserve[pool],
             Credit::AdminReserve => &mut self.admin_reserve,
             Credit::Returned => &mut self.returned,
         }
@@ -168,7 +180,7 @@ impl InFlightTable {
             claims,
             requests: Slab::new(),
             procedures: Vec::new(),
-            bytes: 0,
+            bytes: PerPool::default(),
             credits: CreditsTaken::default(),
             writers: 0,
             timers: Timers::new(now),
@@ -181,9 +193,10 @@ impl InFlightTable {
         self.requests.len()
     }
 
-    /// Bytes of everything on its way that has a credit.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes of everything on its way that has a credit of this pool.
+    #[inline]
+    pub(crate) fn bytes(&self, pool: Pool) -> usize {
+        self.bytes[pool]
     }
 
     /// How many on their way may change data.
@@ -213,7 +226,7 @@ impl InFlightTable {
         }
         let slot = self.requests.vacant_entry();
         let id = self.claims.queue(slot.key() as u32);
-        self.bytes += request.bytes;
+        self.bytes[request.credit.pool()] += request.bytes;
         *self.credits.of(request.credit) += 1;
         self.writers += usize::from(request.is_writer);
         if let Some(deadline) = deadline {
@@ -280,7 +293,7 @@ impl InFlightTable {
         }
         *self.credits.of(request.credit) -= 1;
         if request.credit != Credit::Returned {
-            self.bytes -= request.bytes;
+            self.bytes[request.credit.pool()] -= request.bytes;
         }
         self.writers -= usize::from(request.is_writer);
         if request.is_named {
@@ -313,7 +326,7 @@ impl InFlightTable {
         }
         *self.credits.of(request.credit) -= 1;
         self.credits.returned += 1;
-        self.bytes -= request.bytes;
+        self.bytes[request.credit.pool()] -= request.bytes;
         request.credit = Credit::Returned;
         Some(request.session)
     }

@@ -1,11 +1,12 @@
 //! What the sessions of one worker share by `Rc`.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::buffers::Buffers;
-use super::credits::{CreditQueue, Grant, reserve_for};
+use super::credits::{CreditQueue, Grant, PerPool, Pool, reserve_for};
 use super::in_flight::InFlightTable;
 use super::logins::LoginLog;
 use super::looks::Looks;
@@ -16,7 +17,7 @@ use super::turns::Turns;
 use crate::cells::live::Follower;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX};
+use crate::limits::WORKER_ADMIN_RESERVE;
 use crate::memory::Memory;
 use crate::messages::tx::Replies;
 use crate::throttle::Throttle;
@@ -37,8 +38,8 @@ pub(crate) struct WorkerState {
     pub(crate) reads: Option<Follower<ReadSet>>,
     pub(crate) in_flight: InFlightTable,
     pub(crate) outgoing: Outgoing,
-    /// Sessions that wait for a credit, first come first.
-    pub(crate) credit_queue: CreditQueue,
+    /// Sessions that wait for a credit of each pool, first come first.
+    pub(crate) credit_queues: PerPool<CreditQueue>,
     pub(crate) buffers: Buffers,
     pub(crate) published: Published,
     pub(crate) paused: PausedReads,
@@ -67,7 +68,7 @@ impl WorkerState {
             reads: None,
             in_flight,
             outgoing: Outgoing::default(),
-            credit_queue: CreditQueue::default(),
+            credit_queues: PerPool::default(),
             buffers: Buffers::new(memory),
             published: Published::default(),
             paused: PausedReads::default(),
@@ -95,23 +96,46 @@ impl WorkerState {
         }
     }
 
-    /// Requests that may still be forwarded without the reserve.
-    pub(crate) fn free_credits(&self) -> usize {
-        if self.in_flight.bytes() < WORKER_BYTES_MAX {
-            WORKER_REQUESTS_MAX - self.in_flight.credits().shared
+    /// Requests of a pool that may still be forwarded without the reserve.
+    #[inline]
+    pub(crate) fn free_credits(&self, pool: Pool) -> usize {
+        if self.in_flight.bytes(pool) < pool.bytes_max() {
+            pool.requests_max() - self.in_flight.credits().shared[pool]
         } else {
             0
         }
     }
 
-    /// Whether one more request may be forwarded by a session with this grant.
-    pub(crate) fn has_credit(&self, grant: Grant) -> bool {
-        self.credit_queue.may_take(grant, self.free_credits())
+    /// Whether one more request of a pool may be forwarded by a session with this grant of it.
+    #[inline]
+    pub(crate) fn has_credit(&self, pool: Pool, grant: Grant) -> bool {
+        self.credit_queues[pool].may_take(grant, self.free_credits(pool))
     }
 
-    /// Whether there is room in the reserve, for guest or for a user who has logged in.
-    pub(crate) fn has_reserve(&self, is_guest: bool) -> bool {
-        self.in_flight.credits().reserve < reserve_for(is_guest)
+    /// Whether sessions wait for a credit of some pool, and there is none.
+    pub(crate) fn is_short(&self) -> bool {
+        Pool::ALL.into_iter().any(|pool| self.is_short_of(pool))
+    }
+
+    fn is_short_of(&self, pool: Pool) -> bool {
+        !self.credit_queues[pool].is_empty() && self.free_credits(pool) == 0
+    }
+
+    /// How many requests each connection has under way of the pools that are short.
+    pub(crate) fn held_of_short(&self) -> HashMap<u64, usize> {
+        let mut held = HashMap::new();
+        for pool in Pool::ALL.into_iter().filter(|own| self.is_short_of(*own)) {
+            let requests = self.in_flight.iter().map(|(_, request)| request);
+            for request in requests.filter(|own| own.credit.pool() == pool) {
+                *held.entry(request.session.connection).or_default() += 1;
+            }
+        }
+        held
+    }
+
+    /// Whether there is room in a pool's reserve, for guest or for a user who has logged in.
+    pub(crate) fn has_reserve(&self, pool: Pool, is_guest: bool) -> bool {
+        self.in_flight.credits().reserve[pool] < reserve_for(is_guest)
     }
 
     /// Whether there is room in the reserve of administrators.

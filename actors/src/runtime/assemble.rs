@@ -30,7 +30,7 @@ use crate::incoming::Listener;
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::{
     LINKS_PER_UPSTREAM_MAX, MAILBOX_SLOTS, SCHEMA_VERSION_MIN, WAITS_MAX, WORKER_ADMIN_RESERVE,
-    WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    WORKER_CALLS_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
 };
 use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{SupervisorHandle, WorkerHandle};
@@ -257,7 +257,11 @@ pub(super) fn shared(
 ) -> Arc<Shared> {
     let serving = ServingCell::new(config.role, clock);
     let capacity = WORKER_REQUESTS_MAX + WORKER_RESERVE + WORKER_ADMIN_RESERVE;
-    let capacity = capacity + config.quotas.waits_max.min(WAITS_MAX);
+    let more = match gateway {
+        Some(_) => WORKER_CALLS_MAX + WORKER_RESERVE,
+        None => config.quotas.waits_max.min(WAITS_MAX),
+    };
+    let capacity = capacity + more;
     let claims = (0..config.session_thread_count())
         .map(|_| Arc::new(Claims::new(capacity)))
         .collect();

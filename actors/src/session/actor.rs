@@ -209,7 +209,7 @@ impl Actor for Session {
         let mut own = self.cell.state.borrow_mut();
         state.on_ended(self.cell.id.index);
         // What it does not need of its grant, others may wait for.
-        let _ = own.give_back_grant(&mut state.credit_queue);
+        let _ = own.give_back_grants(&mut state.credit_queues);
         let look = own.set_look(None);
         state.looks.set(self.cell.id, look, None);
         if own.is_known_to_tx() {
@@ -430,7 +430,7 @@ fn turn(
     }
     own.rest_until(state.turns.rest());
     charge(cell, state, own);
-    if own.give_back_grant(&mut state.credit_queue) {
+    if own.give_back_grants(&mut state.credit_queues) {
         state.outgoing.wake_flush();
     }
     if read.is_ready() || flushed.is_ready() || own.closing() == Some(Closing::Now) {

@@ -184,6 +184,7 @@ mod tests {
     use crate::admission::Class;
     use crate::cells::claims::RequestId;
     use crate::messages::SessionId;
+    use crate::resources::credits::Pool;
     use crate::resources::in_flight::Credit;
     use crate::resources::transactions::OpenTransaction;
 
@@ -225,7 +226,7 @@ mod tests {
             effect,
             since: Instant::now(),
             limit,
-            credit: Credit::Shared,
+            credit: Credit::Shared(Pool::Requests),
             is_waited_for: false,
             is_replica_read: false,
             is_setting: false,

@@ -16,6 +16,7 @@ use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
 use crate::counting::durations::DurationCounts;
 use crate::hooks::CloseReason;
+use crate::resources::credits::{CreditQueue, Pool};
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::{Buffers, WorkerState};
 use crate::segments::Chain;
@@ -453,17 +454,25 @@ impl Worker {
     /// some.
     pub(crate) fn resume_stalled(&self) {
         let mut state = self.cell.state.borrow_mut();
-        let (count, credits) = state.credit_queue.round(state.free_credits());
+        for pool in Pool::ALL {
+            let free = state.free_credits(pool);
+            self.resume_stalled_of(pool, &mut state.credit_queues[pool], free);
+        }
+    }
+
+    /// The same of those that wait for credits of one pool, of which so many are free.
+    fn resume_stalled_of(&self, pool: Pool, queue: &mut CreditQueue, free: usize) {
+        let (count, credits) = queue.round(free);
         for _ in 0..count {
-            let Some((index, mut grant)) = state.credit_queue.resume(credits) else {
+            let Some((index, mut grant)) = queue.resume(credits) else {
                 return;
             };
-            let session = self.sessions.get(index);
-            match &session {
-                Some(session) if session.state.borrow_mut().on_credit(grant) => session.wake(),
+            let goes_on = |own: &Rc<ConnectionCell>| own.state.borrow_mut().on_credit(pool, grant);
+            match self.sessions.get(index).filter(goes_on) {
+                Some(session) => session.wake(),
                 // It is gone, and perhaps another one has its number.
-                _ => {
-                    let _ = state.credit_queue.give_back(&mut grant);
+                None => {
+                    let _ = queue.give_back(&mut grant);
                 }
             }
         }

@@ -311,6 +311,7 @@ mod tests {
     use crate::admission::Class;
     use crate::cells::claims::RequestId;
     use crate::messages::SessionId;
+    use crate::resources::credits::Pool;
     use crate::resources::in_flight::Credit;
     use crate::timeouts::Limit;
 
@@ -332,7 +333,7 @@ mod tests {
                 class,
                 is_named: false,
                 bytes: 0,
-                credit: Credit::Shared,
+                credit: Credit::Shared(Pool::Requests),
                 is_waited_for: false,
                 is_replica_read: false,
                 is_setting: false,

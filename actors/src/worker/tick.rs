@@ -27,7 +27,7 @@ use crate::limits::{
 };
 use crate::memory::give_way;
 use crate::messages::SessionId;
-use crate::resources::credits::{Grant, credit_share};
+use crate::resources::credits::{Grant, Pool, credit_share};
 use crate::segments::Held;
 use crate::session::messages::{Close, ExpireStalled, SlotRevoked};
 use crate::timeouts::after;
@@ -82,23 +82,29 @@ impl Worker {
     /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve
     /// used up.
     fn resume_light(&self) {
+        Pool::ALL
+            .into_iter()
+            .for_each(|pool| self.resume_light_of(pool));
+    }
+
+    fn resume_light_of(&self, pool: Pool) {
         let mut state = self.cell.state.borrow_mut();
-        if state.credit_queue.is_empty() {
+        if state.credit_queues[pool].is_empty() {
             return;
         }
-        let has_reserve = [false, true].map(|is_guest| state.has_reserve(is_guest));
+        let has_reserve = [false, true].map(|is_guest| state.has_reserve(pool, is_guest));
         let need_not_wait = |index| {
             self.sessions.get(index).is_none_or(|own| {
                 // Those that do not wait any more have left a stale entry.
-                own.state.borrow().needs_no_queue(has_reserve)
+                own.state.borrow().needs_no_queue(pool, has_reserve)
             })
         };
-        let sessions = state.credit_queue.take_out(need_not_wait);
+        let sessions = state.credit_queues[pool].take_out(need_not_wait);
         for session in sessions
             .into_iter()
             .filter_map(|index| self.sessions.get(index))
         {
-            if session.state.borrow_mut().on_credit(Grant::default()) {
+            if session.state.borrow_mut().on_credit(pool, Grant::default()) {
                 session.wake();
             }
         }
@@ -108,7 +114,8 @@ impl Worker {
     fn expire_stalled(&self, now: Instant) {
         let state = self.cell.state.borrow();
         let timeout = state.settings.wait_timeout;
-        let waiting = state.credit_queue.iter();
+        let queues = Pool::ALL.map(|pool| &state.credit_queues[pool]);
+        let waiting = queues.into_iter().flat_map(|own| own.iter());
         for session in waiting.filter_map(|index| self.sessions.get(index)) {
             let since = session.state.borrow().stalled_since();
             if since.is_some_and(|since| after(since, timeout).is_some_and(|end| now >= end)) {
@@ -226,10 +233,7 @@ impl Worker {
     /// short for a while, and that take no replies.
     fn close_stuck(&self, now: Instant) {
         let shared = &self.cell.shared;
-        let has_credits = {
-            let state = self.cell.state.borrow();
-            state.credit_queue.is_empty() || state.free_credits() > 0
-        };
+        let has_credits = !self.cell.state.borrow().is_short();
         if has_credits && !shared.memory.is_over() {
             return self.shortage.set(None);
         }
@@ -241,11 +245,15 @@ impl Worker {
             return;
         }
         self.shortage.set(Some(now));
-        let credits = (!has_credits).then(|| credit_share(self.sessions.iter().count()));
+        let share = credit_share(self.sessions.iter().count());
+        let held = self.cell.state.borrow().held_of_short();
         let (mut closed, mut freed) = (Vec::new(), 0);
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
-            if own.has_to_give_way(is_first, credits, || shared.slots.count()) {
+            let has_requests = held
+                .get(&session.id.connection)
+                .is_some_and(|own| *own > share);
+            if own.has_to_give_way(is_first, has_requests, || shared.slots.count()) {
                 closed.push(session.id);
                 freed += own.charged_bytes();
                 log::warn!(

@@ -1,17 +1,20 @@
 //! Clients that take more than their part, and those beside them.
 
+use std::time::Duration;
+
 use vestibule_actors::Gateway;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::limits::{
-    CONNECTION_REPLY_BYTES_MAX, UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_DEFAULT,
-    UPSTREAM_CALLS_USERS_RESERVE,
+    CONNECTION_REPLY_BYTES_MAX, CONNECTION_REQUESTS_MAX, RESERVE_REQUESTS_MAX,
+    UPSTREAM_CALLS_CONNECTIONS_RESERVE, UPSTREAM_CALLS_DEFAULT, UPSTREAM_CALLS_USERS_RESERVE,
+    WORKER_CALLS_MAX, WORKER_RESERVE, WORKER_USERS_RESERVE,
 };
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{RequestBuilder, TestServer, config};
+use vestibule_actors::testing::{Peer, RequestBuilder, TestServer, config};
 use vestibule_actors::wire::keys::CODE_CHUNK;
 
 use crate::upstream::{FakeUpstream, upstreams};
-use crate::{DONE, eval, on_one_thread, pass};
+use crate::{DONE, all_calls, eval, on_one_thread, pass};
 
 const MIB: usize = 1 << 20;
 
@@ -128,6 +131,72 @@ fn calls_that_sleep_keep_neither_another_connection_nor_another_user_from_callin
     let mut alice = server.connect();
     assert_eq!(alice.log_in("alice", "secret").code, 0);
     pass(&mut alice, &upstream, &eval(1, "return 1"));
+    assert!(upstream.try_asked().is_none());
+}
+
+/// Guests who send a call, and more of this behind it, until they have all that there may be of
+/// calls and of what is behind them.
+fn crowd(server: &TestServer<Gateway>, more: &RequestBuilder) -> Vec<Peer> {
+    let send = |peers: usize, of_each: usize| -> Vec<Peer> {
+        let burst = [eval(1, "sleep()").bytes(), more.bytes().repeat(of_each - 1)].concat();
+        let mut peers: Vec<_> = (0..peers).map(|_| server.connect()).collect();
+        peers.iter_mut().for_each(|own| own.send_bytes(&burst));
+        peers
+    };
+    let in_flight = || server.handle().in_flight();
+    let all = WORKER_CALLS_MAX;
+    // One connection more than have them all.
+    let mut peers = send(1 + all / CONNECTION_REQUESTS_MAX, CONNECTION_REQUESTS_MAX);
+    server.wait_until("they have what all share", || in_flight() >= all);
+    let reserve = WORKER_RESERVE - WORKER_USERS_RESERVE;
+    peers.extend(send(
+        2 * reserve / RESERVE_REQUESTS_MAX,
+        RESERVE_REQUESTS_MAX,
+    ));
+    server.wait_until("they have the reserve", || in_flight() >= all + reserve);
+    peers
+}
+
+/// More calls than a session thread may have under way: all but a few of them only wait.
+#[test]
+fn calls_that_wait_for_an_upstream_keep_nobody_from_all_else() {
+    let upstream = FakeUpstream::start();
+    upstream.set_password("alice", "secret");
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let _crowd = crowd(&server, &eval(1, "sleep()"));
+    let of_guest = UPSTREAM_CALLS_DEFAULT - UPSTREAM_CALLS_USERS_RESERVE;
+    let _sleeping: Vec<_> = (0..of_guest).map(|_| upstream.asked()).collect();
+    let mut other = server.connect();
+    for sync in 0..100 {
+        pass(&mut other, &upstream, &RequestBuilder::select(sync, 1));
+        pass(&mut other, &upstream, &RequestBuilder::replace(sync, 1));
+    }
+    other.ping();
+    // Guests have their part of the calls, and no more.
+    let mut alice = server.connect();
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    pass(&mut alice, &upstream, &eval(1, "return 1"));
+    let settings = server.handle().settings();
+    let settings = settings.wait_timeout(Duration::from_millis(1));
+    server.handle().reconfigure(settings).expect("it may be so");
+    let told = other.ask(&eval(1, "return 1"));
+    assert_eq!(told.error_code(), Some(78));
+    pass(&mut other, &upstream, &RequestBuilder::select(1, 1));
+    assert!(upstream.try_asked().is_none());
+}
+
+/// Its order keeps it where it is, so it costs what the call does.
+#[test]
+fn what_is_sent_behind_calls_that_wait_keeps_nobody_either() {
+    let upstream = FakeUpstream::start();
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let _callers = all_calls(&server, &upstream);
+    let _crowd = crowd(&server, &RequestBuilder::select(2, 1));
+    let mut other = server.connect();
+    for sync in 0..100 {
+        pass(&mut other, &upstream, &RequestBuilder::select(sync, 1));
+        pass(&mut other, &upstream, &RequestBuilder::replace(sync, 1));
+    }
     assert!(upstream.try_asked().is_none());
 }
 

@@ -4,17 +4,34 @@ use super::*;
 use crate::admission::Class;
 use crate::limits::CONNECTION_REQUESTS_MAX;
 
-const SMALL: Wait = Wait::SharedCredit { fits_reserve: true };
-const LARGE: Wait = Wait::SharedCredit {
-    fits_reserve: false,
-};
+const fn need(pool: Pool, is_behind_calls: bool, fits_reserve: bool) -> Need {
+    Need {
+        pool,
+        is_behind_calls,
+        fits_reserve,
+    }
+}
+
+/// A small request, a large one, a call, and a large one behind calls.
+const NEEDS: [Need; 4] = [
+    need(Pool::Requests, false, true),
+    need(Pool::Requests, false, false),
+    need(Pool::Calls, false, true),
+    need(Pool::Calls, true, false),
+];
+const SMALL: Wait = Wait::SharedCredit(NEEDS[0]);
+const LARGE: Wait = Wait::SharedCredit(NEEDS[1]);
+const CALL: Wait = Wait::SharedCredit(NEEDS[2]);
+const BEHIND: Wait = Wait::SharedCredit(NEEDS[3]);
 const AFTER_FLUSH: Wait = Wait::Closing(Closing::AfterFlush);
 const NOW: Wait = Wait::Closing(Closing::Now);
-const WAITS: [Wait; 9] = [
+const WAITS: [Wait; 11] = [
     Wait::Open,
     Wait::OwnCredit,
     SMALL,
     LARGE,
+    CALL,
+    BEHIND,
     Wait::ReplyMemory,
     Wait::Login,
     Wait::Gather,
@@ -45,9 +62,12 @@ fn counts(load: Load) -> InFlightCounts {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
-    NoCredit(Load, bool),
+    NoCredit(Load, Need),
     Reply(Load),
-    Credit,
+    /// To a client with a call under way as well.
+    ReplyBesideCall,
+    Credit(Pool),
+    EndStall,
     LoginEarly,
     LoginDue,
     Scan,
@@ -73,7 +93,10 @@ enum Event {
 fn events() -> Vec<Event> {
     use Event::*;
     let mut events = vec![
-        Credit,
+        ReplyBesideCall,
+        Credit(Pool::Requests),
+        Credit(Pool::Calls),
+        EndStall,
         Scan,
         ScanOver,
         Gather,
@@ -93,7 +116,8 @@ fn events() -> Vec<Event> {
         EndOfInput,
     ];
     for load in LOADS {
-        events.extend([NoCredit(load, true), NoCredit(load, false), Reply(load)]);
+        events.extend(NEEDS.map(|need| NoCredit(load, need)));
+        events.push(Reply(load));
     }
     for is_output_full in [false, true] {
         events.extend([0, INBOX_WAITING_MAX].map(|waiting| ListLook {
@@ -125,9 +149,15 @@ fn states() -> Vec<Intake> {
 /// Has an event happen; true for what its method tells, false where that tells nothing.
 fn apply(intake: &mut Intake, event: Event) -> bool {
     match event {
-        Event::NoCredit(load, fits) => return intake.on_no_credit(counts(load), fits),
+        Event::NoCredit(load, need) => return intake.on_no_credit(counts(load), need),
         Event::Reply(load) => return intake.on_reply(counts(load)),
-        Event::Credit => return intake.on_credit(),
+        Event::ReplyBesideCall => {
+            let mut counts = counts(Light);
+            counts.add(Class::Call, 1);
+            return intake.on_reply(counts);
+        }
+        Event::Credit(pool) => return intake.on_credit(pool),
+        Event::EndStall => return intake.end_stall(),
         Event::OutputEmpty => return intake.on_output_empty(),
         Event::Unread => return intake.on_unread(),
         Event::ListLook {
@@ -156,15 +186,19 @@ fn apply(intake: &mut Intake, event: Event) -> bool {
 fn arrow(wait: Wait, event: Event) -> Option<Wait> {
     let to = match (wait, event) {
         (Wait::Open, Event::NoCredit(AtItsBound, _)) => Wait::OwnCredit,
-        (Wait::Open, Event::NoCredit(_, true)) => SMALL,
-        (Wait::Open, Event::NoCredit(_, false)) => LARGE,
+        (Wait::Open, Event::NoCredit(_, need)) => Wait::SharedCredit(need),
         (Wait::Open, Event::Gather) => Wait::Gather,
         (Wait::Open, Event::ReplyShort) => Wait::ReplyMemory,
         (Wait::Open, Event::LoginEarly) => Wait::Login,
         (Wait::Login, Event::LoginDue) => Wait::Open,
         (Wait::ReplyMemory, Event::ReplyBack) => Wait::Open,
-        (Wait::OwnCredit, Event::Reply(Light | Heavy)) => Wait::Open,
-        (SMALL, Event::Reply(Light)) | (SMALL | LARGE, Event::Credit) => Wait::Open,
+        (Wait::OwnCredit, Event::Reply(Light | Heavy) | Event::ReplyBesideCall) => Wait::Open,
+        (SMALL | CALL, Event::Reply(Light) | Event::ReplyBesideCall) => Wait::Open,
+        (SMALL | LARGE, Event::Credit(Pool::Requests)) => Wait::Open,
+        (CALL | BEHIND, Event::Credit(Pool::Calls)) => Wait::Open,
+        (SMALL | LARGE | CALL | BEHIND, Event::EndStall) => Wait::Open,
+        // What it was behind is answered.
+        (BEHIND, Event::Reply(_)) => Wait::Open,
         (Wait::Gather, Event::Gathered) => Wait::Open,
         (NOW, Event::Close(_)) | (_, Event::Close(Closing::Now)) => NOW,
         (_, Event::Close(Closing::AfterFlush)) => AFTER_FLUSH,
@@ -176,7 +210,7 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
 #[test]
 fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
     let (states, events) = (states(), events());
-    assert_eq!(states.len() * events.len(), 576 * 31);
+    assert_eq!(states.len() * events.len(), 704 * 40);
     for before in states {
         for &event in &events {
             let mut after = before;
@@ -222,7 +256,8 @@ fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
             assert_eq!(after.has_ended, has_ended, "{name}");
             let expected = match event {
                 Event::NoCredit(..) => moved && after.waits_for_shared_credit(),
-                Event::Reply(_) | Event::Credit => moved,
+                Event::Reply(_) | Event::ReplyBesideCall => moved,
+                Event::Credit(_) | Event::EndStall => moved,
                 Event::OutputEmpty => before.is_output_awaited,
                 Event::Unread => !before.is_listed,
                 Event::ListLook { .. } => after.is_listed,

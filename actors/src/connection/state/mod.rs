@@ -42,7 +42,7 @@ use crate::hooks::CloseReason;
 use crate::incoming::ConnectionBounds;
 use crate::limits::{BESIDE_CHUNKS_PART, MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
 use crate::memory::{ConnectionCharge, Holding, OutputGauge};
-use crate::resources::credits::Grant;
+use crate::resources::credits::{Grant, PerPool};
 use crate::resources::transactions::OpenTransactions;
 use crate::segments::{Chain, Held};
 use crate::shared::Shared;
@@ -71,7 +71,7 @@ pub(crate) struct ConnectionState {
     output_max: usize,
     intake: Intake,
     /// Credits that the worker keeps for its next turn, after a wait.
-    grant: Grant,
+    grants: PerPool<Grant>,
     /// Why it ends, if that is known.
     close_reason: Option<CloseReason>,
     /// What its buffers are charged.
@@ -147,7 +147,7 @@ impl ConnectionState {
             output: Output::new(charge.segments().clone()),
             output_max: bounds.output_bytes,
             intake: Intake::default(),
-            grant: Grant::default(),
+            grants: PerPool::default(),
             close_reason: None,
             charge,
             sent_before: 0,
@@ -450,19 +450,18 @@ impl ConnectionState {
 
     /// Whether the connection is to be closed because what is short is held by it, and its client
     /// hardly takes anything: asked at the first look since something is short, which decides
-    /// nothing, and at each that follows. `requests` is a share of the worker's credits, if those
-    /// are short.
+    /// nothing, and at each that follows. `has_requests`: it has more than a share of the credits
+    /// that are short.
     pub(crate) fn has_to_give_way(
         &mut self,
         is_first: bool,
-        requests: Option<usize>,
+        has_requests: bool,
         connections: impl FnOnce() -> usize,
     ) -> bool {
         let sent = self.output.sent_total();
         let before = std::mem::replace(&mut self.sent_before, sent);
         let is_stuck = !self.output.is_empty() && sent - before < SEGMENT_SIZE as u64;
-        let is_holding = requests.is_some_and(|share| self.counts.all > share)
-            || self.charge.is_to_give_way(connections);
+        let is_holding = has_requests || self.charge.is_to_give_way(connections);
         !is_first && is_stuck && is_holding
     }
 

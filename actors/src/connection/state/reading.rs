@@ -15,7 +15,7 @@ use crate::connection::intake::Closing;
 use crate::connection::transport::poll_read_into;
 use crate::hooks::CloseReason;
 use crate::limits::{BURSTS_UNFORESEEN, INBOX_CHUNKS_MAX, INBOX_WAITING_MAX};
-use crate::resources::credits::{CreditQueue, Grant};
+use crate::resources::credits::{CreditQueue, Grant, Need, PerPool, Pool};
 
 impl ConnectionState {
     /// Reads what the client has sent.
@@ -297,28 +297,28 @@ impl ConnectionState {
         self.intake.on_reply_back();
     }
 
-    /// Whether the worker may leave it out of its queue for credits: it does not wait there any
-    /// more, or may have a credit of the reserve, if there is one: for users, and for guest.
-    pub(crate) fn needs_no_queue(&self, has_reserve: [bool; 2]) -> bool {
-        !self.intake.waits_for_shared_credit()
+    /// Whether the worker may leave it out of its queue for credits of a pool: it does not wait
+    /// there any more, or may have one of the reserve, if there is one: for users, and for guest.
+    pub(crate) fn needs_no_queue(&self, pool: Pool, has_reserve: [bool; 2]) -> bool {
+        !self.intake.waits_for_credit_of(pool)
             || self.intake.may_use_reserve(self.counts)
                 && has_reserve[usize::from(self.caller().user.is_guest())]
     }
 
-    /// The worker has credits for it. False if it does not wait for them: then the grant is not
-    /// its.
-    pub(crate) fn on_credit(&mut self, grant: Grant) -> bool {
-        let goes_on = self.intake.on_credit();
+    /// The worker has credits of a pool for it. False if it does not wait for them: then the grant
+    /// is not its.
+    pub(crate) fn on_credit(&mut self, pool: Pool, grant: Grant) -> bool {
+        let goes_on = self.intake.on_credit(pool);
         if goes_on {
-            self.grant = grant;
+            self.grants[pool] = grant;
         }
         goes_on
     }
 
     /// There is no credit for the frame at hand. True if the connection joins the worker's queue.
-    pub(crate) fn on_no_credit(&mut self, fits_reserve: bool, now: Instant) -> bool {
+    pub(crate) fn on_no_credit(&mut self, need: Need, now: Instant) -> bool {
         self.stalled.get_or_insert(now);
-        self.intake.on_no_credit(self.counts, fits_reserve)
+        self.intake.on_no_credit(self.counts, need)
     }
 
     /// Since when its next frame has waited for a credit of the worker, if it does.
@@ -330,24 +330,25 @@ impl ConnectionState {
     /// What waits for a credit of the worker is not to wait any more. False if nothing does.
     pub(crate) fn end_stall(&mut self) -> bool {
         self.stalled = None;
-        self.intake.on_credit()
+        self.intake.end_stall()
     }
 
-    /// Credits that the worker keeps for it.
+    /// Credits of a pool that the worker keeps for it.
     #[inline]
-    pub(crate) fn grant(&self) -> Grant {
-        self.grant
+    pub(crate) fn grant(&self, pool: Pool) -> Grant {
+        self.grants[pool]
     }
 
     /// The connection uses one of the credits that all connections of the worker share.
     #[inline]
-    pub(crate) fn use_shared_credit(&mut self, queue: &mut CreditQueue) {
-        queue.take(&mut self.grant);
+    pub(crate) fn use_shared_credit(&mut self, pool: Pool, queues: &mut PerPool<CreditQueue>) {
+        queues[pool].take(&mut self.grants[pool]);
     }
 
     /// The connection's turn is over. True if others wait for what it did not use.
     #[inline]
-    pub(crate) fn give_back_grant(&mut self, queue: &mut CreditQueue) -> bool {
-        queue.give_back(&mut self.grant)
+    pub(crate) fn give_back_grants(&mut self, queues: &mut PerPool<CreditQueue>) -> bool {
+        let given = Pool::ALL.map(|pool| queues[pool].give_back(&mut self.grants[pool]));
+        given.contains(&true)
     }
 }

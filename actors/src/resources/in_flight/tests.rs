@@ -19,7 +19,7 @@ fn request(sync: u64) -> InFlightRequest {
         effect: Effect::None,
         since: Instant::now(),
         limit: Limit::Request,
-        credit: Credit::Shared,
+        credit: Credit::Shared(Pool::Requests),
         is_waited_for: false,
         is_replica_read: false,
         is_setting: false,
@@ -44,9 +44,9 @@ fn only_what_tx_has_not_begun_is_revoked() {
         .collect();
     assert_eq!(revoked, [2]);
     assert!(!claims.claim(queued));
-    assert_eq!((in_flight.len(), in_flight.bytes()), (1, 10));
+    assert_eq!((in_flight.len(), in_flight.bytes(Pool::Requests)), (1, 10));
     assert_eq!(in_flight.finish(started, |own| own.sync), Some(1));
-    assert_eq!((in_flight.len(), in_flight.bytes()), (0, 0));
+    assert_eq!((in_flight.len(), in_flight.bytes(Pool::Requests)), (0, 0));
     assert_eq!(in_flight.writers(), 0);
 }
 
@@ -136,7 +136,7 @@ fn what_was_counted_in_is_counted_out_by_reply_timeout_and_kill() {
         .insert(request(2), Some(start + TIMER_TICK))
         .unwrap();
     in_flight.insert(request(3), None).unwrap();
-    assert_eq!((in_flight.len(), in_flight.bytes()), (3, 30));
+    assert_eq!((in_flight.len(), in_flight.bytes(Pool::Requests)), (3, 30));
     assert!(claims.claim(late));
     assert!(in_flight.finish(replied, |_| ()).is_some());
     let expired = in_flight.expire(start + TIMER_TICK * 3);
@@ -145,7 +145,7 @@ fn what_was_counted_in_is_counted_out_by_reply_timeout_and_kill() {
     assert_eq!(claims.phase(late), None, "its token tells");
     let killed = in_flight.cancel(|own| own.sync == 3);
     assert!(!killed[0].was_started);
-    assert_eq!((in_flight.len(), in_flight.bytes()), (0, 0));
+    assert_eq!((in_flight.len(), in_flight.bytes(Pool::Requests)), (0, 0));
     assert_eq!(in_flight.next_look(), None);
 }
 
@@ -158,6 +158,35 @@ fn a_reply_in_time_takes_the_deadline_with_it() {
     in_flight.insert(request(2), None).unwrap();
     assert!(in_flight.expire(start + TIMER_TICK * 1000).is_empty());
     assert_eq!(in_flight.len(), 1);
+}
+
+#[test]
+fn what_each_pool_has_under_way_is_counted_by_itself() {
+    let (mut in_flight, _claims) = in_flight();
+    let credits = [
+        Credit::Shared(Pool::Requests),
+        Credit::Shared(Pool::Calls),
+        Credit::Reserve(Pool::Calls),
+        Credit::AdminReserve,
+    ];
+    let insert = |credit| {
+        let own = request(1);
+        (in_flight.insert(InFlightRequest { credit, ..own }, None)).unwrap()
+    };
+    let ids = credits.map(insert);
+    let told = |of: &InFlightTable| {
+        Pool::ALL.map(|pool| {
+            let credits = of.credits();
+            (credits.shared[pool], credits.reserve[pool], of.bytes(pool))
+        })
+    };
+    assert_eq!(told(&in_flight), [(1, 0, 20), (1, 1, 20)]);
+    in_flight.wait(ids[1], None);
+    assert_eq!(told(&in_flight), [(1, 0, 20), (0, 1, 10)]);
+    for id in ids {
+        assert!(in_flight.finish(id, |_| ()).is_some());
+    }
+    assert_eq!(told(&in_flight), [(0, 0, 0); 2]);
 }
 
 #[test]
@@ -288,7 +317,7 @@ proptest::proptest! {
             world.step(Step::Reply, &mut in_flight, &claims);
         }
         assert_eq!(in_flight.len(), 0);
-        assert_eq!((in_flight.bytes(), in_flight.writers()), (0, 0));
+        assert_eq!((in_flight.bytes(Pool::Requests), in_flight.writers()), (0, 0));
         assert_eq!(world.told.len(), world.syncs.len(), "nobody is left waiting");
         for (sync, told) in &world.told {
             let expected = *told != Told::Refused;

@@ -16,8 +16,8 @@ use super::{DecodedRequest, Dispatcher};
 use crate::admission::Class;
 use crate::cells::claims::RequestId;
 use crate::cells::traffic::RequestPath;
-use crate::limits::RESERVE_BYTES_MAX;
 use crate::messages::tx::BatchEntry;
+use crate::resources::credits::Need;
 use crate::resources::in_flight::{Credit, Effect, InFlightRequest};
 use crate::resources::outgoing::LargeEntry;
 use crate::resources::transactions::OpenTransaction;
@@ -35,11 +35,12 @@ impl Dispatcher<'_> {
             // They are not to see what is sent behind them.
             return self.session.on_replica_reads_under_way();
         }
-        let Some(credit) = self.find_credit(request.raw) else {
+        let need = self.need(request, class);
+        let Some(credit) = self.find_credit(need) else {
             if self.is_ending_stall {
                 return self.refuse(request.sync, &waited_too_long());
             }
-            return self.wait_for_credit(request.raw);
+            return self.wait_for_credit(need);
         };
         if self.begins(request)
             && let Err(error) = self.check_begin()
@@ -103,20 +104,37 @@ impl Dispatcher<'_> {
         self.reject_as_judged(request, code);
     }
 
+    /// The credit that a request needs. Of an engine's nothing is to be told apart: what waits
+    /// there gives its credit back.
+    #[inline]
+    fn need(&self, request: &DecodedRequest<'_>, class: Class) -> Need {
+        let calls_under_way = match self.shared.gateway {
+            Some(_) => self.session.counts().calls,
+            None => 0,
+        };
+        let is_call = class == Class::Call && self.shared.gateway.is_some();
+        Need::of(is_call, calls_under_way, request.raw.len())
+    }
+
+    /// Whether a request that only reads may be on its way to Tx.
+    pub(crate) fn may_forward(&self, request: &DecodedRequest<'_>) -> bool {
+        self.find_credit(self.need(request, Class::Read)).is_some()
+    }
+
     /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
-    pub(crate) fn find_credit(&self, raw: &[u8]) -> Option<Credit> {
+    fn find_credit(&self, need: Need) -> Option<Credit> {
         let counts = self.session.counts();
         if !counts.has_credit() {
             None
-        } else if self.worker.has_credit(self.session.grant()) {
-            Some(Credit::Shared)
+        } else if (self.worker).has_credit(need.pool, self.session.grant(need.pool)) {
+            Some(Credit::Shared(need.pool))
         } else if counts.is_light()
-            && raw.len() <= RESERVE_BYTES_MAX
+            && need.fits_reserve
             && self
                 .worker
-                .has_reserve(self.session.caller().user.is_guest())
+                .has_reserve(need.pool, self.session.caller().user.is_guest())
         {
-            Some(Credit::Reserve)
+            Some(Credit::Reserve(need.pool))
         } else if counts.is_light()
             && self.session.caller().has_reserve()
             && self.worker.has_admin_reserve()
@@ -129,18 +147,17 @@ impl Dispatcher<'_> {
 
     /// No credit: this request and what comes behind it on this connection wait for one. Other
     /// connections, and this one's replies, go on.
-    fn wait_for_credit(&mut self, raw: &[u8]) {
-        let fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
-        if self.session.on_no_credit(fits_reserve, self.now) {
-            self.worker.credit_queue.wait(self.cell.id.index);
+    fn wait_for_credit(&mut self, need: Need) {
+        if self.session.on_no_credit(need, self.now) {
+            self.worker.credit_queues[need.pool].wait(self.cell.id.index);
         }
     }
 
     #[inline]
     fn use_credit(&mut self, credit: Credit, class: Class, bytes: usize) {
-        if credit == Credit::Shared {
+        if let Credit::Shared(pool) = credit {
             self.session
-                .use_shared_credit(&mut self.worker.credit_queue);
+                .use_shared_credit(pool, &mut self.worker.credit_queues);
         }
         self.session.on_forward(class, bytes);
     }

@@ -293,7 +293,7 @@ impl Dispatcher<'_> {
         self.looks_left = ADMISSION_LOOKS_MAX;
         self.arrived = since;
         match admit(serving, Class::Read, false) {
-            Verdict::ViewOrForward if self.find_credit(request.raw).is_some() => {
+            Verdict::ViewOrForward if self.may_forward(request) => {
                 self.forward(request, Class::Read);
             }
             Verdict::Reject(code) => {
