@@ -286,6 +286,27 @@ impl ConnectionQueues {
         taken
     }
 
+    /// Takes out what a connection has first, up to what is kept: nothing waits behind that then.
+    pub(super) fn take_first(
+        &mut self,
+        connection: u64,
+        clients: &Clients,
+        is_kept: impl Fn(&Forward) -> bool,
+    ) -> Vec<UnsentRequest> {
+        let Some(queue) = self.queues.get_mut(&connection) else {
+            return Vec::new();
+        };
+        let mut requests = queue.requests.iter();
+        let kept_at = requests.position(|own| is_kept(&own.forward));
+        let count = kept_at.unwrap_or(queue.requests.len());
+        let taken: Vec<_> = queue.requests.drain(..count).collect();
+        if !taken.is_empty() {
+            self.len -= taken.len();
+            self.look(connection, clients);
+        }
+        taken
+    }
+
     /// What waits of a connection, in its order.
     pub(super) fn of(&self, connection: u64) -> impl Iterator<Item = &UnsentRequest> {
         let queue = self.queues.get(&connection);

@@ -184,10 +184,17 @@ impl UnsentRequests {
             body: body.keep(),
         };
         self.add(&queued);
-        if forward.kind == Kind::Call || self.queues.has(forward.key.connection) {
+        let connection = forward.key.connection;
+        if self.queues.has(connection) {
+            // It is not to wait behind a call that was killed, or whose time was over.
+            let is_kept = |own: &Forward| own.is_ours() || is_wanted(own.id);
+            let unwanted = self.queues.take_first(connection, clients, is_kept);
+            self.taken(unwanted);
+        }
+        if forward.kind == Kind::Call || self.queues.has(connection) {
             self.queues.push(queued, clients);
         } else {
-            self.others.push(self.last, forward.key.connection, queued);
+            self.others.push(self.last, connection, queued);
         }
         if self.len() >= self.sweep_at.0 || self.bytes >= self.sweep_at.1 {
             self.sweep(clients, is_wanted);

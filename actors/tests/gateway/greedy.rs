@@ -240,3 +240,19 @@ fn a_request_that_waits_for_memory_in_a_link_goes_on_though_nobody_reads() {
     set_max(before);
     upstream.asked().reply(DONE);
 }
+
+#[test]
+fn what_comes_behind_a_call_whose_time_was_over_while_it_waited_does_not_wait_for_its_turn() {
+    let upstream = FakeUpstream::start();
+    let server = on_one_thread(upstreams(&[("a", upstream.address)]));
+    let (_callers, sleeping) = all_calls(&server, &upstream);
+    let mut peer = server.connect();
+    peer.call_with("vestibule.set", &("request_timeout", 5));
+    peer.send(&eval(1, "return 1"));
+    server.wait_until("it is under way", || {
+        server.handle().in_flight() > sleeping.len()
+    });
+    server.wind(Duration::from_secs(6));
+    assert_eq!(peer.receive().error_code(), Some(78));
+    pass(&mut peer, &upstream, &RequestBuilder::select(2, 1));
+}

@@ -100,6 +100,24 @@ fn what_nobody_waits_for_takes_no_room_for_long() {
 }
 
 #[test]
+fn what_comes_behind_a_call_that_nobody_waits_for_goes_without_it() {
+    let (mut own, clients) = (UnsentRequests::default(), Clients::default());
+    push(&mut own, 7, 1, Kind::Call);
+    push(&mut own, 7, 2, Kind::Call);
+    push(&mut own, 7, 3, Kind::Other);
+    let mut push_last = |sync, first: u32| {
+        let body = ForwardBody::Part(b"body");
+        let is_wanted = |id: RequestId| id.index >= first;
+        own.push(forward(7, sync, Kind::Other), body, &clients, is_wanted);
+        pop_all(&mut own, 0)
+    };
+    assert_eq!(push_last(4, 2), [0; 0], "behind the second one");
+    assert_eq!(push_last(5, 3), [3, 4, 5]);
+    assert!(own.is_empty() && own.may_pass(7));
+    assert_eq!(own.bytes, 0);
+}
+
+#[test]
 fn what_is_taken_back_is_what_clients_have_sent_and_in_its_order() {
     let (mut own, clients) = (UnsentRequests::default(), Clients::default());
     let in_stream = |sync, kind, stream| {
