@@ -24,17 +24,21 @@ pub(super) async fn while_absent<T>(
     work: impl Future<Output = T>,
 ) -> T {
     let reads = || board.gateway.sight.upstreams()[index].reads();
-    let before = reads();
+    let mut seen = reads();
     let look = async {
-        while board.is_waited_for_absent(index) {
+        while board.may_abandon(index) {
             sleep(SCOUT_LOOK_PERIOD).await;
-            let (is_heard, now) = (reads() != before, board.now());
-            board.tell(index, |scout| {
-                if is_heard {
-                    scout.on_sign(now);
-                }
-                scout.look(now, SCOUT_LOOK_PERIOD);
-            });
+            let before = std::mem::replace(&mut seen, reads());
+            // It may come to owe something meanwhile: a greeting.
+            if board.is_waited_for_absent(index) {
+                let now = board.now();
+                board.tell(index, |scout| {
+                    if seen != before {
+                        scout.on_sign(now);
+                    }
+                    scout.look(now, SCOUT_LOOK_PERIOD);
+                });
+            }
         }
         pending::<Infallible>().await
     };

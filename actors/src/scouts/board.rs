@@ -164,6 +164,11 @@ impl ScoutBoard {
         known[index].scout.condition().is_serving()
     }
 
+    /// Whether what is on its way to an upstream is ever given up.
+    pub(super) fn may_abandon(&self, index: usize) -> bool {
+        self.known.borrow()[index].scout.may_abandon()
+    }
+
     /// Whether an upstream is absent, and something waits for it that is to be given up.
     pub(super) fn is_waited_for_absent(&self, index: usize) -> bool {
         self.known.borrow()[index].scout.is_waited_for_absent()

@@ -114,6 +114,8 @@ impl<'a> ScoutConnection<'a> {
         let open = async {
             let transport = connect_scout(&board.gateway, index, look_up).await;
             let transport = transport.map_err(|own| text(&own))?;
+            let now = board.now();
+            board.tell(index, |scout| scout.on_connected(now));
             let mut own = Self {
                 board,
                 index,

@@ -109,6 +109,8 @@ pub(crate) struct Scout {
     /// Since when an answer is owed. It stays when the scout's own connection ends, until the next
     /// greeting: others may owe as much, over connections that are open.
     owed_since: Option<Instant>,
+    /// It is connected to, and has not greeted.
+    is_greeting_owed: bool,
     /// Silent for so long that what is on its way there is given up.
     is_abandoned: bool,
     /// For how many times as long it may be silent.
@@ -146,6 +148,7 @@ impl Scout {
             heard: now,
             heard_itself: now,
             owed_since: None,
+            is_greeting_owed: false,
             is_abandoned: false,
             patience: 1,
             back_since: now,
@@ -213,8 +216,16 @@ impl Scout {
         self.drain = drain;
     }
 
+    /// The upstream is connected to. It owes a greeting, which is how one that is absent is found to
+    /// be silent: others may owe an answer over connections that are open.
+    pub(crate) fn on_connected(&mut self, now: Instant) {
+        self.is_greeting_owed = true;
+        self.on_asked(now);
+    }
+
     /// The upstream has greeted.
     pub(crate) fn on_greeted(&mut self, now: Instant) {
+        self.is_greeting_owed = false;
         self.condition = Condition::Loading;
         self.writable_since = None;
         self.is_silent = false;
@@ -241,8 +252,8 @@ impl Scout {
         self.is_overdue = false;
         self.is_abandoned = false;
         if self.condition == Condition::Absent {
-            // It came over another connection: of this one nothing more is to come.
-            self.owed_since = None;
+            // It came over another connection: of this one no more than a greeting is to come.
+            self.owed_since = self.is_greeting_owed.then_some(now);
         }
         if std::mem::take(&mut self.is_silent) {
             self.patience = (self.patience * 2).min(SILENCE_PATIENCE_MAX);
@@ -325,6 +336,7 @@ impl Scout {
     /// once.
     pub(crate) fn on_lost(&mut self, trouble: String, wait_max: Duration, chance: f64) -> Duration {
         self.condition = Condition::Absent;
+        self.is_greeting_owed = false;
         self.is_unknown = false;
         self.writable_since = None;
         self.trouble = trouble;
@@ -343,10 +355,16 @@ impl Scout {
         Some(format!("no answer for {:.1} s", silence.as_secs_f64()))
     }
 
-    /// Whether it is absent, owes an answer since before, and something is to be given up for that.
+    /// Whether what is on its way is ever given up.
+    pub(crate) fn may_abandon(&self) -> bool {
+        !self.abandon.is_zero()
+    }
+
+    /// Whether it is absent, owes an answer since before or a greeting, and something is to be given
+    /// up for that.
     pub(crate) fn is_waited_for_absent(&self) -> bool {
         let is_absent = self.condition == Condition::Absent;
-        is_absent && self.owed_since.is_some() && !self.abandon.is_zero()
+        is_absent && self.owed_since.is_some() && self.may_abandon()
     }
 
     /// Looks whether it is silent; `period` is how often that is done.
@@ -364,7 +382,7 @@ impl Scout {
         }
         let silence = now.saturating_duration_since(self.last_sign());
         let owes = self.owed_since.is_some();
-        self.is_abandoned = owes && !self.abandon.is_zero() && silence >= self.abandon;
+        self.is_abandoned = owes && self.may_abandon() && silence >= self.abandon;
         let owes = owes && self.condition != Condition::Absent;
         self.is_overdue = owes && silence >= self.silent_after;
         let patience = self.silent_after.saturating_mul(self.patience);

@@ -269,7 +269,11 @@ fn what_has_failed_once_holds_in_the_worlds_in_which_it_did() {
 }
 
 /// The same, in worlds with options.
-const FAILED_ONCE_WITH_OPTIONS: [(u64, &str); 4] = [
+const FAILED_ONCE_WITH_OPTIONS: [(u64, &str); 5] = [
+    (
+        16_496_111_778_784_081_696,
+        "an upstream that hung when its scout was not connected was never given up",
+    ),
     (
         9_697_182_748_892_828_317,
         "what a session held was answered by whom its client had chosen since",

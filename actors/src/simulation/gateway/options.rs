@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use super::world::{GatewayWorld, SLICE};
-use crate::limits::SCOUT_LOOK_PERIOD;
+use crate::limits::{RECONNECT_WAIT_MAX, SCOUT_LOOK_PERIOD};
 use crate::simulation::random::Random;
 use crate::simulation::runtime::WORKERS;
 use crate::upstream::{
@@ -123,11 +123,14 @@ impl GatewayWorld {
                 continue;
             };
             let live = upstream.live_connections();
-            // Not known to be silent is one whose scout lost its connection when nothing was owed
-            // over it: what links have on their way there waits.
+            // Where the scout lost its connection when nothing was owed over it, a greeting is to be
+            // owed first.
             let report = self.gateway.sight.upstreams()[index].report();
-            let is_looked_at = report.condition != Condition::Absent;
-            if is_looked_at && now > since + until && live > 1 {
+            let until = match report.condition {
+                Condition::Absent => until + RECONNECT_WAIT_MAX,
+                _ => until,
+            };
+            if now > since + until && live > 1 {
                 let fault = format!("{index} says nothing, and has {live} connections");
                 self.fates.ledger.fault(fault);
             }

@@ -373,6 +373,39 @@ fn the_end_of_the_scouts_connection_makes_nobody_wait_longer_and_no_shorter() {
     assert!(!own.scout.is_abandoned() && !own.scout.is_waited_for_absent());
 }
 
+/// Links may be open, and have requests on their way.
+#[test]
+fn one_that_was_lost_while_it_owed_nothing_is_given_up_when_it_owes_a_greeting_for_so_long() {
+    let after = 2 * SCOUT_SILENCE_MAX;
+    let mut own = Model::serving();
+    own.scout = own.scout.abandoned_after(after);
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
+    own.pass(2 * after);
+    assert!(!own.scout.is_waited_for_absent(), "it is not connected to");
+    own.scout.on_connected(own.now);
+    own.pass(after - PERIOD);
+    assert!(own.scout.is_waited_for_absent() && !own.scout.is_abandoned());
+    // What comes over links says that it lives, and it owes the greeting still.
+    own.scout.on_sign(own.now);
+    own.pass(after - PERIOD);
+    assert!(!own.scout.is_abandoned());
+    // It is tried again, and that has not made it speak.
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
+    own.pass(PERIOD);
+    assert!(own.scout.is_abandoned());
+    own.scout.on_connected(own.now);
+    own.pass(PERIOD);
+    assert!(own.scout.is_abandoned());
+    own.scout.on_greeted(own.now);
+    own.pass(2 * after);
+    assert!(!own.scout.is_abandoned(), "nothing is owed");
+    // One that refuses connections is down, and owes nothing.
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
+    own.scout.on_sign(own.now);
+    own.pass(2 * after);
+    assert!(!own.scout.is_waited_for_absent());
+}
+
 #[test]
 fn patience_with_one_that_was_silent_often_makes_nobody_wait_longer() {
     let mut own = Model::serving();
