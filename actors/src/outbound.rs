@@ -54,19 +54,25 @@ pub(crate) async fn connect_scout(
     gateway: &GatewayCell,
     upstream: usize,
     look_up: &mut LookUp,
+    on_connected: impl FnOnce(),
 ) -> io::Result<Box<dyn Transport>> {
     #[cfg(any(test, feature = "testing"))]
     if let Some(network) = simulated::network() {
-        return (network.dial)(upstream);
+        return (network.dial)(upstream).inspect(|_| on_connected());
     }
     let (host, port) = match &gateway.upstream(upstream).address {
-        UpstreamAddress::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+        UpstreamAddress::Unix(path) => {
+            let socket = UnixStream::connect(path).await?;
+            on_connected();
+            return Ok(Box::new(socket));
+        }
         UpstreamAddress::Tcp { host, port } => (host, *port),
     };
     let addresses = look_up.of(host, port).await?;
     let (socket, address) = reach(&addresses, gateway.config.connect_timeout).await?;
     gateway.set_place(upstream, address);
     let socket = set_up(socket, SCOUT_UNACKNOWLEDGED_MAX)?;
+    on_connected();
     over_tls(gateway, host, socket).await
 }
 

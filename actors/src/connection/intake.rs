@@ -254,7 +254,7 @@ impl Intake {
         goes_on
     }
 
-    /// It is not to wait for a credit of the worker any more. False if it does not.
+    /// Has it wait for a credit of the worker no more. False if it does not.
     pub(crate) fn end_stall(&mut self) -> bool {
         let goes_on = self.waits_for_shared_credit();
         if goes_on {

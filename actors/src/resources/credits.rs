@@ -28,7 +28,7 @@ use crate::limits::{
 /// Which of a worker's credits a request takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pool {
-    /// Those of all that is not of the other one.
+    /// For all that is not of the other one.
     Requests,
     /// In a gateway, those of calls, EVAL and SQL, and of what may have to wait behind them.
     Calls,
@@ -79,9 +79,9 @@ impl<T> IndexMut<Pool> for PerPool<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
     pub(crate) pool: Pool,
-    /// It is no call, but some of its connection are under way.
+    /// No call, but some of its connection are under way.
     pub(crate) is_behind_calls: bool,
-    /// It is small enough for a credit of the reserve.
+    /// Small enough for a credit of the reserve.
     pub(crate) fits_reserve: bool,
 }
 

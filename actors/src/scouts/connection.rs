@@ -112,10 +112,12 @@ impl<'a> ScoutConnection<'a> {
     ) -> Result<Self, String> {
         let limit = board.gateway.config.connect_timeout;
         let open = async {
-            let transport = connect_scout(&board.gateway, index, look_up).await;
+            let on_connected = || {
+                let now = board.now();
+                board.tell(index, |scout| scout.on_connected(now));
+            };
+            let transport = connect_scout(&board.gateway, index, look_up, on_connected).await;
             let transport = transport.map_err(|own| text(&own))?;
-            let now = board.now();
-            board.tell(index, |scout| scout.on_connected(now));
             let mut own = Self {
                 board,
                 index,
@@ -139,7 +141,9 @@ impl<'a> ScoutConnection<'a> {
             Ok(own)
         };
         let late = |_| format!("no connection within {limit:?}");
-        timeout(limit, open).await.map_err(late)?
+        let opened = timeout(limit, open).await.map_err(late)?;
+        // Not where its time was over: that is silence.
+        opened.inspect_err(|_| board.tell(index, |scout| scout.on_not_greeted()))
     }
 
     async fn shake_hands(&mut self) -> Result<(), String> {

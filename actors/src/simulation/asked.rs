@@ -20,7 +20,7 @@ pub(super) enum What {
     Write(u64),
     /// A setting, which counts for what its client asks from then on.
     Setting,
-    /// That SELECTs of its connection be answered there.
+    /// SELECTs of its connection are to be answered there.
     ReadFrom(ReadFrom),
     /// Something that may never end by itself.
     Unending,

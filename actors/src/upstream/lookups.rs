@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   a user ─┬ asked for already, and not answered ─▶ waits for that answer
-//!           ├ known, and not asked for of late ────▶ asked
+//!           ├ known, and not asked for lately ────▶ asked
 //!           └ a stranger ─┬ it is their turn ──────▶ asked
 //!                         └ they have asked much ──▶ later
 //! ```
@@ -85,18 +85,18 @@ pub(crate) enum Lookup {
 
 /// Turns that come one after the other, and are saved for a while.
 #[derive(Debug, Clone, Copy)]
-struct Turns {
+struct LookupTurns {
     /// When all that were taken would have been due.
     until: Instant,
 }
 
-impl Turns {
+impl LookupTurns {
     /// When the next is.
     fn next(self, now: Instant) -> Instant {
         self.until.max(long_ago(now))
     }
 
-    /// It is taken, if it is there.
+    /// One is taken, if it is there.
     fn take(&mut self, each: Duration, now: Instant) {
         let next = self.next(now);
         if next <= now {
@@ -117,8 +117,8 @@ struct NameLookups {
     target: Incarnation,
     began: Instant,
     answer: UserAnswer,
-    /// Those of strangers.
-    turns: Turns,
+    /// For strangers.
+    turns: LookupTurns,
     /// When it was asked to which the last answer was that there is no such user.
     none_since: Option<Instant>,
 }
@@ -135,8 +135,8 @@ impl NameLookups {
 #[derive(Debug)]
 pub(super) struct Lookups {
     names: HashMap<Arc<str>, NameLookups>,
-    /// Those of strangers, for whatever name.
-    turns: Turns,
+    /// For strangers, whatever their names.
+    turns: LookupTurns,
     /// At how many names those that are over are looked for.
     sweep_at: usize,
 }
@@ -145,7 +145,7 @@ impl Lookups {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             names: HashMap::new(),
-            turns: Turns { until: now },
+            turns: LookupTurns { until: now },
             sweep_at: SWEEP_AT_MIN,
         }
     }
@@ -156,7 +156,6 @@ impl Lookups {
         &mut self,
         name: &str,
         target: Incarnation,
-        is_stranger: bool,
         now: Instant,
     ) -> Option<Lookup> {
         let last = self.names.get(name).filter(|own| own.target == target);
@@ -168,12 +167,7 @@ impl Lookups {
                 return None;
             }
         }
-        let asked = self.ask(name, target, now);
-        if is_stranger {
-            // They do not wait for it, and there is one less: as if nobody were known.
-            self.take_turn(name, now);
-        }
-        Some(asked)
+        Some(self.ask(name, target, now))
     }
 
     /// A stranger is to be asked for.
@@ -219,7 +213,7 @@ impl Lookups {
             target,
             began,
             answer: answer.clone(),
-            turns: Turns {
+            turns: LookupTurns {
                 until: long_ago(now),
             },
             none_since: None,
@@ -303,10 +297,10 @@ mod tests {
     fn nobody_waits_for_one_that_is_asked_no_more() {
         let now = Instant::now() + TURNS_SAVED;
         let mut own = Lookups::new(now);
-        let _silent = own.look_up_known("alice", HERE, false, now);
-        let again = own.look_up_known("alice", HERE, false, now);
+        let _silent = own.look_up_known("alice", HERE, now);
+        let again = own.look_up_known("alice", HERE, now);
         assert!(matches!(again, Some(Lookup::Wait(_))));
-        let elsewhere = own.look_up_known("alice", THERE, false, now);
+        let elsewhere = own.look_up_known("alice", THERE, now);
         assert!(matches!(elsewhere, Some(Lookup::Ask(_))));
         let elsewhere = own.look_up_stranger("alice", HERE, now);
         assert!(matches!(elsewhere, Lookup::Ask(_)));
@@ -332,40 +326,26 @@ mod tests {
     }
 
     #[test]
-    fn one_name_is_asked_for_twice_at_once_and_then_once_a_second_known_or_not() {
+    fn one_name_is_asked_for_twice_at_once_and_then_once_a_second() {
         const MILLIS: u32 = 10_000;
-        let ask = |is_known: bool| {
-            let begin = Instant::now();
-            let mut own = Lookups::new(begin);
-            let at = (0..MILLIS).map(|at| begin + TURNS_SAVED + Duration::from_millis(at.into()));
-            let mut fresh_until = begin;
-            let asked = |now| {
-                // Of one who is known, what is fresh no more is asked for by anybody.
-                let lookup = match is_known && fresh_until <= now {
-                    true => own.look_up_known("alice", HERE, true, now),
-                    false => Some(own.look_up_stranger("alice", HERE, now)),
-                };
-                match lookup {
-                    Some(Lookup::Ask(question)) => {
-                        fresh_until = now + UPSTREAM_USER_FRESH;
-                        question.end();
-                        Some(now - begin)
-                    }
-                    _ => None,
-                }
-            };
-            at.filter_map(asked).collect::<Vec<_>>()
-        };
-        let of_stranger = ask(false);
-        assert_eq!(of_stranger, ask(true));
-        assert_eq!(of_stranger.len(), 1 + MILLIS as usize / 1000);
+        let begin = Instant::now();
+        let mut own = Lookups::new(begin);
+        let at = (0..MILLIS).map(|at| begin + TURNS_SAVED + Duration::from_millis(at.into()));
+        let asked = at.filter(|now| match own.look_up_stranger("alice", HERE, *now) {
+            Lookup::Ask(question) => {
+                question.end();
+                true
+            }
+            _ => false,
+        });
+        assert_eq!(asked.count(), 1 + MILLIS as usize / 1000);
     }
 
     #[test]
     fn names_that_say_nothing_any_more_are_forgotten() {
         let mut own = Lookups::new(Instant::now());
         let mut now = Instant::now();
-        let silent = own.look_up_known("silent", HERE, false, now);
+        let silent = own.look_up_known("silent", HERE, now);
         for count in 0..100 * SWEEP_AT_MIN {
             now += TURN_OF_ALL;
             assert_eq!(answered(&mut own, &count.to_string(), now), Ok(()));

@@ -24,6 +24,7 @@
 //! | `schema` | the version of the catalog that clients are told |
 //! | `watched` | the keys of events that clients watch |
 //! | `user_source` | by what clients are known |
+//! | `lookups` | questions for users that are on their way, and when the next may be asked |
 //! | `users` | hashes of passwords, and the keys that logins have proven |
 //! | `scout` | what is known of one of them |
 //! | `choose` | to which of them requests go |

@@ -276,13 +276,14 @@ impl ConnectionQueues {
         let Some(queue) = self.queues.get_mut(&connection) else {
             return Vec::new();
         };
+        if !queue.requests.iter().any(|own| is_meant(&own.forward)) {
+            return Vec::new();
+        }
         let all = std::mem::take(&mut queue.requests).into_iter();
         let (taken, kept): (Vec<_>, Vec<_>) = all.partition(|own| is_meant(&own.forward));
         queue.requests = kept.into();
-        if !taken.is_empty() {
-            self.len -= taken.len();
-            self.look(connection, clients);
-        }
+        self.len -= taken.len();
+        self.look(connection, clients);
         taken
     }
 

@@ -109,8 +109,10 @@ pub(crate) struct Scout {
     /// Since when an answer is owed. It stays when the scout's own connection ends, until the next
     /// greeting: others may owe as much, over connections that are open.
     owed_since: Option<Instant>,
-    /// It is connected to, and has not greeted.
+    /// Connected to, and it has not greeted.
     is_greeting_owed: bool,
+    /// As far as is known that greeting is all that it owes.
+    owes_greeting_alone: bool,
     /// Silent for so long that what is on its way there is given up.
     is_abandoned: bool,
     /// For how many times as long it may be silent.
@@ -149,6 +151,7 @@ impl Scout {
             heard_itself: now,
             owed_since: None,
             is_greeting_owed: false,
+            owes_greeting_alone: false,
             is_abandoned: false,
             patience: 1,
             back_since: now,
@@ -216,16 +219,26 @@ impl Scout {
         self.drain = drain;
     }
 
-    /// The upstream is connected to. It owes a greeting, which is how one that is absent is found to
-    /// be silent: others may owe an answer over connections that are open.
+    /// The upstream is connected to, and owes a greeting: so one that is absent is found to be
+    /// silent. It may owe answers over connections that are open.
     pub(crate) fn on_connected(&mut self, now: Instant) {
         self.is_greeting_owed = true;
+        self.owes_greeting_alone |= self.owed_since.is_none();
         self.on_asked(now);
+    }
+
+    /// The connection has come to nothing before a greeting, and not by silence: who closes it, or
+    /// cannot be agreed with, owes none.
+    pub(crate) fn on_not_greeted(&mut self) {
+        if std::mem::take(&mut self.owes_greeting_alone) {
+            self.owed_since = None;
+        }
     }
 
     /// The upstream has greeted.
     pub(crate) fn on_greeted(&mut self, now: Instant) {
         self.is_greeting_owed = false;
+        self.owes_greeting_alone = false;
         self.condition = Condition::Loading;
         self.writable_since = None;
         self.is_silent = false;
@@ -254,6 +267,7 @@ impl Scout {
         if self.condition == Condition::Absent {
             // It came over another connection: of this one no more than a greeting is to come.
             self.owed_since = self.is_greeting_owed.then_some(now);
+            self.owes_greeting_alone = self.is_greeting_owed;
         }
         if std::mem::take(&mut self.is_silent) {
             self.patience = (self.patience * 2).min(SILENCE_PATIENCE_MAX);
@@ -360,8 +374,8 @@ impl Scout {
         !self.abandon.is_zero()
     }
 
-    /// Whether it is absent, owes an answer since before or a greeting, and something is to be given
-    /// up for that.
+    /// Whether it is absent, owes an answer since before or a greeting, and something is to be
+    /// given up for that.
     pub(crate) fn is_waited_for_absent(&self) -> bool {
         let is_absent = self.condition == Condition::Absent;
         is_absent && self.owed_since.is_some() && self.may_abandon()

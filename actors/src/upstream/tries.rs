@@ -76,10 +76,12 @@ impl Tried {
         if why == Returned::Moved {
             self.moves += 1;
             self.at = None;
-        } else if self.at == Some(from) {
+        } else if self.at == Some(from) && why == Returned::Unsent {
             self.until = Some(now + self.backoff.pause());
         } else {
-            self.moves += u8::from(self.at.is_some());
+            // One that was sent had a connection that came about: the time for those that do not
+            // begins again.
+            self.moves += u8::from(self.at.is_some_and(|at| at != from));
             self.at = Some(from);
             self.since = now;
             self.until = None;
@@ -195,6 +197,17 @@ mod tests {
         let mut own = Tries::new(Duration::from_secs(3600));
         let (count, _) = lose_all(&mut own, A, Returned::Sent);
         assert_eq!(count, u32::from(LINKS_LOST_PER_REQUEST_MAX));
+    }
+
+    #[test]
+    fn what_a_link_has_sent_and_served_for_long_goes_over_another_one_when_that_ends() {
+        let (mut own, mut now) = (Tries::new(HOLD), Instant::now());
+        for _ in 1..LINKS_LOST_PER_REQUEST_MAX {
+            assert!(own.may_go_on(id(0), (A, Returned::Sent), now, |_| true));
+            assert!(own.may_try(id(0), A, now), "at once");
+            now += 2 * HOLD;
+        }
+        assert!(!own.may_go_on(id(0), (A, Returned::Sent), now, |_| true));
     }
 
     #[test]

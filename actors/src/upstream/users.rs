@@ -116,12 +116,10 @@ impl Users {
         let to_ask = to_ask.filter(|_| known.since < login.came);
         let key = known.hash.recover(login.salt, login.scramble);
         let is_fresh = now.saturating_duration_since(known.since) < UPSTREAM_USER_FRESH;
-        if let Some(target) = to_ask.filter(|_| !is_fresh) {
-            let is_stranger = key.is_none();
-            let lookup = (self.lookups).look_up_known(login.user, target, is_stranger, now);
-            if let Some(lookup) = lookup {
-                return Judgment::LookUp(lookup);
-            }
+        if let Some(target) = to_ask.filter(|_| !is_fresh && key.is_some())
+            && let Some(lookup) = self.lookups.look_up_known(login.user, target, now)
+        {
+            return Judgment::LookUp(lookup);
         }
         match (key, to_ask) {
             (Some(key), _) => {

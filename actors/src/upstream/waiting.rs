@@ -187,7 +187,7 @@ impl UnsentRequests {
         let connection = forward.key.connection;
         if self.queues.has(connection) {
             // It is not to wait behind a call that was killed, or whose time was over.
-            let is_kept = |own: &Forward| own.is_ours() || is_wanted(own.id);
+            let is_kept = |own: &Forward| Self::is_kept(own, &is_wanted);
             let unwanted = self.queues.take_first(connection, clients, is_kept);
             self.taken(unwanted);
         }
@@ -197,8 +197,15 @@ impl UnsentRequests {
             self.others.push(self.last, connection, queued);
         }
         if self.len() >= self.sweep_at.0 || self.bytes >= self.sweep_at.1 {
-            self.sweep(clients, is_wanted);
+            let is_dropped = |own: &Forward| !Self::is_kept(own, &is_wanted);
+            self.sweep_where(clients, is_dropped);
         }
+    }
+
+    /// Whether one stays when another one comes. What is in a stream does, also if nobody waits for
+    /// it: what it has begun is undone by who has taken it back, and what stands behind it with it.
+    fn is_kept(own: &Forward, is_wanted: impl Fn(RequestId) -> bool) -> bool {
+        own.is_ours() || own.key.stream != 0 || is_wanted(own.id)
     }
 
     /// One waits before all that its connection has here.
@@ -288,10 +295,13 @@ impl UnsentRequests {
         self.queues.let_go(connection, clients);
     }
 
-    /// Drops those for whom nobody waits.
+    /// Drops those for whom nobody waits, when all that was taken back is undone.
     pub(super) fn sweep(&mut self, clients: &Clients, is_wanted: impl Fn(RequestId) -> bool) {
-        let is_kept = |own: &Forward| own.is_ours() || is_wanted(own.id);
-        drop(self.take_where(clients, |own| !is_kept(own)));
+        self.sweep_where(clients, |own| !own.is_ours() && !is_wanted(own.id));
+    }
+
+    fn sweep_where(&mut self, clients: &Clients, is_dropped: impl Fn(&Forward) -> bool) {
+        drop(self.take_where(clients, is_dropped));
         self.sweep_at = (
             SWEEP_LEN_MIN.max(2 * self.len()),
             SWEEP_BYTES_MIN.max(2 * self.bytes),

@@ -460,7 +460,7 @@ impl Worker {
         }
     }
 
-    /// The same of those that wait for credits of one pool, of which so many are free.
+    /// The same of those that wait for credits of one pool, of which this number is free.
     fn resume_stalled_of(&self, pool: Pool, queue: &mut CreditQueue, free: usize) {
         let (count, credits) = queue.round(free);
         for _ in 0..count {

@@ -185,7 +185,7 @@ fn calls_that_wait_for_an_upstream_keep_nobody_from_all_else() {
     assert!(upstream.try_asked().is_none());
 }
 
-/// Its order keeps it where it is, so it costs what the call does.
+/// What has to wait for its order costs what the call does.
 #[test]
 fn what_is_sent_behind_calls_that_wait_keeps_nobody_either() {
     let upstream = FakeUpstream::start();

@@ -1,4 +1,4 @@
-//! What operators may set of a gateway, and what that promises beside: in some worlds, each of them.
+//! What operators may set of a gateway, and what that promises beside: each of them in some worlds.
 //!
 //! | option | what has to hold |
 //! |---|---|
@@ -30,7 +30,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Those of the world of a seed, if nothing else is said.
+    /// For the world of a seed, if nothing else is said.
     pub(super) fn of(seed: u64) -> Self {
         let mut random = own_random(seed);
         let mut draw = || random.once_in(4);
@@ -123,8 +123,8 @@ impl GatewayWorld {
                 continue;
             };
             let live = upstream.live_connections();
-            // Where the scout lost its connection when nothing was owed over it, a greeting is to be
-            // owed first.
+            // Where the scout lost its connection when nothing was owed, a greeting is to be owed
+            // first.
             let report = self.gateway.sight.upstreams()[index].report();
             let until = match report.condition {
                 Condition::Absent => until + RECONNECT_WAIT_MAX,

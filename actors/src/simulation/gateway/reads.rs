@@ -1,4 +1,4 @@
-//! What clients have seen, in worlds in which replicas answer SELECTs, and whether they see it again.
+//! What clients have seen where replicas answer SELECTs, and whether they see it again.
 //!
 //! ```text
 //!   a write is done ─▶ its place ─▶ its client is told ──────┐

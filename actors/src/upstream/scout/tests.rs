@@ -399,9 +399,12 @@ fn one_that_was_lost_while_it_owed_nothing_is_given_up_when_it_owes_a_greeting_f
     own.scout.on_greeted(own.now);
     own.pass(2 * after);
     assert!(!own.scout.is_abandoned(), "nothing is owed");
-    // One that refuses connections is down, and owes nothing.
+    // One that refuses connections, or closes them, owes nothing.
     own.lose(RECONNECT_WAIT_MAX, 1.0);
     own.scout.on_sign(own.now);
+    own.scout.on_connected(own.now);
+    own.scout.on_not_greeted();
+    own.lose(RECONNECT_WAIT_MAX, 1.0);
     own.pass(2 * after);
     assert!(!own.scout.is_waited_for_absent());
 }

@@ -100,6 +100,20 @@ fn what_nobody_waits_for_takes_no_room_for_long() {
 }
 
 #[test]
+fn one_in_a_stream_that_nobody_waits_for_stays_until_it_is_undone() {
+    let (mut own, clients) = (UnsentRequests::default(), Clients::default());
+    let body = || ForwardBody::Part(b"body");
+    let mut first = forward(7, 1, Kind::Call);
+    first.key.stream = 1;
+    own.push(first, body(), &clients, |_| true);
+    for sync in 2..2 * SWEEP_LEN_MIN as u64 {
+        own.push(forward(7, sync, Kind::Call), body(), &clients, |_| false);
+    }
+    assert!(own.len() <= SWEEP_LEN_MIN, "the others do not");
+    assert_eq!(own.take_stream(first.key, &clients).len(), 1);
+}
+
+#[test]
 fn what_comes_behind_a_call_that_nobody_waits_for_goes_without_it() {
     let (mut own, clients) = (UnsentRequests::default(), Clients::default());
     push(&mut own, 7, 1, Kind::Call);

@@ -7,9 +7,9 @@ use vestibule_wire::header::Header;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::ReplyHeader;
 
-use super::super::connected::Connected;
-use super::super::fates::Fates;
 use super::{EMPTY, Process, UpstreamModel};
+use crate::simulation::gateway::connected::Connected;
+use crate::simulation::gateway::fates::Fates;
 
 impl UpstreamModel {
     /// Loses one of its connections, perhaps in the middle of a reply.

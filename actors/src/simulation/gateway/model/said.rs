@@ -4,12 +4,12 @@ use vestibule_wire::events;
 use vestibule_wire::reply::write_event;
 use vestibule_wire::request::{Body, IdOrName, Select};
 
-use super::super::accounts::Accounts;
-use super::super::bodies::{ballot, catalog, election, info, status};
-use super::super::connected::{Answer, Connected};
-use super::super::fates::Fates;
 use super::{EMPTY, UpstreamModel};
 use crate::engine::catalog::system;
+use crate::simulation::gateway::accounts::Accounts;
+use crate::simulation::gateway::bodies::{ballot, catalog, election, info, status};
+use crate::simulation::gateway::connected::{Answer, Connected};
+use crate::simulation::gateway::fates::Fates;
 
 /// At every one of this many looks a replica has more of what was done.
 const LAG_ONCE_IN: u64 = 30;
