@@ -19,20 +19,25 @@ struct UpstreamTimes {
     timeout: Option<f64>,
 }
 
+/// Has an upstream drained or restored. A grace, of this or of what it waits for, may be longer
+/// than requests may take.
+async fn call(
+    link: &Link,
+    procedure: &str,
+    name: &str,
+    timeout: Option<Duration>,
+) -> Result<Value, CtlError> {
+    let timeout = timeout.map(|time| time.as_secs_f64());
+    let times = Value::named(&UpstreamTimes { timeout }).map_err(CtlError::Failed)?;
+    link.call("vestibule.set", ("request_timeout", 0)).await?;
+    link.call_within(procedure, (name, times), Duration::MAX)
+        .await
+}
+
 /// `vestibule ctl drain-upstream`
 pub(super) async fn drain(link: &Link, args: &DrainUpstreamArgs) -> Result<ExitCode, CtlError> {
-    let times = Value::named(&UpstreamTimes {
-        timeout: args.grace.map(|time| time.as_secs_f64()),
-    });
-    let times = times.map_err(CtlError::Failed)?;
-    // Its grace may be longer than requests may take.
-    link.call("vestibule.set", ("request_timeout", 0)).await?;
     let waiting = Waiting::start("draining");
-    let drain = link.call_within(
-        "vestibule.drain_upstream",
-        (&args.name, times),
-        Duration::MAX,
-    );
+    let drain = call(link, "vestibule.drain_upstream", &args.name, args.grace);
     let outcome = within(args.wait, drain).await;
     drop(waiting);
     let outcome = outcome.ok_or_else(|| not_over(args.wait))??;
@@ -41,18 +46,9 @@ pub(super) async fn drain(link: &Link, args: &DrainUpstreamArgs) -> Result<ExitC
 
 /// `vestibule ctl restore-upstream`
 pub(super) async fn restore(link: &Link, args: &RestoreUpstreamArgs) -> Result<ExitCode, CtlError> {
-    let times = Value::named(&UpstreamTimes {
-        timeout: args.turn.within.map(|time| time.as_secs_f64()),
-    });
-    let times = times.map_err(CtlError::Failed)?;
-    // It waits for its turn behind drains, whose graces may be longer than requests may take.
-    link.call("vestibule.set", ("request_timeout", 0)).await?;
     let waiting = Waiting::start("restoring");
-    let restore = link.call_within(
-        "vestibule.restore_upstream",
-        (&args.name, times),
-        Duration::MAX,
-    );
+    let procedure = "vestibule.restore_upstream";
+    let restore = call(link, procedure, &args.name, args.turn.within);
     let outcome = tokio::select! {
         outcome = restore => outcome,
         never = watch(link, &waiting, "restoring") => never,

@@ -4,8 +4,8 @@
 //! ```text
 //!          ┌─ its own bound is reached, ─▶ OwnCredit ──── a reply brings it below ─────────┐
 //!          │  or what replicas answer is under way                                        │
-//!          ├─ its worker has no credit ──▶ SharedCredit ─ a credit, or a reply and the ────┤
-//!   Open ──┤            of its pool                       reserve                          ├▶ Open
+//!          ├─ its worker has no credit ──▶ SharedCredit ─ a credit, a reply and the ───────┤
+//!   Open ──┤            of its pool                       reserve, or its last call's      ├▶ Open
 //!          ├─ no memory for its reply ──▶ ReplyMemory ── the worker's list finds some ─────┤
 //!          ├─ a login after wrong ones ─▶ Login ──────── its time has come ────────────────┤
 //!          └─ another actor replies ─────▶ Gather ─────── its reply ───────────────────────┘
@@ -239,6 +239,10 @@ impl Intake {
             Wait::SharedCredit(_) => self.may_use_reserve(counts),
             _ => false,
         };
+        self.open_if(goes_on)
+    }
+
+    fn open_if(&mut self, goes_on: bool) -> bool {
         if goes_on {
             self.wait = Wait::Open;
         }
@@ -247,20 +251,12 @@ impl Intake {
 
     /// The worker has a credit of this pool for it. False if it does not wait for one.
     pub(crate) fn on_credit(&mut self, pool: Pool) -> bool {
-        let goes_on = self.waits_for_credit_of(pool);
-        if goes_on {
-            self.wait = Wait::Open;
-        }
-        goes_on
+        self.open_if(self.waits_for_credit_of(pool))
     }
 
     /// Has it wait for a credit of the worker no more. False if it does not.
     pub(crate) fn end_stall(&mut self) -> bool {
-        let goes_on = self.waits_for_shared_credit();
-        if goes_on {
-            self.wait = Wait::Open;
-        }
-        goes_on
+        self.open_if(self.waits_for_shared_credit())
     }
 
     /// Whether a login waits.

@@ -213,8 +213,8 @@ pub(crate) const CATALOG_PAGE_ROWS: u32 = 4;
 /// which those of replicas are compared. Of more, every other one of the older half is forgotten.
 pub(crate) const BALLOTS_KEPT_MAX: usize = 64;
 
-/// For how long it counts what an upstream has said of a user: by its answer to a question, or by a
-/// login.
+/// For how long it counts what an upstream has said of a user: by its answer, from when it was
+/// asked, or by a login.
 pub(crate) const UPSTREAM_USER_FRESH: Duration = Duration::from_secs(1);
 
 /// The longest that a link stays which is told that its user is not there, although the one before

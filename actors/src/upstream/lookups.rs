@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::schema::Incarnation;
+use super::sweeping::SweepAt;
 use crate::limits::{UPSTREAM_USER_FRESH, UPSTREAM_USER_LOOKUPS_PER_SECOND};
 
 /// How many names are remembered at least before those are looked for that say nothing any more.
@@ -137,8 +138,7 @@ pub(super) struct Lookups {
     names: HashMap<Arc<str>, NameLookups>,
     /// For strangers, whatever their names.
     turns: LookupTurns,
-    /// At how many names those that are over are looked for.
-    sweep_at: usize,
+    sweep_at: SweepAt,
 }
 
 impl Lookups {
@@ -146,12 +146,12 @@ impl Lookups {
         Self {
             names: HashMap::new(),
             turns: LookupTurns { until: now },
-            sweep_at: SWEEP_AT_MIN,
+            sweep_at: SweepAt::new(SWEEP_AT_MIN),
         }
     }
 
-    /// A user who is known is to be asked for again, for somebody whose password is the known one
-    /// or not; `None` if there was no answer a moment ago.
+    /// A user who is known is to be asked for again, for somebody whose password is the known one;
+    /// `None` if there was no answer a moment ago.
     pub(super) fn look_up_known(
         &mut self,
         name: &str,
@@ -189,18 +189,16 @@ impl Lookups {
         }
         self.turns.take(TURN_OF_ALL, now);
         let asked = self.ask(name, target, now);
-        self.take_turn(name, now);
-        asked
-    }
-
-    fn take_turn(&mut self, name: &str, now: Instant) {
         if let Some(own) = self.names.get_mut(name) {
             own.turns.take(TURN_OF_NAME, now);
         }
+        asked
     }
 
     fn ask(&mut self, name: &str, target: Incarnation, now: Instant) -> Lookup {
-        self.sweep(now);
+        // Names that say nothing any more are forgotten.
+        let is_kept = |_: &Arc<str>, own: &NameLookups| !own.is_over(now);
+        self.sweep_at.sweep(&mut self.names, is_kept);
         let (name, began): (Arc<str>, _) = (name.into(), now);
         let question = UserQuestion {
             name: name.clone(),
@@ -220,14 +218,6 @@ impl Lookups {
         });
         (own.target, own.began, own.answer) = (target, began, answer);
         Lookup::Ask(question)
-    }
-
-    /// Forgets names, now and then: looking at all of them is for when there are twice as many.
-    fn sweep(&mut self, now: Instant) {
-        if self.names.len() >= self.sweep_at {
-            self.names.retain(|_, own| !own.is_over(now));
-            self.sweep_at = (2 * self.names.len()).max(SWEEP_AT_MIN);
-        }
     }
 
     /// The answer to this is that there is no such user.

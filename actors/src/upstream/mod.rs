@@ -31,6 +31,7 @@
 //! | `failover` | how long they are held while upstreams change places |
 //! | `pace` | how often they are asked how they are, and how soon they are tried again |
 //! | `again` | what may be sent twice |
+//! | `sweeping` | when a map is looked through for what is over |
 //! | `tries` | for how long a request is given to links that end |
 //! | `bulk` | who goes over a second link, so that others do not wait behind what is large |
 //! | `link` | one connection of a worker, for one user |
@@ -88,6 +89,7 @@ mod sight;
 mod sql_request;
 mod statements;
 mod streams;
+mod sweeping;
 mod tries;
 mod unsent_steps;
 mod user_source;

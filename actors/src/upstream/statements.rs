@@ -19,6 +19,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::preparing::{PreparingTexts, size_of};
 use super::session_request::sets;
+use super::sweeping::SweepAt;
 use crate::limits::{STATEMENTS_BYTES_MAX, STATEMENTS_MAX};
 use crate::memory::{Memory, MemoryCharge};
 
@@ -108,7 +109,7 @@ struct StatementTable {
     preparing: PreparingTexts,
     /// What somebody holds, and what nobody does and is not dropped yet.
     texts: HashMap<Bytes, Weak<StatementText>>,
-    sweep_at: usize,
+    sweep_at: SweepAt,
     last: u64,
     /// The numbers of those that were let go last, and how many there were in all.
     gone: VecDeque<u64>,
@@ -124,10 +125,8 @@ impl StatementTable {
         if let Some(own) = self.find(text) {
             return own;
         }
-        if self.texts.len() >= self.sweep_at {
-            self.texts.retain(|_, own| own.strong_count() > 0);
-            self.sweep_at = STATEMENTS_MAX.max(2 * self.texts.len());
-        }
+        let is_held = |_: &Bytes, own: &Weak<StatementText>| own.strong_count() > 0;
+        self.sweep_at.sweep(&mut self.texts, is_held);
         self.last += 1;
         let own = Rc::new(StatementText {
             number: self.last,
@@ -159,7 +158,7 @@ impl ClientStatements {
             memory,
             clients: HashMap::new(),
             texts: HashMap::new(),
-            sweep_at: STATEMENTS_MAX,
+            sweep_at: SweepAt::new(STATEMENTS_MAX),
             last: 0,
             gone: VecDeque::new(),
             gone_in_all: 0,

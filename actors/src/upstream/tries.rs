@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::schema::Incarnation;
+use super::sweeping::SweepAt;
 use crate::backoff::Backoff;
 use crate::cells::claims::RequestId;
 use crate::limits::{
@@ -55,7 +56,7 @@ struct Tried {
 pub(crate) struct Tries {
     of: HashMap<RequestId, Tried>,
     hold: Duration,
-    sweep_at: usize,
+    sweep_at: SweepAt,
 }
 
 impl Tried {
@@ -102,7 +103,7 @@ impl Tries {
         Self {
             of: HashMap::new(),
             hold,
-            sweep_at: SWEEP_LEN_MIN,
+            sweep_at: SweepAt::new(SWEEP_LEN_MIN),
         }
     }
 
@@ -116,17 +117,14 @@ impl Tries {
         now: Instant,
         is_wanted: impl Fn(RequestId) -> bool,
     ) -> bool {
-        if self.of.len() >= self.sweep_at {
-            self.of.retain(|id, _| is_wanted(*id));
-            self.sweep_at = SWEEP_LEN_MIN.max(2 * self.of.len());
-        }
+        self.sweep_at.sweep(&mut self.of, |id, _| is_wanted(*id));
         let own = self.of.entry(id).or_insert_with(|| Tried::new(now));
         own.come_back(from, why, now);
         own.may_go_on(self.hold, now)
     }
 
     fn tried_at(&self, id: RequestId, target: Incarnation) -> Option<&Tried> {
-        // As it mostly is.
+        // As it is while no link has ended with something.
         if self.of.is_empty() {
             return None;
         }

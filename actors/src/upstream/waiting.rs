@@ -184,10 +184,12 @@ impl UnsentRequests {
             body: body.keep(),
         };
         self.add(&queued);
+        // What is in a stream stays, also if nobody waits for it: what it has begun is undone by
+        // who has taken it back, and what stands behind it with it.
+        let is_kept = |own: &Forward| own.is_ours() || own.key.stream != 0 || is_wanted(own.id);
         let connection = forward.key.connection;
         if self.queues.has(connection) {
             // It is not to wait behind a call that was killed, or whose time was over.
-            let is_kept = |own: &Forward| Self::is_kept(own, &is_wanted);
             let unwanted = self.queues.take_first(connection, clients, is_kept);
             self.taken(unwanted);
         }
@@ -197,15 +199,8 @@ impl UnsentRequests {
             self.others.push(self.last, connection, queued);
         }
         if self.len() >= self.sweep_at.0 || self.bytes >= self.sweep_at.1 {
-            let is_dropped = |own: &Forward| !Self::is_kept(own, &is_wanted);
-            self.sweep_where(clients, is_dropped);
+            self.sweep_where(clients, |own| !is_kept(own));
         }
-    }
-
-    /// Whether one stays when another one comes. What is in a stream does, also if nobody waits for
-    /// it: what it has begun is undone by who has taken it back, and what stands behind it with it.
-    fn is_kept(own: &Forward, is_wanted: impl Fn(RequestId) -> bool) -> bool {
-        own.is_ours() || own.key.stream != 0 || is_wanted(own.id)
     }
 
     /// One waits before all that its connection has here.
